@@ -1,0 +1,23 @@
+-- The role that planners' own roles are granted. Run after every migration, so
+-- that a role which an administrator adds later gets its rights too.
+do $$
+begin
+    if not exists (select from pg_roles where rolname = 'dcm_planner') then
+        create role dcm_planner nologin;
+    end if;
+exception
+    when insufficient_privilege then
+        raise warning 'role dcm_planner was not created: the receiver''s role may not create roles; let an administrator run "create role dcm_planner nologin" and start the receiver or its migrate command again';
+        return;
+    when duplicate_object or unique_violation then
+        null; -- another database of this server made it at the same moment
+end
+$$;
+do $$
+begin
+    if exists (select from pg_roles where rolname = 'dcm_planner') then
+        grant usage on schema planning to dcm_planner;
+        grant select on all tables in schema planning to dcm_planner;
+    end if;
+end
+$$;
