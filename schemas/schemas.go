@@ -1,0 +1,190 @@
+// Package schemas holds the JSON Schemas (draft 2020-12) of what partners send,
+// and says what is wrong with a value in words that the partner can act on. The
+// schemas are the one source of what is valid in form; they are written from
+// the field lists of the WeekBasedCapacityGroup and IdBasedRequestForUpdate
+// APIs. The package knows nothing of rules between values, nor of HTTP.
+package schemas
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/santhosh-tekuri/jsonschema/v5"
+
+	"dcm-receiver/internal/dcm"
+)
+
+// FS holds the schema files. They refer to each other by relative references,
+// so they work side by side in a directory and under any URL.
+//
+//go:embed *.json
+var FS embed.FS
+
+// The schemas that values are checked against, compiled when the program starts.
+var (
+	// CapacityGroup is one WeekBasedCapacityGroup. That the entries of its sets
+	// differ (uniqueItems) is not checked here: the library compares each entry
+	// with all others.
+	CapacityGroup = mustCompile("week-based-capacity-group.json", "the capacity group")
+	// MessageHeader is the value of messageHeader.
+	MessageHeader = mustCompile("message-header.json", "messageHeader")
+	// RequestForUpdate is one entry of a request for update.
+	RequestForUpdate = mustCompile("id-based-request-for-update.json", "the request")
+)
+
+// Schema is a compiled schema. It may be used by several goroutines at once.
+type Schema struct{ root *node }
+
+// node is a place in a document, with what the schema says of the value there.
+type node struct {
+	name     string // what sentences call the value
+	wanted   string // completes "it must be …"
+	optional bool   // a member that may be left out
+	bit      uint64 // of a required member: 1 shifted by its index in required
+
+	// self is the compiled schema without what it says of members and entries,
+	// which have nodes of their own. So the library, which stays the judge,
+	// never sees more of a document than one string or number at a time.
+	self *jsonschema.Schema
+
+	// wrong says of each kind of value whether type refuses it.
+	wrong [256]bool
+
+	members  map[string]*node // of an object; nil for other types
+	required []string         // the names that must be among them
+	entry    *node            // of a list; nil for other types
+	nonempty bool             // whether the list must have an entry
+}
+
+// samples has a value of each kind, to ask the library once what it says of all
+// values of that kind.
+var samples = map[jsontext.Kind]any{
+	jsontext.KindNull:        nil,
+	jsontext.KindFalse:       false,
+	jsontext.KindTrue:        true,
+	jsontext.KindString:      "",
+	jsontext.KindNumber:      0,
+	jsontext.KindBeginObject: map[string]any{},
+	jsontext.KindBeginArray:  []any{},
+}
+
+func mustCompile(file, name string) *Schema {
+	compiled, err := compile(file)
+	if err != nil {
+		panic(err) // a fault of this package, which its tests would show
+	}
+	return &Schema{newNode(compiled, name)}
+}
+
+// base is what the files' names are relative to while they are compiled; the
+// library accepts absolute locations only. Nothing is ever fetched from it.
+const base = "schemas:///"
+
+func compile(file string) (*jsonschema.Schema, error) {
+	compiler := jsonschema.NewCompiler()
+	compiler.Draft = jsonschema.Draft2020
+	compiler.ExtractAnnotations = true
+	compiler.RegisterExtension("format", nil, formats{})
+	files, err := FS.ReadDir(".")
+	if err != nil {
+		return nil, fmt.Errorf("list schemas: %w", err)
+	}
+	for _, f := range files {
+		content, err := FS.Open(f.Name())
+		if err != nil {
+			return nil, fmt.Errorf("read schema: %w", err)
+		}
+		if err := compiler.AddResource(base+f.Name(), content); err != nil {
+			return nil, fmt.Errorf("read schema %s: %w", f.Name(), err)
+		}
+	}
+	return compiler.Compile(base + file)
+}
+
+func newNode(s *jsonschema.Schema, name string) *node {
+	n := &node{name: name, self: withoutParts(s)}
+	for kind, sample := range samples {
+		n.wrong[kind] = keyword(n.self.Validate(sample)) == "type"
+	}
+	n.nonempty = keyword(n.self.Validate([]any{})) == "minItems"
+	for ; s != nil; s = s.Ref {
+		if n.wanted == "" {
+			n.wanted = s.Title
+		}
+		if s.Enum != nil {
+			n.wanted = "one of " + strings.Trim(strings.ReplaceAll(fmt.Sprint(s.Enum), " ", ", "), "[]")
+		}
+		for member, schema := range s.Properties {
+			if n.members == nil {
+				n.members = make(map[string]*node)
+			}
+			n.members[member] = newNode(schema, member)
+			n.members[member].optional = true
+		}
+		for i, member := range s.Required {
+			n.required = s.Required
+			n.members[member].optional, n.members[member].bit = false, 1<<i
+		}
+		if s.Items2020 != nil {
+			n.entry = newNode(s.Items2020, "an entry of "+name)
+		}
+	}
+	return n
+}
+
+func withoutParts(s *jsonschema.Schema) *jsonschema.Schema {
+	if s == nil {
+		return nil
+	}
+	self := *s
+	self.Properties, self.Items2020, self.Ref = nil, nil, withoutParts(s.Ref)
+	self.UniqueItems = false
+	return &self
+}
+
+// keyword is the last part of the place in the schema that err complains of:
+// "type", "pattern", …; "" if err is nil.
+func keyword(err error) string {
+	var finding *jsonschema.ValidationError
+	if !errors.As(err, &finding) {
+		return ""
+	}
+	for len(finding.Causes) > 0 {
+		finding = finding.Causes[0]
+	}
+	return path.Base(finding.AbsoluteKeywordLocation)
+}
+
+// formats asserts the keyword format. The library could, but would quote the
+// value, of any length, in its error.
+type formats struct{}
+
+func (formats) Compile(_ jsonschema.CompilerContext, schema map[string]any) (jsonschema.ExtSchema, error) {
+	name, ok := schema["format"]
+	if !ok {
+		return nil, nil
+	}
+	switch name {
+	case "date":
+		return format(func(s string) error { _, err := dcm.ParseDate(s); return err }), nil
+	case "date-time":
+		return format(func(s string) error { _, err := dcm.ParseTimestamp(s); return err }), nil
+	case "xsd-date-time":
+		return format(func(s string) error { _, err := dcm.ParseXSDDateTime(s); return err }), nil
+	}
+	return nil, fmt.Errorf("compile schema: unknown format %v", name)
+}
+
+// format parses a string, and fails if it is not of the format.
+type format func(string) error
+
+func (f format) Validate(ctx jsonschema.ValidationContext, v any) error {
+	if s, ok := v.(string); ok && f(s) != nil {
+		return ctx.Error("format", "not of the format")
+	}
+	return nil
+}
