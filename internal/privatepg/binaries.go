@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -112,19 +111,4 @@ func binariesFor(ctx context.Context, data string, log *slog.Logger) (string, er
 		return "", fmt.Errorf("%s was made by Postgres %d, which runs it only: install that version, or move the folder away (%w)", data, major, err)
 	}
 	return dir, nil
-}
-
-// downloadDir is where a download goes: out of root's home, which the server's
-// user cannot enter.
-func downloadDir() string {
-	cache, err := os.UserCacheDir()
-	if os.Getuid() == 0 || err != nil {
-		cache = "/var/cache"
-	}
-	return filepath.Join(cache, "dcm-receiver", "postgres-"+runtime.GOARCH)
-}
-
-// EnsureBinaries is FindBinaries, and where that finds nothing it gets them.
-func EnsureBinaries(ctx context.Context, log *slog.Logger) (dir string, err error) {
-	return FindBinaries()
 }
