@@ -1,0 +1,275 @@
+package edc
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// What the standards call the endpoints in a catalogue. CX-0048 §3.2.5 asks
+// for the property asset:prop:dcm and names a value for the capacity group
+// only; dct:type is how today's suppliers search.
+const (
+	dcmProperty      = "asset:prop:dcm"
+	dcmCapacityGroup = "weekbasedcapacitygroup-endpoint"
+
+	taxonomy             = "https://w3id.org/catenax/taxonomy#"
+	typeCapacityGroup    = taxonomy + "DcmWeekBasedCapacityGroup"
+	typeRequestForUpdate = taxonomy + "DcmIdBasedRequestForUpdate"
+	typeMessages         = "urn:dcm-receiver:messages" // ours: no standard knows answers that can be fetched
+
+	commonVersion = "https://w3id.org/catenax/ontology/common#version"
+)
+
+// Kind is one thing a supplier can do through the connector.
+type Kind struct {
+	name  string // in our IDs
+	words string // in descriptions and messages
+	path  string // on the partner listener
+	dct   string // value of dct:type
+	dcm   string // value of asset:prop:dcm, "" where the standard has none
+}
+
+var (
+	CapacityGroup    = Kind{"capacity-group", "WeekBasedCapacityGroup endpoint", "/week-based-capacity-group", typeCapacityGroup, dcmCapacityGroup}
+	RequestForUpdate = Kind{"request-for-update", "IdBasedRequestForUpdate endpoint", "/id-based-request-for-update", typeRequestForUpdate, ""}
+	Messages         = Kind{"messages", "answers for fetching (an addition of dcm-receiver)", "/messages", typeMessages, ""}
+)
+
+// Registration is what a customer's connector is to offer to suppliers.
+type Registration struct {
+	Prefix      string   // begins the ID of every object made; one receiver's is not another's
+	Version     string   // tractusx-edc of the customer, such as 0.10 or 0.11.2: policies are written differently from 0.11 on
+	Backend     string   // URL of the partner listener as the data plane reaches it
+	Key         string   // API key that the data plane shows, in clear in the data address (authCode)
+	KeyAlias    string   // instead: its name in the connector's vault (secretName)
+	Type        string   // HttpData | ProxyHttpData
+	Partners    []string // BPNLs of those who may see it; none: everyone with a valid membership
+	PerSupplier bool     // an asset each for every partner, naming it in header:Edc-Bpn
+	Header      string   // the header that names the sender
+	Usage       string   // framework | use
+	Messages    bool     // offer the answers for fetching, too
+	Tolerated   []string // IDs of others' assets of the same kinds that are known to be shown to other suppliers
+}
+
+// Collections of the Management API, in the order in which objects refer to
+// each other.
+const (
+	assets              = "assets"
+	policies            = "policydefinitions"
+	contractDefinitions = "contractdefinitions"
+)
+
+// Object is one object of the Management API as it is sent.
+type Object struct {
+	Collection string // assets | policydefinitions | contractdefinitions
+	ID         string
+	Body       map[string]any
+}
+
+// JSON is the body for people and for other tools.
+func (o Object) JSON() []byte {
+	data, _ := json.MarshalIndent(o.Body, "", "  ") // plain maps and strings: cannot fail
+	return append(data, '\n')
+}
+
+var singular = map[string]string{assets: "asset", policies: "policy", contractDefinitions: "contract definition"}
+
+func (o Object) String() string { return singular[o.Collection] + " " + o.ID }
+
+// The mark on what is ours. The prefix is in it, because the IDs of one
+// receiver (dcm-…) may begin like those of another (dcm-test-…).
+const markName = "managedBy"
+
+func (r Registration) mark() string { return "dcm-receiver:" + r.Prefix }
+
+var (
+	prefixForm  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+	versionForm = regexp.MustCompile(`^0\.(\d+)(\.\d+)?([-.].*)?$`)
+)
+
+// minor is the second number of the connector's version.
+func (r Registration) minor() int {
+	m := versionForm.FindStringSubmatch(r.Version)
+	if m == nil {
+		return -1
+	}
+	n, _ := strconv.Atoi(m[1])
+	return n
+}
+
+// Validate says in one sentence what is wrong with the settings, naming the
+// environment variable.
+func (r Registration) Validate() error {
+	u, err := url.Parse(r.Backend)
+	switch {
+	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "":
+		return errors.New("DCM_EDC_BACKEND_URL must be the http(s) URL at which the connector's data plane reaches the partner listener, without a query")
+	case r.Key == "" && r.KeyAlias == "":
+		return errors.New("the data plane needs a key for the receiver: set DCM_API_KEYS (the first one is registered), or DCM_EDC_KEY_ALIAS to its name in the connector's vault")
+	case r.Key != "" && r.KeyAlias != "":
+		return errors.New("the API key is registered either in clear or by its name in the vault, not both")
+	case r.minor() < 7:
+		return fmt.Errorf("DCM_EDC_VERSION is %q, but must be the version of the customer's tractusx-edc, from 0.7 on, such as 0.10.0", r.Version)
+	case r.Type != "HttpData" && r.Type != "ProxyHttpData":
+		return fmt.Errorf("DCM_EDC_ASSET_TYPE is %q, but must be HttpData or ProxyHttpData", r.Type)
+	case r.Type == "ProxyHttpData" && r.minor() < 13 && !r.PerSupplier:
+		return errors.New("ProxyHttpData of tractusx-edc before 0.13 does not say who is sending: set DCM_EDC_PER_SUPPLIER=true, or DCM_EDC_ASSET_TYPE=HttpData")
+	case r.PerSupplier && len(r.Partners) == 0:
+		return errors.New("DCM_EDC_PER_SUPPLIER needs DCM_PARTNERS: an asset is made for each of them")
+	case r.Usage != "framework" && r.Usage != "use":
+		return fmt.Errorf("DCM_EDC_USAGE_POLICY is %q, but must be framework or use", r.Usage)
+	case !prefixForm.MatchString(r.Prefix):
+		return fmt.Errorf("DCM_EDC_PREFIX is %q, but must be letters, digits, '.', '_' and '-', at most 100", r.Prefix)
+	}
+	for _, p := range r.Partners {
+		if !bpnl.MatchString(p) {
+			return fmt.Errorf("DCM_PARTNERS: %q is no BPNL", p)
+		}
+	}
+	return nil
+}
+
+func (r Registration) kinds() []Kind {
+	kinds := []Kind{CapacityGroup, RequestForUpdate}
+	if r.Messages {
+		kinds = append(kinds, Messages)
+	}
+	return kinds
+}
+
+// Objects is all that is registered, in the order in which it must be made.
+func (r Registration) Objects() []Object {
+	var offers, rules, contracts []Object
+	usage := r.policy("usage", r.usage())
+	// whom a set of assets is for: everybody together, or each partner alone
+	groups := [][]string{r.Partners}
+	if r.PerSupplier {
+		groups = nil
+		for _, p := range slices.Compact(slices.Sorted(slices.Values(r.Partners))) {
+			groups = append(groups, []string{p})
+		}
+	}
+	for _, partners := range groups {
+		suffix := ""
+		if r.PerSupplier {
+			suffix = "-" + partners[0]
+		}
+		access := r.policy("access"+suffix, r.access(partners))
+		rules = append(rules, access)
+		for _, k := range r.kinds() {
+			asset := r.asset(k, suffix, partners)
+			offers = append(offers, asset)
+			contracts = append(contracts, r.contract(asset, access, usage))
+		}
+	}
+	return slices.Concat(offers, append(rules, usage), contracts)
+}
+
+func (r Registration) object(collection, id string, body map[string]any) Object {
+	body["@id"] = id
+	body["privateProperties"] = map[string]any{markName: r.mark()}
+	if _, ok := body["@context"]; !ok {
+		body["@context"] = edcContext
+	}
+	return Object{collection, id, body}
+}
+
+func (r Registration) asset(k Kind, suffix string, partners []string) Object {
+	properties := map[string]any{
+		dctNS + "type": map[string]any{"@id": k.dct},
+		commonVersion:  "2.0",
+		"description":  "Demand and capacity management: " + k.words,
+	}
+	if k.dcm != "" {
+		properties[dcmProperty] = k.dcm
+	}
+	address := map[string]any{
+		"@type": "DataAddress", "type": r.Type,
+		"baseUrl": strings.TrimRight(r.Backend, "/") + k.path,
+		"method":  "POST", "proxyMethod": "false", "proxyBody": "true", "proxyPath": "false", "proxyQueryParams": "false",
+		"authKey": "X-Api-Key",
+	}
+	if k == Messages {
+		properties[commonVersion] = "1.0"
+		address["method"], address["proxyBody"], address["proxyPath"], address["proxyQueryParams"] = "GET", "false", "true", "true"
+	}
+	if r.KeyAlias != "" {
+		address["secretName"] = r.KeyAlias
+	} else {
+		address["authCode"] = r.Key
+	}
+	if r.PerSupplier {
+		address["header:"+r.Header] = partners[0]
+	}
+	return r.object(assets, r.Prefix+"-"+k.name+suffix, map[string]any{"properties": properties, "dataAddress": address})
+}
+
+// saturn: from tractusx-edc 0.11 on, policies are those of CX-0152: another
+// namespace, an action of its own for access, other operators.
+func (r Registration) saturn() bool { return r.minor() >= 11 }
+
+func (r Registration) policy(name string, permission map[string]any) Object {
+	contexts := []any{"http://www.w3.org/ns/odrl.jsonld", map[string]any{"cx-policy": cxNS, "tx": "https://w3id.org/tractusx/v0.0.1/ns/"}}
+	if r.saturn() {
+		contexts = []any{"https://w3id.org/catenax/2025/9/policy/odrl.jsonld", "https://w3id.org/catenax/2025/9/policy/context.jsonld"}
+	}
+	return r.object(policies, r.Prefix+"-"+name, map[string]any{
+		"@context": append(contexts, edcContext), "@type": "PolicyDefinition",
+		"policy": map[string]any{"@type": "Set", "permission": []any{permission}},
+	})
+}
+
+func constraint(left, operator string, right any) map[string]any {
+	return map[string]any{"leftOperand": left, "operator": operator, "rightOperand": right}
+}
+
+// access decides who sees the asset.
+func (r Registration) access(partners []string) map[string]any {
+	partners = slices.Compact(slices.Sorted(slices.Values(partners)))
+	switch {
+	case r.saturn() && len(partners) == 0:
+		return map[string]any{"action": "access", "constraint": []any{constraint("Membership", "eq", "active")}}
+	case r.saturn():
+		return map[string]any{"action": "access", "constraint": []any{constraint("BusinessPartnerNumber", "isAnyOf", partners)}}
+	case len(partners) == 0:
+		return map[string]any{"action": "use", "constraint": []any{constraint("cx-policy:Membership", "eq", "active")}}
+	}
+	// isAnyOf with a list is understood by no connector up to 0.10: it lets nobody through
+	var each []any
+	for _, p := range partners {
+		each = append(each, constraint("tx:BusinessPartnerNumber", "eq", p))
+	}
+	if len(each) == 1 {
+		return map[string]any{"action": "use", "constraint": each}
+	}
+	return map[string]any{"action": "use", "constraint": []any{map[string]any{"or": each}}}
+}
+
+// usage is what a supplier agrees to.
+func (r Registration) usage() map[string]any {
+	if r.Usage == "use" {
+		return map[string]any{"action": "use"}
+	}
+	prefix, purpose := "cx-policy:", constraint("cx-policy:UsagePurpose", "eq", "cx.dcm.base:1")
+	if r.saturn() {
+		prefix, purpose = "", constraint("UsagePurpose", "isAnyOf", []string{"cx.dcm.base:1"})
+	}
+	return map[string]any{"action": "use", "constraint": []any{map[string]any{"and": []any{
+		constraint(prefix+"Membership", "eq", "active"),
+		constraint(prefix+"FrameworkAgreement", "eq", "DataExchangeGovernance:1.0"),
+		purpose,
+	}}}}
+}
+
+func (r Registration) contract(asset, access, usage Object) Object {
+	return r.object(contractDefinitions, asset.ID, map[string]any{
+		"@type": "ContractDefinition", "accessPolicyId": access.ID, "contractPolicyId": usage.ID,
+		"assetsSelector": []any{criterion{edcNS + "id", "=", asset.ID, "Criterion"}},
+	})
+}

@@ -1,0 +1,445 @@
+package edc
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Supplier sends through its own connector to a customer's.
+type Supplier struct {
+	Management *Management // of the supplier's own connector
+	Customer   string      // the customer's BPNL; its DID where Protocol is 2025-1
+	Address    string      // DSP address of the customer's connector
+	Protocol   string      // dataspace-protocol-http, or dataspace-protocol-http:2025-1
+	Cache      string      // folder in which open transfers are remembered, "" for none
+	Say        func(format string, args ...any)
+
+	pause time.Duration        // between two questions how far the connectors are
+	ways  map[string]*transfer // opened by this process
+}
+
+// transfer is an open way to an asset. The token for it is not kept: the
+// connector holds it and hands out a fresh one.
+type transfer struct {
+	Asset     string `json:"asset"`
+	Agreement string `json:"agreement"`
+	ID        string `json:"transfer"`
+
+	cached bool
+}
+
+// Answer is what came back for one message.
+type Answer struct {
+	Status      int
+	ContentType string
+	Body        []byte
+	Took        time.Duration
+}
+
+// Stored is an answer as the receiver keeps it for fetching (GET /messages).
+type Stored struct {
+	ID         string          `json:"id"`
+	MessageID  string          `json:"messageId"`
+	Endpoint   string          `json:"endpoint"`
+	ReceivedAt string          `json:"receivedAt"`
+	Status     int             `json:"status"`
+	Answer     json.RawMessage `json:"answer"`
+}
+
+// Open finds the customer's asset of a kind, or the one named, agrees on a
+// contract and starts a transfer; or it takes up the one of the last time,
+// unless anew.
+func (s *Supplier) Open(ctx context.Context, kind Kind, asset string, anew bool) error {
+	t, err := s.open(ctx, kind, asset, anew)
+	if err != nil {
+		return err
+	}
+	endpoint, _, err := s.edr(ctx, t)
+	if err == nil {
+		s.Say("Ready: the customer's data plane is at %s.", endpoint)
+	}
+	return err
+}
+
+// Post sends one message. The first one opens the way.
+func (s *Supplier) Post(ctx context.Context, kind Kind, asset string, body []byte) (*Answer, error) {
+	return s.through(ctx, kind, asset, "POST", "", body)
+}
+
+// Reason fetches the stored answer to a message: by its messageId or, where it
+// had none, the sender's latest refused one. Most connectors turn every refusal
+// into a bare 500, so this is how the reason arrives.
+func (s *Supplier) Reason(ctx context.Context, messageID string) (*Stored, error) {
+	rest := "?refused=true&limit=1"
+	if messageID != "" {
+		rest = "/" + url.PathEscape(messageID)
+	}
+	a, err := s.through(ctx, Messages, "", "GET", rest, nil)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("the reason cannot be fetched: %w", err)
+	case a.Status != http.StatusOK:
+		return nil, fmt.Errorf("the receiver has no answer to this message (%d): it was not stored, so send it again; if that goes on, the customer's operations must look", a.Status)
+	}
+	var one Stored
+	var page struct{ Messages []Stored }
+	if messageID != "" {
+		err = json.Unmarshal(a.Body, &one)
+	} else if err = json.Unmarshal(a.Body, &page); err == nil {
+		if len(page.Messages) == 0 {
+			return nil, errors.New("the receiver has no refused message of yours: this one was not stored, so send it again")
+		}
+		one = page.Messages[0]
+	}
+	if err != nil || one.Status == 0 {
+		return nil, errors.New("what the customer offers for fetching answers is not dcm-receiver's")
+	}
+	return &one, nil
+}
+
+// MessageID is the messageId in the header of a message, "" where it has none.
+func MessageID(body []byte) string {
+	var m struct {
+		MessageHeader struct {
+			Header struct{ MessageID any }
+		}
+	}
+	_ = json.Unmarshal(body, &m) // a message need not be readable to be sent
+	id, _ := m.MessageHeader.Header.MessageID.(string)
+	return id
+}
+
+// AnsweredCode finds the receiver's own status in the 500 that an asset of
+// type HttpData makes of it, 0 where it is not said.
+func AnsweredCode(a *Answer) int {
+	var code int
+	if m := answered.FindSubmatch(a.Body); m != nil {
+		_, _ = fmt.Sscan(string(m[1]), &code)
+	}
+	return code
+}
+
+var answered = regexp.MustCompile(`Received code transferring HTTP data: (\d{3}) `)
+
+// through sends one request on the way to an asset, opening it where needed.
+func (s *Supplier) through(ctx context.Context, kind Kind, asset, method, rest string, body []byte) (*Answer, error) {
+	t, err := s.open(ctx, kind, asset, false)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		endpoint, token, err := s.edr(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		a, err := s.request(ctx, method, strings.TrimRight(endpoint, "/")+rest, token, body)
+		if err != nil {
+			return nil, err
+		}
+		// the receiver words its refusals as problem documents; this one is the data plane's own
+		refused := (a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden) && !strings.HasPrefix(a.ContentType, "application/problem+json")
+		if !refused {
+			return a, nil
+		}
+		if !t.cached {
+			return nil, fmt.Errorf("the customer's data plane refused the token (%d: %s): send again with --new; if that does not help, the customer has withdrawn the contract", a.Status, plain(string(a.Body)))
+		}
+		s.Say("The customer's data plane does not know the way of the last time any more: opening a new one.")
+		if t, err = s.open(ctx, kind, asset, true); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (s *Supplier) request(ctx context.Context, method, to, token string, body []byte) (*Answer, error) {
+	req, err := http.NewRequestWithContext(ctx, method, to, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", token)
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	start := time.Now()
+	resp, err := s.Management.Client.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("no answer from the customer's data plane in time (%w): the message may have been stored; send it again, a repeat does no harm", ctx.Err())
+		}
+		if u, ok := errors.AsType[*url.Error](err); ok {
+			err = u.Err
+		}
+		return nil, fmt.Errorf("the customer's data plane at %s cannot be reached from here (%w): send from a machine that may reach it, or ask the customer whether it is up", req.URL.Host, err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit))
+	if err != nil {
+		return nil, fmt.Errorf("the customer's data plane broke off its answer (%w): send again, a repeat does no harm", err)
+	}
+	return &Answer{resp.StatusCode, resp.Header.Get("Content-Type"), data, time.Since(start)}, nil
+}
+
+// edr is where to send and the token for it, a fresh one where the old has run out.
+func (s *Supplier) edr(ctx context.Context, t *transfer) (endpoint, token string, err error) {
+	// after the start of a transfer it takes a moment until the token is there
+	for range 50 {
+		var got map[string]any
+		err = s.Management.call(ctx, "GET", "/edrs/"+url.PathEscape(t.ID)+"/dataaddress?auto_refresh=true", nil, &got)
+		if err == nil {
+			address, _ := terms{}.expand(got).(map[string]any)
+			endpoint, _ = address[edcNS+"endpoint"].(string)
+			token, _ = address[edcNS+"authorization"].(string)
+			if endpoint == "" || token == "" {
+				return "", "", errors.New("your connector gave no endpoint and token for the transfer: send again with --new")
+			}
+			return endpoint, token, nil
+		}
+		if !notFound(err) {
+			break
+		}
+		if err := s.sleep(ctx); err != nil {
+			return "", "", err
+		}
+	}
+	return "", "", fmt.Errorf("your connector has no token for the transfer, or cannot refresh it: send again with --new (%w)", err)
+}
+
+func (s *Supplier) open(ctx context.Context, kind Kind, asset string, anew bool) (*transfer, error) {
+	file := s.file(kind, asset)
+	way := kind.dct + " " + asset
+	if !anew {
+		if t := s.ways[way]; t != nil {
+			t.cached = true
+			return t, nil
+		}
+		if t := remembered(file); t != nil {
+			// the connector may have forgotten it since
+			err := s.Management.call(ctx, "GET", "/edrs/"+url.PathEscape(t.ID)+"/dataaddress?auto_refresh=true", nil, nil)
+			if err == nil {
+				s.Say("Taking the way of the last time to asset %s, under agreement %s.", t.Asset, t.Agreement)
+				s.keep(way, t)
+				return t, nil
+			}
+			if _, ok := errors.AsType[*refusal](err); !ok {
+				return nil, err
+			}
+		}
+	}
+	t, err := s.handshake(ctx, kind, asset)
+	if err != nil {
+		return nil, err
+	}
+	s.keep(way, t)
+	if file != "" {
+		if err := remember(file, t); err != nil {
+			s.Say("The way cannot be kept for the next time: %v", err)
+		}
+	}
+	return t, nil
+}
+
+func (s *Supplier) keep(way string, t *transfer) {
+	if s.ways == nil {
+		s.ways = map[string]*transfer{}
+	}
+	s.ways[way] = t
+}
+
+// handshake is catalogue, negotiation and transfer.
+func (s *Supplier) handshake(ctx context.Context, kind Kind, asset string) (*transfer, error) {
+	s.Say("1. Looking into the catalogue of %s for its %s.", s.Customer, kind.words)
+	id, offer, context, err := s.find(ctx, kind, asset)
+	if err != nil {
+		return nil, err
+	}
+	policy, _ := terms{}.with(context).expand(offer).(map[string]any)
+	s.Say("   Found asset %s; its conditions: %s.", id, rules(policy))
+
+	s.Say("2. Agreeing on a contract for it.")
+	offer = maps.Clone(offer)
+	offer["odrl:assigner"] = map[string]any{"@id": s.Customer}
+	offer["odrl:target"] = map[string]any{"@id": id}
+	var started struct {
+		ID string `json:"@id"`
+	}
+	err = s.Management.call(ctx, "POST", "/contractnegotiations", map[string]any{
+		// the offer is sent back as it came, so its own context comes along
+		"@context": append(list(context), map[string]any{"@vocab": edcNS, "odrl": odrlNS}),
+		"@type":    "ContractRequest", "protocol": s.Protocol,
+		"counterPartyAddress": s.Address, "counterPartyId": s.Customer, "policy": offer,
+	}, &started)
+	if err != nil {
+		return nil, fmt.Errorf("the negotiation could not be started: %w", err)
+	}
+	negotiation, err := s.wait(ctx, "/contractnegotiations/"+url.PathEscape(started.ID), "FINALIZED")
+	if err != nil {
+		return nil, fmt.Errorf("no contract came about: %w. Your wallet must hold the credentials for the conditions above, the customer's BPNL must be the one of the connector at %s, and that connector must be able to reach yours", err, s.Address)
+	}
+	agreement, _ := negotiation["contractAgreementId"].(string)
+	s.Say("   Agreed: contract agreement %s.", agreement)
+
+	s.Say("3. Starting a transfer, which opens the way to the customer's data plane.")
+	err = s.Management.call(ctx, "POST", "/transferprocesses", map[string]any{
+		"@context": edcContext, "@type": "TransferRequest", "protocol": s.Protocol,
+		"counterPartyAddress": s.Address, "connectorId": s.Customer, "contractId": agreement, "assetId": id,
+		"transferType": "HttpData-PULL", "dataDestination": map[string]any{"type": "HttpProxy"},
+	}, &started)
+	if err != nil {
+		return nil, fmt.Errorf("the transfer could not be started: %w", err)
+	}
+	if _, err := s.wait(ctx, "/transferprocesses/"+url.PathEscape(started.ID), "STARTED"); err != nil {
+		return nil, fmt.Errorf("the transfer did not start: %w. The customer's data plane may be down: its operations must look", err)
+	}
+	s.Say("   Open: transfer %s.", started.ID)
+	return &transfer{Asset: id, Agreement: agreement, ID: started.ID}, nil
+}
+
+// find asks the catalogue by today's property and by CX-0048's, or by ID. It
+// returns the asset's ID, its offer as it came, and the context to read it by.
+func (s *Supplier) find(ctx context.Context, kind Kind, asset string) (string, map[string]any, any, error) {
+	filters := []criterion{{OperandLeft: "'" + dctNS + "type'.'@id'", Operator: "=", OperandRight: kind.dct}}
+	if kind.dcm != "" {
+		filters = append(filters, criterion{OperandLeft: dcmProperty, Operator: "=", OperandRight: kind.dcm})
+	}
+	if asset != "" {
+		filters = []criterion{{OperandLeft: edcNS + "id", Operator: "=", OperandRight: asset}}
+	}
+	type found struct {
+		offer   map[string]any
+		context any
+	}
+	offers := map[string]found{}
+	for _, f := range filters {
+		var catalog map[string]any
+		err := s.Management.call(ctx, "POST", "/catalog/request", map[string]any{
+			"@context": edcContext, "@type": "CatalogRequest", "protocol": s.Protocol,
+			"counterPartyAddress": s.Address, "counterPartyId": s.Customer,
+			"querySpec": map[string]any{"@type": "QuerySpec", "offset": 0, "limit": 50, "filterExpression": []criterion{f}},
+		}, &catalog)
+		if r, ok := errors.AsType[*refusal](err); ok && r.status/100 == 5 {
+			return "", nil, nil, fmt.Errorf("your connector could not get the catalogue of %s: the DSP address %s must be that of the customer's connector (often ending in /api/v1/dsp) and reachable from yours (%w)", s.Customer, s.Address, err)
+		}
+		if err != nil {
+			return "", nil, nil, err
+		}
+		for _, e := range list(field(catalog, "dataset")) {
+			d, _ := e.(map[string]any)
+			id, _ := d["@id"].(string)
+			policies := list(field(d, "hasPolicy"))
+			if id == "" || len(policies) == 0 {
+				continue
+			}
+			if offer, ok := policies[0].(map[string]any); ok {
+				offers[id] = found{offer, catalog["@context"]}
+			}
+		}
+	}
+	ids := slices.Sorted(maps.Keys(offers))
+	switch {
+	case len(ids) == 1:
+		return ids[0], offers[ids[0]].offer, offers[ids[0]].context, nil
+	case len(ids) > 1:
+		return "", nil, nil, fmt.Errorf("the customer shows you several assets of this kind: %s; choose one with --asset, and tell the customer, who may show only one (CX-0048 §3.2.5)", strings.Join(ids, ", "))
+	case asset != "":
+		return "", nil, nil, fmt.Errorf("the catalogue of %s shows your connector no asset %s: it is not registered, or not for your BPNL", s.Customer, asset)
+	}
+	return "", nil, nil, fmt.Errorf("the catalogue of %s shows your connector no %s: the customer has not registered it, or not for your BPNL; ask the customer to register it and to allow your BPNL", s.Customer, kind.words)
+}
+
+// field is the value under a name, whatever prefix the connector puts before it.
+func field(m map[string]any, name string) any {
+	for k, v := range m {
+		if k == name || strings.HasSuffix(k, ":"+name) || strings.HasSuffix(k, "#"+name) || strings.HasSuffix(k, "/"+name) {
+			return v
+		}
+	}
+	return nil
+}
+
+// wait asks until the state is the one wanted.
+func (s *Supplier) wait(ctx context.Context, path, state string) (map[string]any, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	now := "not begun"
+	for {
+		var got map[string]any
+		if err := s.Management.call(ctx, "GET", path, nil, &got); err != nil && ctx.Err() == nil {
+			return nil, err
+		} else if err == nil {
+			now, _ = got["state"].(string)
+			switch now {
+			case state:
+				return got, nil
+			case "TERMINATED":
+				detail, _ := got["errorDetail"].(string)
+				if detail = plain(detail); detail == "" {
+					detail = "no reason given"
+				}
+				return nil, fmt.Errorf("ended by the connectors (%s)", detail)
+			}
+		}
+		if s.sleep(ctx) != nil {
+			return nil, fmt.Errorf("still %s after a minute", now)
+		}
+	}
+}
+
+func (s *Supplier) sleep(ctx context.Context) error {
+	pause := s.pause
+	if pause == 0 {
+		pause = 200 * time.Millisecond
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(pause):
+		return nil
+	}
+}
+
+// file is where the way to an asset is remembered.
+func (s *Supplier) file(kind Kind, asset string) string {
+	if s.Cache == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(strings.Join([]string{s.Management.URL, s.Customer, s.Address, kind.dct, asset}, "\n")))
+	return filepath.Join(s.Cache, "edr-"+hex.EncodeToString(sum[:8])+".json")
+}
+
+func remembered(file string) *transfer {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil
+	}
+	t := transfer{cached: true}
+	if json.Unmarshal(data, &t) != nil || t.ID == "" {
+		return nil
+	}
+	return &t
+}
+
+func remember(file string, t *transfer) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return err
+	}
+	data, err := json.Marshal(t)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, data, 0o600)
+}
