@@ -124,6 +124,7 @@ func (s *Server) stopLeftover(log *slog.Logger) error {
 		// A power cut can leave the file empty, which Postgres refuses.
 		return os.Remove(file)
 	}
+	pid = max(pid, -pid) // negative: postgres --single, which somebody runs by hand
 	ours := func() bool { return isServerOf(pid, s.dir) }
 	if ours() {
 		log.Info("stopping the private Postgres that an earlier run left behind", "pid", pid, "dir", s.dir)
