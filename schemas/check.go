@@ -67,7 +67,7 @@ func (w *walk) value(n *node) bool {
 		switch {
 		case n.wrong[kind]:
 			return w.say(n.name + " is the string " + quote(s) + n.advice(kind))
-		case n.self.Validate(s) != nil:
+		case n.pattern != nil && !n.pattern.MatchString(s), n.self.Validate(s) != nil:
 			return w.say(n.name + " is " + quote(s) + "; it must be " + n.wanted)
 		}
 	case jsontext.KindNumber:
@@ -191,15 +191,13 @@ func (n *node) advice(kind jsontext.Kind) string {
 
 // bound completes "it must …" for a number beyond the bound that keyword sets.
 func (n *node) bound(keyword string) string {
-	for s := n.self; s != nil; s = s.Ref {
-		switch {
-		case keyword == "minimum" && s.Minimum != nil && s.Minimum.Sign() == 0:
-			return "not be negative"
-		case keyword == "minimum" && s.Minimum != nil:
-			return "be at least " + s.Minimum.RatString()
-		case keyword == "maximum" && s.Maximum != nil:
-			return "be at most " + s.Maximum.RatString()
-		}
+	switch {
+	case keyword == "minimum" && n.self.Minimum.Sign() == 0:
+		return "not be negative"
+	case keyword == "minimum":
+		return "be at least " + n.self.Minimum.RatString()
+	case keyword == "maximum":
+		return "be at most " + n.self.Maximum.RatString()
 	}
 	return "be " + n.wanted
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"regexp"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -27,8 +28,8 @@ var FS embed.FS
 // The schemas that values are checked against, compiled when the program starts.
 var (
 	// CapacityGroup is one WeekBasedCapacityGroup. That the entries of its sets
-	// differ (uniqueItems) is not checked here: the library compares each entry
-	// with all others.
+	// differ (uniqueItems) is not checked here: the library needs the whole list
+	// for it, and can be made to compare each entry with all others.
 	CapacityGroup = mustCompile("week-based-capacity-group.json", "the capacity group")
 	// MessageHeader is the value of messageHeader.
 	MessageHeader = mustCompile("message-header.json", "messageHeader")
@@ -50,6 +51,11 @@ type node struct {
 	// which have nodes of their own. So the library, which stays the judge,
 	// never sees more of a document than one string or number at a time.
 	self *jsonschema.Schema
+
+	// pattern is matched here, with the expression that the library compiled
+	// and self is without: for a string that does not match, the library takes
+	// many times as long, which a list of millions of them would make felt.
+	pattern *regexp.Regexp
 
 	// wrong says of each kind of value whether type refuses it.
 	wrong [256]bool
@@ -106,44 +112,33 @@ func compile(file string) (*jsonschema.Schema, error) {
 }
 
 func newNode(s *jsonschema.Schema, name string) *node {
-	n := &node{name: name, self: withoutParts(s)}
-	for kind, sample := range samples {
-		n.wrong[kind] = keyword(n.self.Validate(sample)) == "type"
-	}
-	n.nonempty = keyword(n.self.Validate([]any{})) == "minItems"
-	for ; s != nil; s = s.Ref {
-		if n.wanted == "" {
-			n.wanted = s.Title
-		}
-		if s.Enum != nil {
-			n.wanted = "one of " + strings.Trim(strings.ReplaceAll(fmt.Sprint(s.Enum), " ", ", "), "[]")
-		}
-		for member, schema := range s.Properties {
-			if n.members == nil {
-				n.members = make(map[string]*node)
-			}
-			n.members[member] = newNode(schema, member)
-			n.members[member].optional = true
-		}
-		for i, member := range s.Required {
-			n.required = s.Required
-			n.members[member].optional, n.members[member].bit = false, 1<<i
-		}
-		if s.Items2020 != nil {
-			n.entry = newNode(s.Items2020, "an entry of "+name)
-		}
-	}
-	return n
-}
-
-func withoutParts(s *jsonschema.Schema) *jsonschema.Schema {
-	if s == nil {
-		return nil
+	for s.Ref != nil { // beside a $ref our schemas have annotations only
+		s = s.Ref
 	}
 	self := *s
-	self.Properties, self.Items2020, self.Ref = nil, nil, withoutParts(s.Ref)
-	self.UniqueItems = false
-	return &self
+	self.Properties, self.Items2020, self.Pattern, self.UniqueItems = nil, nil, nil, false
+	n := &node{name: name, wanted: s.Title, self: &self, pattern: s.Pattern, required: s.Required}
+	if s.Enum != nil {
+		n.wanted = "one of " + strings.Trim(strings.ReplaceAll(fmt.Sprint(s.Enum), " ", ", "), "[]")
+	}
+	for kind, sample := range samples {
+		n.wrong[kind] = keyword(self.Validate(sample)) == "type"
+	}
+	if s.Items2020 != nil {
+		n.entry = newNode(s.Items2020, "an entry of "+name)
+		n.nonempty = keyword(self.Validate([]any{})) == "minItems"
+	}
+	if s.Properties != nil {
+		n.members = make(map[string]*node)
+	}
+	for member, schema := range s.Properties {
+		n.members[member] = newNode(schema, member)
+		n.members[member].optional = true
+	}
+	for i, member := range s.Required {
+		n.members[member].optional, n.members[member].bit = false, 1<<i
+	}
+	return n
 }
 
 // keyword is the last part of the place in the schema that err complains of:
