@@ -190,6 +190,7 @@ func ambiguous(ctx context.Context, m *Management, r Registration, wanted []Obje
 		if err != nil {
 			return err
 		}
+		slices.SortFunc(found, func(a, b map[string]any) int { return strings.Compare(text(a["@id"]), text(b["@id"])) })
 		for _, a := range found {
 			id, _ := a["@id"].(string)
 			kind, known := subject[id]

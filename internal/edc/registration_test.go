@@ -1,0 +1,148 @@
+package edc
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the JSON under deploy/edc anew")
+
+// The JSON under deploy/edc, for those who register by other means, is what
+// Register sends.
+func TestPublishedJSON(t *testing.T) {
+	for folder, change := range map[string]func(*Registration){
+		"0.10": func(*Registration) {},
+		"0.11": func(r *Registration) {
+			r.Version, r.Type, r.PerSupplier = "0.11.0", "ProxyHttpData", true
+			r.Partners = []string{supplierID}
+		},
+		"0.13": func(r *Registration) {
+			r.Version, r.Type = "0.13.0", "ProxyHttpData"
+			r.Partners = []string{supplierID, "BPNL00000000OTHR"}
+		},
+	} {
+		t.Run(folder, func(t *testing.T) {
+			r := sample()
+			r.Key = "THE-API-KEY"
+			change(&r)
+			if err := r.Validate(); err != nil {
+				t.Fatal(err)
+			}
+			dir := filepath.Join("..", "..", "deploy", "edc", folder)
+			want := map[string]string{}
+			for _, o := range r.Objects() {
+				name := strings.ReplaceAll(singular[o.Collection], " ", "-") + "-" + strings.TrimPrefix(o.ID, "dcm-") + ".json"
+				want[name] = string(o.JSON())
+			}
+			if *update {
+				if err := os.MkdirAll(dir, 0o755); err != nil {
+					t.Fatal(err)
+				}
+				for name, data := range want {
+					if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o644); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			got := map[string]string{}
+			files, err := filepath.Glob(filepath.Join(dir, "*.json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range files {
+				data, err := os.ReadFile(f)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got[filepath.Base(f)] = string(data)
+			}
+			if d := cmp.Diff(want, got); d != "" {
+				t.Errorf("deploy/edc/%s is not what Register sends (run this test with -update):\n%s", folder, d)
+			}
+		})
+	}
+}
+
+func TestRegistrationValidate(t *testing.T) {
+	for want, change := range map[string]func(*Registration){
+		"":                            func(*Registration) {},
+		"DCM_EDC_BACKEND_URL":         func(r *Registration) { r.Backend = "dcm-receiver:8080" },
+		"without a query":             func(r *Registration) { r.Backend += "?x=1" },
+		"set DCM_API_KEYS":            func(r *Registration) { r.Key = "" },
+		"not both":                    func(r *Registration) { r.KeyAlias = "k" },
+		`DCM_EDC_VERSION is "0.5.3"`:  func(r *Registration) { r.Version = "0.5.3" },
+		`DCM_EDC_VERSION is "latest"`: func(r *Registration) { r.Version = "latest" },
+		"DCM_EDC_ASSET_TYPE":          func(r *Registration) { r.Type = "HttpProxy" },
+		"before 0.13 does not say who is sending": func(r *Registration) { r.Type, r.Version = "ProxyHttpData", "0.12.1" },
+		"DCM_EDC_PER_SUPPLIER needs DCM_PARTNERS": func(r *Registration) { r.PerSupplier = true },
+		`"BPNS00000000SUPP" is no BPNL`:           func(r *Registration) { r.Partners = []string{"BPNS00000000SUPP"} },
+		"DCM_EDC_USAGE_POLICY":                    func(r *Registration) { r.Usage = "" },
+		"DCM_EDC_PREFIX":                          func(r *Registration) { r.Prefix = "a b" },
+	} {
+		r := sample()
+		change(&r)
+		err := r.Validate()
+		if want == "" {
+			if err != nil {
+				t.Error(err)
+			}
+		} else if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	for _, v := range []string{"0.7.3", "0.10", "0.11.2", "0.13.0-rc3"} {
+		r := sample()
+		r.Version = v
+		if err := r.Validate(); err != nil {
+			t.Errorf("%s: %v", v, err)
+		}
+	}
+}
+
+// One policy in the spellings that connectors use: as sent, as 0.10 gives it
+// back, and with a context given by address and parts that carry types.
+func TestSpellings(t *testing.T) {
+	spellings := []string{
+		`{"@context":["http://www.w3.org/ns/odrl.jsonld",{"@vocab":"https://w3id.org/edc/v0.0.1/ns/","cx-policy":"https://w3id.org/catenax/policy/"}],
+		  "policy":{"@type":"Set","permission":[{"action":"use","constraint":[{"and":[
+		    {"leftOperand":"cx-policy:Membership","operator":"eq","rightOperand":"active"},
+		    {"leftOperand":"cx-policy:UsagePurpose","operator":"eq","rightOperand":"cx.dcm.base:1"}]}]}]}}`,
+		`{"@context":{"@vocab":"https://w3id.org/edc/v0.0.1/ns/","odrl":"http://www.w3.org/ns/odrl/2/","cx-policy":"https://w3id.org/catenax/policy/"},"createdAt":1,
+		  "policy":{"@id":"c8bc","@type":"odrl:Set","odrl:prohibition":[],"odrl:obligation":[],"odrl:permission":{"odrl:action":{"@id":"odrl:use"},"odrl:constraint":{"odrl:and":[
+		    {"odrl:leftOperand":{"@id":"cx-policy:UsagePurpose"},"odrl:operator":{"@id":"odrl:eq"},"odrl:rightOperand":"cx.dcm.base:1"},
+		    {"odrl:leftOperand":{"@id":"cx-policy:Membership"},"odrl:operator":{"@id":"odrl:eq"},"odrl:rightOperand":{"@value":"active"}}]}}}}`,
+		`{"@context":["https://w3id.org/dspace/2025/1/odrl-profile.jsonld",{"edc":"https://w3id.org/edc/v0.0.1/ns/","p":"https://w3id.org/catenax/policy/"}],
+		  "edc:policy":{"@type":"Set","permission":[{"@type":"Permission","action":"use","constraint":{"and":[
+		    {"@type":"Constraint","leftOperand":"p:Membership","operator":"eq","rightOperand":["active"]},
+		    {"leftOperand":"p:UsagePurpose","operator":{"@id":"http://www.w3.org/ns/odrl/2/eq"},"rightOperand":"cx.dcm.base:1"}]}}]}}`,
+	}
+	decode := func(s string) any {
+		var v any
+		if err := json.Unmarshal([]byte(s), &v); err != nil {
+			t.Fatal(err)
+		}
+		return terms{}.expand(v)
+	}
+	want := decode(spellings[0])
+	for i, s := range spellings {
+		if d := differences("", decode(s), want, false); len(d) > 0 {
+			t.Errorf("spelling %d: %s", i, d)
+		}
+	}
+	for name, other := range map[string]string{
+		"another rule":      strings.Replace(spellings[1], `"odrl:prohibition":[]`, `"odrl:prohibition":[{"odrl:action":{"@id":"odrl:use"}}]`, 1),
+		"another operator":  strings.Replace(spellings[1], `odrl:eq`, `odrl:neq`, 1),
+		"another namespace": strings.Replace(spellings[0], `https://w3id.org/catenax/policy/`, `https://w3id.org/catenax/2025/9/policy/`, 1),
+		"one condition":     strings.Replace(spellings[0], `{"leftOperand":"cx-policy:Membership","operator":"eq","rightOperand":"active"},`, "", 1),
+	} {
+		if d := differences("", decode(other), want, false); len(d) != 1 {
+			t.Errorf("%s: %d differences %q", name, len(d), d)
+		}
+	}
+}
