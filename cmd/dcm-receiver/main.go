@@ -1,0 +1,73 @@
+// Command dcm-receiver takes WeekBasedCapacityGroup and IdBasedRequestForUpdate
+// messages behind an EDC connector. This package holds the commands: settings,
+// wiring, start and stop, nothing else.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+
+	"dcm-receiver/internal/receiver"
+
+	"github.com/alecthomas/kong"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+type commands struct {
+	Serve    serveCommand    `cmd:"" help:"Take messages. With neither DATABASE_URL nor PG* variables set, on a private Postgres in DCM_DATA_DIR."`
+	Migrate  migrateCommand  `cmd:"" help:"Bring the database to the tables and views of this version, then end."`
+	Validate validateCommand `cmd:"" help:"Say what rule 1 of CX-0048 says of payloads, offline. Exit status 1 if one is invalid."`
+	Example  exampleCommand  `cmd:"" help:"Print a realistic valid WeekBasedCapacityGroup message."`
+	Version  versionCommand  `cmd:"" help:"Print the version."`
+}
+
+func main() {
+	receiver.Version = version
+	parser, err := kong.New(&commands{}, kong.Name("dcm-receiver"), kong.UsageOnError(),
+		kong.Description("The customer's receiver of capacity groups and requests for update in Catena-X Demand and Capacity Management (CX-0048), behind an EDC connector. Every option has an environment variable."))
+	if err != nil {
+		fail(err)
+	}
+	context, err := parser.Parse(os.Args[1:])
+	if err != nil {
+		fail(nameVariable(parser, err))
+	}
+	if err := context.Run(parser); err != nil {
+		fail(err)
+	}
+}
+
+// fail ends the program with one line, and exit status 1.
+func fail(err error) {
+	if !errors.Is(err, errInvalid) { // validate has said it all
+		fmt.Fprintln(os.Stderr, "dcm-receiver:", err)
+	}
+	os.Exit(1)
+}
+
+// nameVariable adds to an error about an option the environment variable that
+// it may come from.
+func nameVariable(parser *kong.Kong, err error) error {
+	for _, command := range parser.Model.Leaves(false) {
+		for _, flag := range slices.Concat(command.AllFlags(false)...) {
+			if len(flag.Envs) > 0 && strings.Contains(err.Error(), "--"+flag.Name) {
+				return fmt.Errorf("%w (or %s)", err, flag.Envs[0])
+			}
+		}
+	}
+	return err
+}
+
+type versionCommand struct{}
+
+func (versionCommand) Run() error {
+	version, revision := receiver.BuildInfo()
+	fmt.Printf("dcm-receiver %s (commit %s, %s)\n", version, revision, runtime.Version())
+	return nil
+}

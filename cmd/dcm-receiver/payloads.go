@@ -1,0 +1,113 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/example"
+	"dcm-receiver/internal/payload"
+	"dcm-receiver/internal/receiver"
+	"dcm-receiver/schemas"
+)
+
+// errInvalid makes the exit status 1 where everything has been said.
+var errInvalid = errors.New("invalid")
+
+type validateCommand struct {
+	Files    []string `arg:"" name:"file" help:"Bodies as they would be POSTed; - is standard input."`
+	Endpoint string   `env:"DCM_ENDPOINT" enum:"week-based-capacity-group,id-based-request-for-update" default:"week-based-capacity-group" help:"What the payload is meant for: ${enum}."`
+}
+
+// Run prints a line for each file, and one for each violation.
+func (c *validateCommand) Run() error {
+	invalid := false
+	for _, file := range c.Files {
+		body, err := read(file)
+		if err != nil {
+			return err
+		}
+		objects, found, more := check(body, c.Endpoint)
+		if len(found) == 0 {
+			fmt.Printf("%s: valid, %d objects\n", file, objects)
+			continue
+		}
+		invalid = true
+		fmt.Printf("%s: invalid\n", file)
+		for _, e := range found {
+			fmt.Printf("  %s: %s\n", pointerOr(e.Pointer, "(whole body)"), e.Detail)
+		}
+		if more > 0 {
+			fmt.Printf("  and %d more\n", more)
+		}
+	}
+	if invalid {
+		return errInvalid
+	}
+	return nil
+}
+
+func read(file string) ([]byte, error) {
+	if file == "-" {
+		return io.ReadAll(os.Stdin)
+	}
+	return os.ReadFile(file)
+}
+
+func pointerOr(pointer, whole string) string {
+	if pointer == "" {
+		return whole
+	}
+	return pointer
+}
+
+// check is rule 1 (CX-0048 §3.2.7) and what comes before it: size and JSON.
+func check(body []byte, endpoint string) (objects int, found []schemas.Violation, more int) {
+	if len(body) > receiver.MaxBody {
+		return 0, []schemas.Violation{{Detail: fmt.Sprintf("the body has %d bytes, over 15 MiB (%d); send fewer objects in one message", len(body), receiver.MaxBody)}}, 0
+	}
+	var m *payload.Message
+	var err error
+	if endpoint == receiver.CapacityGroupEndpoint {
+		m, err = payload.ReadCapacityGroups(body, dcm.DateOf(time.Now().UTC()))
+	} else {
+		m, err = payload.ReadRequestForUpdate(body)
+	}
+	var syntax *payload.SyntaxError
+	if errors.As(err, &syntax) {
+		return 0, []schemas.Violation{{Detail: "not one JSON text: " + syntax.Detail}}, 0
+	}
+	found, more = m.Errors.List, m.Errors.More
+	for i := range m.CapacityGroups {
+		found = append(found, m.CapacityGroups[i].Errors.List...)
+		more += m.CapacityGroups[i].Errors.More
+	}
+	return len(m.CapacityGroups) + len(m.Requests), found, more
+}
+
+type exampleCommand struct {
+	Groups   int    `env:"DCM_EXAMPLE_GROUPS" default:"1" help:"Capacity groups in the message."`
+	Weeks    int    `env:"DCM_EXAMPLE_WEEKS" default:"104" help:"Weeks of each group."`
+	Seed     uint64 `env:"DCM_EXAMPLE_SEED" default:"1" help:"The same seed makes the same IDs and quantities."`
+	Supplier string `env:"DCM_EXAMPLE_SUPPLIER" default:"BPNL6666666666YY" help:"BPNL of the sender."`
+	Customer string `env:"DCM_EXAMPLE_CUSTOMER" default:"BPNL8888888888XX" help:"BPNL of the receiver."`
+}
+
+// Run prints the message.
+func (c *exampleCommand) Run() error {
+	if c.Groups < 1 || c.Weeks < 1 {
+		return errors.New("--groups (DCM_EXAMPLE_GROUPS) and --weeks (DCM_EXAMPLE_WEEKS) must be 1 or more")
+	}
+	for name, bpnl := range map[string]string{"--supplier (DCM_EXAMPLE_SUPPLIER)": c.Supplier, "--customer (DCM_EXAMPLE_CUSTOMER)": c.Customer} {
+		if !dcm.IsBPNL(bpnl) {
+			return fmt.Errorf("%s: %q is not a BPNL", name, bpnl)
+		}
+	}
+	_, err := os.Stdout.Write(append(example.Message(example.Options{
+		Groups: c.Groups, Weeks: c.Weeks, Seed: c.Seed, Supplier: c.Supplier, Customer: c.Customer, Now: time.Now(),
+	}), '\n'))
+	return err
+}

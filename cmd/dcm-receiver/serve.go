@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+
+	"dcm-receiver/internal/example"
+	"dcm-receiver/internal/privatepg"
+	"dcm-receiver/internal/receiver"
+	"dcm-receiver/internal/store"
+	"dcm-receiver/migrations"
+
+	"github.com/alecthomas/kong"
+)
+
+type serveCommand struct {
+	serveSettings
+}
+
+// Run serves until a signal comes, or until the private Postgres ends.
+func (c *serveCommand) Run(parser *kong.Kong) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	log := c.logger()
+	warnOfUnknownVariables(log, parser)
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer cancel()
+
+	// The ports first: a second program on them must not touch the database.
+	partner, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("DCM_LISTEN: %w", err)
+	}
+	operations, err := net.Listen("tcp", c.OpsListen)
+	if err != nil {
+		return fmt.Errorf("DCM_OPS_LISTEN: %w", err)
+	}
+	url, psql := c.DatabaseURL, "psql \"$DATABASE_URL\""
+	ended := make(<-chan struct{})
+	if c.private() {
+		server, err := privatepg.Start(ctx, privatepg.Options{Dir: c.DataDir, Log: log})
+		if err != nil {
+			return fmt.Errorf("start private Postgres: %w", err)
+		}
+		defer func() {
+			if err := server.Stop(); err != nil {
+				log.Error("stop private Postgres", "error", err)
+			}
+		}()
+		url, psql, ended = server.URL("dcm"), server.PsqlCommand(), server.Exited()
+	}
+	connections := c.Connections
+	if connections == 0 {
+		connections = max(8, 4*runtime.NumCPU())
+	}
+	s, err := store.Open(url, connections, c.RequestTimeout)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+
+	rc := receiver.New(receiver.Config{
+		CustomerBPNLs: c.CustomerBPNLs, Partners: c.Partners, APIKeys: c.APIKeys, SenderHeader: c.SenderHeader,
+		UnparsableStatus: c.UnparsableStatus, RequestTimeout: c.RequestTimeout, MaxInFlight: c.MaxInFlight, MaxBuffered: c.MaxBuffered,
+	}, s, log)
+	partnerServer := c.server(rc.Partner(), log)
+	opsServer := c.server(rc.Operations(), log)
+	scheme := "http"
+	if c.TLSCertFile != "" {
+		certificate, err := newCertificate(c.TLSCertFile, c.TLSKeyFile, log)
+		if err != nil {
+			return err
+		}
+		rc.Register(certificate.expiry())
+		partnerServer.TLSConfig = certificate.config()
+		scheme = "https"
+	}
+	failed := make(chan error, 2)
+	go func() {
+		if partnerServer.TLSConfig != nil {
+			failed <- partnerServer.ServeTLS(partner, "", "")
+		} else {
+			failed <- partnerServer.Serve(partner)
+		}
+	}()
+	go func() { failed <- opsServer.Serve(operations) }()
+
+	background, stopBackground := context.WithCancel(context.Background())
+	defer stopBackground()
+	go func() {
+		if c.Migrate && !migrate(background, url, log) {
+			return
+		}
+		rc.Housekeeping(background, c.JournalRetention)
+	}()
+	log.Info("serving", "partners", scheme+"://"+partner.Addr().String(), "operations", "http://"+operations.Addr().String(), "version", version)
+	c.printHints(scheme+"://"+partner.Addr().String(), "http://"+operations.Addr().String(), psql)
+
+	var fault error
+	select {
+	case <-ctx.Done():
+	case fault = <-failed:
+	case <-ended:
+		fault = errors.New("the private Postgres ended; see postgres.log in DCM_DATA_DIR")
+	}
+	cancel() // a second signal ends the program at once
+	rc.Stop()
+	log.Info("stopping")
+	if fault == nil {
+		partnerServer.SetKeepAlivesEnabled(false)
+		time.Sleep(c.ShutdownDelay)
+	}
+	deadline, release := context.WithTimeout(context.Background(), c.ShutdownTimeout)
+	defer release()
+	if err := partnerServer.Shutdown(deadline); err != nil {
+		log.Warn("some messages did not finish in time and were cut off; their senders will send them again", "limit", c.ShutdownTimeout)
+	}
+	_ = opsServer.Close()
+	return fault
+}
+
+// server has limits that keep a slow sender from holding anything up.
+func (c *serveCommand) server(handler http.Handler, log *slog.Logger) *http.Server {
+	const read = 60 * time.Second // 15 MiB at 256 KiB a second
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       read,
+		WriteTimeout:      read + c.RequestTimeout + 30*time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// migrate tries until it succeeds or ctx ends; the receiver is not ready until
+// then.
+func migrate(ctx context.Context, url string, log *slog.Logger) bool {
+	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
+		err := migrations.Up(ctx, url, log)
+		if err == nil {
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+		log.Error("not migrated; trying again", "error", err, "wait", wait)
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(wait):
+		}
+	}
+}
+
+// printHints tells a person what to do next.
+func (c *serveCommand) printHints(partners, operations, psql string) {
+	key, customer := "", ""
+	if len(c.APIKeys) > 0 {
+		key = ` -H "X-Api-Key: $KEY"`
+	}
+	if c.CustomerBPNLs[0] != example.Customer {
+		customer = " --customer " + c.CustomerBPNLs[0]
+	}
+	fmt.Printf(`Partners: %[1]s   Operations: %[2]s/metrics
+Try it:   %[3]s example%[4]s | curl -sS%[5]s -H 'Content-Type: application/json' -H '%[6]s: %[7]s' --data-binary @- %[1]s/%[8]s
+Look:     %[9]s -c 'select * from planning.capacity limit 5'
+`, partners, operations, os.Args[0], customer, key, c.SenderHeader, example.Supplier, receiver.CapacityGroupEndpoint, psql)
+}
+
+type migrateCommand struct {
+	databaseSettings
+	logSettings
+}
+
+// Run migrates once.
+func (c *migrateCommand) Run() error {
+	if c.private() {
+		return errors.New("DATABASE_URL is not set: there is nothing to migrate (serve migrates its private Postgres by itself)")
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer cancel()
+	return migrations.Up(ctx, c.DatabaseURL, c.logger())
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"dcm-receiver/internal/dcm"
+
+	"github.com/alecthomas/kong"
+	"github.com/mattn/go-isatty"
+)
+
+// databaseSettings say where the store is.
+type databaseSettings struct {
+	DatabaseURL string `env:"DATABASE_URL" name:"database-url" placeholder:"URL" help:"The store, as a libpq URL; several hosts with target_session_attrs=read-write follow a failover. The PG* variables work too. Unset: a private Postgres."`
+	DataDir     string `env:"DCM_DATA_DIR" default:".dcm" placeholder:"DIR" help:"Where the private Postgres lives."`
+}
+
+// private reports whether nothing says where a database is.
+func (s databaseSettings) private() bool {
+	for _, name := range []string{"PGHOST", "PGPORT", "PGDATABASE", "PGSERVICE"} {
+		if os.Getenv(name) != "" {
+			return false
+		}
+	}
+	return s.DatabaseURL == ""
+}
+
+type logSettings struct {
+	LogLevel  slog.Level `env:"DCM_LOG_LEVEL" default:"info" help:"debug, info, warn or error."`
+	LogFormat string     `env:"DCM_LOG_FORMAT" enum:"json,text,auto" default:"auto" help:"json or text; auto is text on a terminal."`
+}
+
+func (s logSettings) logger() *slog.Logger {
+	options := &slog.HandlerOptions{Level: s.LogLevel}
+	if s.LogFormat == "text" || s.LogFormat == "auto" && isatty.IsTerminal(os.Stderr.Fd()) {
+		return slog.New(slog.NewTextHandler(os.Stderr, options))
+	}
+	return slog.New(slog.NewJSONHandler(os.Stderr, options))
+}
+
+// serveSettings are the settings of serve.
+type serveSettings struct {
+	databaseSettings
+	logSettings
+	Listen           string        `env:"DCM_LISTEN" default:"127.0.0.1:8080" help:"Partner listener, for the data plane alone."`
+	OpsListen        string        `env:"DCM_OPS_LISTEN" default:"127.0.0.1:9090" help:"Metrics and health."`
+	CustomerBPNLs    []string      `env:"DCM_CUSTOMER_BPNLS" name:"customer-bpnls" placeholder:"BPNL,…" help:"BPNLs that this receiver is responsible for. Required."`
+	APIKeys          []string      `env:"DCM_API_KEYS" name:"api-keys" placeholder:"KEY,…" help:"Accepted values of X-Api-Key; two while a key is rotated. Required unless the partner listener is on loopback."`
+	APIKeysFile      string        `env:"DCM_API_KEYS_FILE" name:"api-keys-file" placeholder:"FILE" help:"The same, read from a file: separated by commas or line ends."`
+	Partners         []string      `env:"DCM_PARTNERS" placeholder:"BPNL,…" help:"BPNLs that may send. Unset: everyone the connector lets through."`
+	SenderHeader     string        `env:"DCM_SENDER_HEADER" default:"Edc-Bpn" help:"Header in which the data plane names the sender."`
+	UnparsableStatus int           `env:"DCM_UNPARSABLE_STATUS" default:"422" help:"What a body that is no JSON gets: 422, or 400 for connectors that cannot pass a 422 on."`
+	Standard         string        `env:"DCM_STANDARD" default:"cx-0048" help:"Rule set: cx-0048."`
+	Migrate          bool          `env:"DCM_MIGRATE" default:"true" negatable:"" help:"Migrate the database at the start."`
+	JournalRetention time.Duration `env:"DCM_JOURNAL_RETENTION" default:"2160h" help:"How long journal entries and requests for update are kept (2160h are 90 days)."`
+	RequestTimeout   time.Duration `env:"DCM_REQUEST_TIMEOUT" default:"20s" help:"How long judging and storing a message may take before the answer is 503. A data plane gives up after 30 s."`
+	ShutdownDelay    time.Duration `env:"DCM_SHUTDOWN_DELAY" default:"0s" help:"After SIGTERM, how long to be not ready but still serve, so that a load balancer notices."`
+	ShutdownTimeout  time.Duration `env:"DCM_SHUTDOWN_TIMEOUT" default:"25s" help:"After that, how long messages under way may take to finish."`
+	MaxInFlight      int           `env:"DCM_MAX_IN_FLIGHT" default:"256" help:"Messages being judged at once; beyond it the answer is 503 at once."`
+	MaxBuffered      int64         `env:"DCM_MAX_BUFFERED" default:"134217728" help:"Bytes of bodies held at once; beyond it the answer is 503 at once."`
+	Connections      int           `env:"DCM_DATABASE_CONNECTIONS" name:"database-connections" default:"0" help:"Most connections to the database; 0 is four for each core, at least 8."`
+	TLSCertFile      string        `env:"DCM_TLS_CERT_FILE" name:"tls-cert-file" placeholder:"FILE" help:"Certificate chain (PEM) for TLS on the partner listener; read again when it changes."`
+	TLSKeyFile       string        `env:"DCM_TLS_KEY_FILE" name:"tls-key-file" placeholder:"FILE" help:"Its private key (PEM)."`
+}
+
+// check says what is wrong with the settings, naming the variable.
+func (s *serveSettings) check() error {
+	s.CustomerBPNLs, s.Partners, s.APIKeys = trimmed(s.CustomerBPNLs), trimmed(s.Partners), trimmed(s.APIKeys)
+	if s.APIKeysFile != "" {
+		content, err := os.ReadFile(s.APIKeysFile)
+		if err != nil {
+			return fmt.Errorf("DCM_API_KEYS_FILE: %w", err)
+		}
+		keys := trimmed(strings.FieldsFunc(string(content), func(r rune) bool { return r == ',' || r == '\n' || r == '\r' }))
+		if len(keys) == 0 {
+			return fmt.Errorf("DCM_API_KEYS_FILE: %s has no key", s.APIKeysFile)
+		}
+		s.APIKeys = append(s.APIKeys, keys...)
+	}
+	if len(s.CustomerBPNLs) == 0 {
+		return fmt.Errorf("DCM_CUSTOMER_BPNLS is not set: give the BPNLs that this receiver is responsible for, separated by commas")
+	}
+	for name, bpnls := range map[string][]string{"DCM_CUSTOMER_BPNLS": s.CustomerBPNLs, "DCM_PARTNERS": s.Partners} {
+		for _, bpnl := range bpnls {
+			if !dcm.IsBPNL(bpnl) {
+				return fmt.Errorf("%s: %q is not a BPNL (BPNL and 12 letters or digits)", name, bpnl)
+			}
+		}
+	}
+	host, _, err := net.SplitHostPort(s.Listen)
+	if err != nil {
+		return fmt.Errorf("DCM_LISTEN: %w", err)
+	}
+	if _, _, err := net.SplitHostPort(s.OpsListen); err != nil {
+		return fmt.Errorf("DCM_OPS_LISTEN: %w", err)
+	}
+	ip := net.ParseIP(host)
+	if loopback := host == "localhost" || ip != nil && ip.IsLoopback(); !loopback && len(s.APIKeys) == 0 {
+		return fmt.Errorf("DCM_API_KEYS is not set: it is required unless DCM_LISTEN is a loopback address, because whoever reaches the listener could name any sender")
+	}
+	switch {
+	case s.UnparsableStatus != 422 && s.UnparsableStatus != 400:
+		return fmt.Errorf("DCM_UNPARSABLE_STATUS: %d is neither 422 nor 400", s.UnparsableStatus)
+	case s.Standard == "cx-0128":
+		return fmt.Errorf("DCM_STANDARD: cx-0128 is not part of this version; use cx-0048")
+	case s.Standard != "cx-0048":
+		return fmt.Errorf("DCM_STANDARD: %q is not known; use cx-0048", s.Standard)
+	case s.JournalRetention <= 0:
+		return fmt.Errorf("DCM_JOURNAL_RETENTION: %s is not a time to keep something", s.JournalRetention)
+	case s.RequestTimeout <= 0:
+		return fmt.Errorf("DCM_REQUEST_TIMEOUT: %s leaves no time", s.RequestTimeout)
+	case s.MaxInFlight < 1:
+		return fmt.Errorf("DCM_MAX_IN_FLIGHT: %d lets nothing through", s.MaxInFlight)
+	case s.MaxBuffered < 16<<20:
+		return fmt.Errorf("DCM_MAX_BUFFERED: %d is too small for one message of 15 MiB; give at least 16777216", s.MaxBuffered)
+	case s.Connections < 0:
+		return fmt.Errorf("DCM_DATABASE_CONNECTIONS: %d is negative", s.Connections)
+	case (s.TLSCertFile == "") != (s.TLSKeyFile == ""):
+		return fmt.Errorf("DCM_TLS_CERT_FILE and DCM_TLS_KEY_FILE go together: set both or neither")
+	case strings.TrimSpace(s.SenderHeader) == "":
+		return fmt.Errorf("DCM_SENDER_HEADER is empty: name the header in which the data plane names the sender")
+	}
+	return nil
+}
+
+// trimmed leaves out the empty parts of a list, and spaces around the others.
+func trimmed(list []string) (kept []string) {
+	for _, item := range list {
+		if item = strings.TrimSpace(item); item != "" {
+			kept = append(kept, item)
+		}
+	}
+	return kept
+}
+
+// warnOfUnknownVariables finds names that are misspelt.
+func warnOfUnknownVariables(log *slog.Logger, parser *kong.Kong) {
+	known := map[string]bool{}
+	for _, command := range parser.Model.Leaves(false) {
+		for _, flag := range slices.Concat(command.AllFlags(false)...) {
+			for _, env := range flag.Envs {
+				known[env] = true
+			}
+		}
+	}
+	for _, variable := range os.Environ() {
+		name, _, _ := strings.Cut(variable, "=")
+		if strings.HasPrefix(name, "DCM_") && !known[name] {
+			log.Warn("this environment variable is not known; is it misspelt?", "name", name)
+		}
+	}
+}

@@ -1,0 +1,424 @@
+package payload
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"dcm-receiver/internal/dcm"
+	"dcm-receiver/schemas"
+
+	"github.com/google/uuid"
+)
+
+// maxQuantity is the largest capacity (field list of WeekBasedCapacityGroup 3.0).
+const maxQuantity = "1000000000000000000"
+
+// capacityGroup reads one object. At most limit errors are listed.
+func (r *reader) capacityGroup(pointer string, today dcm.Date, limit int) CapacityGroup {
+	g := CapacityGroup{Pointer: pointer}
+	var have fields
+	checks := checks{limit: limit, base: pointer}
+	unitSent := false // valid or not
+	g.Raw = r.raw(func() {
+		have.sure(r.object(func(name string) {
+			var ok bool
+			switch name {
+			case "capacityGroupId":
+				g.ID, ok = r.id()
+				g.HasID = ok
+			case "name":
+				g.Name, ok = r.string()
+			case "customer":
+				g.Customer, ok = r.matching(dcm.IsBPNL)
+			case "supplier":
+				g.Supplier, ok = r.matching(dcm.IsBPNL)
+			case "changedAt":
+				g.ChangedAt, ok = r.timestamp(dcm.ParseTimestamp)
+			case "unitOfMeasure":
+				unitSent = true
+				g.UnitOfMeasure, ok = r.matching(func(s string) bool { return slices.Contains(dcm.UnitsOfMeasure, s) })
+			case "unitOfMeasureIsOmitted":
+				g.UnitOfMeasureIsOmitted, ok = r.boolean()
+			case "capacityGroupIsInactive":
+				g.IsInactive, ok = r.boolean()
+			case "supplierLocations":
+				g.SupplierLocations, ok = r.supplierLocations(&checks)
+			case "linkedCapacityGroups":
+				g.LinkedCapacityGroups, ok = r.linkedCapacityGroups(&checks)
+			case "linkedDemandSeries":
+				g.LinkedDemandSeries, ok = r.linkedDemandSeries(&checks)
+			case "capacities":
+				g.Capacities, ok = r.capacities(&checks, today)
+			case "demandVolatilityParameters":
+				g.DemandVolatility, ok = r.demandVolatility(&checks)
+			default:
+				r.skip()
+				return
+			}
+			have.read(name, ok)
+		}))
+	})
+	if r.err != nil {
+		return g
+	}
+	if have.has("unitOfMeasureIsOmitted") {
+		checks.unitOmittedOrNot(g.UnitOfMeasureIsOmitted, unitSent)
+	}
+	if !have.all("capacityGroupId", "name", "customer", "supplier", "changedAt", "unitOfMeasureIsOmitted", "capacityGroupIsInactive") {
+		g.Errors.askSchema(schemas.CapacityGroup, g.Raw, pointer, limit)
+	}
+	for _, v := range checks.errors.List {
+		g.Errors.add(limit, v.Pointer, v.Detail)
+	}
+	g.Errors.More += checks.errors.More
+	return g
+}
+
+// checks holds what the named checks below find: what CX-0048 demands and a
+// JSON Schema cannot say.
+type checks struct {
+	errors Errors
+	base   string
+	limit  int
+}
+
+func (c *checks) add(detail string, place ...any) {
+	if len(c.errors.List) >= c.limit {
+		c.errors.More++
+		return
+	}
+	pointer := c.base
+	for _, p := range place {
+		pointer += fmt.Sprint("/", p)
+	}
+	c.errors.add(c.limit, pointer, detail)
+}
+
+// monday: pointInTime is a Monday (CX-0048 §3.2.2).
+func (c *checks) monday(d dcm.Date, index int) {
+	if d.Weekday() != time.Monday {
+		c.add(fmt.Sprintf("%s is a %s; pointInTime must be a Monday", d, d.Weekday()), "capacities", index, "pointInTime")
+	}
+}
+
+// noWeekTwice: every week at most once (CX-0048 §3.2.2). The zero value is
+// ready; weeks that come in order, as nearly all do, cost one comparison.
+type noWeekTwice struct {
+	inOrder []dcm.Date
+	seen    map[dcm.Date]bool
+}
+
+func (n *noWeekTwice) check(c *checks, d dcm.Date, index int) {
+	if n.seen == nil {
+		if len(n.inOrder) == 0 || n.inOrder[len(n.inOrder)-1] < d {
+			n.inOrder = append(n.inOrder, d)
+			return
+		}
+		n.seen = make(map[dcm.Date]bool, len(n.inOrder))
+		for _, earlier := range n.inOrder {
+			n.seen[earlier] = true
+		}
+	}
+	if n.seen[d] {
+		c.add(fmt.Sprintf("week %s is there twice; every week may be there once", d), "capacities", index, "pointInTime")
+	}
+	n.seen[d] = true
+}
+
+// someOtherWeek: at least one week other than the current and the next one
+// (CX-0048 §3.2.2); past weeks count as others.
+func (c *checks) someOtherWeek(capacities []dcm.Capacity, today dcm.Date) {
+	current := today.Monday()
+	for i := range capacities {
+		if week := capacities[i].PointInTime; week != current && week != current+7 {
+			return
+		}
+	}
+	c.add(fmt.Sprintf("there are only the current week (%s) and the next; capacities must have at least one other week", current), "capacities")
+}
+
+// unitOmittedOrNot: unitOfMeasureIsOmitted says the truth (field list of
+// WeekBasedCapacityGroup 3.0).
+func (c *checks) unitOmittedOrNot(omitted, sent bool) {
+	switch {
+	case omitted && sent:
+		c.add("unitOfMeasure is there although unitOfMeasureIsOmitted is true; leave it out, or set unitOfMeasureIsOmitted to false", "unitOfMeasure")
+	case !omitted && !sent:
+		c.add("unitOfMeasure is missing although unitOfMeasureIsOmitted is false; add it, or set unitOfMeasureIsOmitted to true")
+	}
+}
+
+// noEntryTwice: a set has no two equal entries (field list of
+// WeekBasedCapacityGroup 3.0). Small sets are compared without a map.
+type noEntryTwice[T comparable] struct {
+	first []T
+	seen  map[T]bool
+}
+
+func (n *noEntryTwice[T]) check(c *checks, entry T, place ...any) {
+	const small = 8
+	if n.seen == nil && len(n.first) == small {
+		n.seen = make(map[T]bool)
+		for _, e := range n.first {
+			n.seen[e] = true
+		}
+	}
+	if n.seen == nil {
+		if slices.Contains(n.first, entry) {
+			c.add("this entry is there twice; equal entries may be there once", place...)
+			return
+		}
+		n.first = append(n.first, entry)
+		return
+	}
+	if n.seen[entry] {
+		c.add("this entry is there twice; equal entries may be there once", place...)
+	}
+	n.seen[entry] = true
+}
+
+func (r *reader) supplierLocations(c *checks) (locations []string, ok bool) {
+	valid := true
+	var set noEntryTwice[string]
+	ok = r.array(func(i int) {
+		location, ok := r.matching(dcm.IsBPNS)
+		if !ok {
+			valid = false
+			return
+		}
+		set.check(c, location, "supplierLocations", i)
+		locations = append(locations, location)
+	})
+	return locations, ok && valid
+}
+
+func (r *reader) linkedCapacityGroups(c *checks) (ids []uuid.UUID, ok bool) {
+	valid := true
+	var set noEntryTwice[uuid.UUID]
+	ok = r.array(func(i int) {
+		id, ok := r.id()
+		if !ok {
+			valid = false
+			return
+		}
+		set.check(c, id, "linkedCapacityGroups", i)
+		ids = append(ids, id)
+	})
+	return ids, ok && valid
+}
+
+func (r *reader) linkedDemandSeries(c *checks) (series []dcm.LinkedDemandSeries, ok bool) {
+	type entry struct { // comparable: two entries are equal if this is
+		series      dcm.LinkedDemandSeries // without MaterialNumberSupplier, a pointer
+		supplier    string
+		hasSupplier bool
+	}
+	valid := true
+	var set noEntryTwice[entry]
+	ok = r.array(func(i int) {
+		var s dcm.LinkedDemandSeries
+		var have fields
+		have.sure(r.object(func(name string) {
+			var ok bool
+			switch name {
+			case "materialNumberCustomer":
+				s.MaterialNumberCustomer, ok = r.string()
+			case "materialNumberSupplier":
+				var number string
+				number, ok = r.string()
+				s.MaterialNumberSupplier = &number
+			case "customerLocation":
+				s.CustomerLocation, ok = r.matching(dcm.IsBPNS)
+			case "demandCategory":
+				ok = r.object(func(name string) {
+					if name != "demandCategoryCode" {
+						r.skip()
+						return
+					}
+					code, ok := r.matching(func(s string) bool { return slices.Contains(dcm.DemandCategoryCodes, s) })
+					s.DemandCategoryCode = code
+					have.read(name, ok)
+				})
+			case "loadFactor":
+				s.LoadFactor, ok = r.decimal()
+			default:
+				r.skip()
+				return
+			}
+			have.read(name, ok)
+		}))
+		if !have.all("materialNumberCustomer", "customerLocation", "demandCategory", "demandCategoryCode") {
+			valid = false
+			return
+		}
+		e := entry{series: s, hasSupplier: s.MaterialNumberSupplier != nil}
+		if e.hasSupplier {
+			e.supplier, e.series.MaterialNumberSupplier = *s.MaterialNumberSupplier, nil
+		}
+		set.check(c, e, "linkedDemandSeries", i)
+		series = append(series, s)
+	})
+	return series, ok && valid
+}
+
+func (r *reader) capacities(c *checks, today dcm.Date) (capacities []dcm.Capacity, ok bool) {
+	valid := true
+	var weeks noWeekTwice
+	ok = r.array(func(i int) {
+		var capacity dcm.Capacity
+		var have fields
+		have.sure(r.object(func(name string) {
+			var ok bool
+			switch name {
+			case "pointInTime":
+				if capacity.PointInTime, ok = r.date(); ok {
+					c.monday(capacity.PointInTime, i)
+					weeks.check(c, capacity.PointInTime, i)
+				}
+			case "actualCapacity":
+				capacity.ActualCapacity, ok = r.quantity(maxQuantity)
+			case "maximumCapacity":
+				capacity.MaximumCapacity, ok = r.quantity(maxQuantity)
+			case "agreedCapacity":
+				capacity.AgreedCapacity, ok = r.quantity(maxQuantity)
+			case "deltaProductionResult":
+				capacity.DeltaProductionResult, ok = r.decimal()
+			default:
+				r.skip()
+				return
+			}
+			have.read(name, ok)
+		}))
+		if !have.all("pointInTime", "actualCapacity", "maximumCapacity") {
+			valid = false
+			return
+		}
+		if capacities == nil {
+			capacities = make([]dcm.Capacity, 0, 104) // the horizon of a usual message
+		}
+		capacities = append(capacities, capacity)
+	})
+	ok = ok && valid && len(capacities) > 0
+	if ok {
+		c.someOtherWeek(capacities, today)
+	}
+	return capacities, ok
+}
+
+func (r *reader) demandVolatility(c *checks) (*dcm.DemandVolatilityParameters, bool) {
+	p := &dcm.DemandVolatilityParameters{}
+	var have fields
+	have.sure(r.object(func(name string) {
+		var ok bool
+		switch name {
+		case "startReferenceDateTime":
+			p.StartReferenceDateTime, ok = r.timestamp(dcm.ParseXSDDateTime)
+		case "measurementInterval":
+			p.MeasurementInterval, ok = r.count()
+		case "rollingHorizonAlertThresholds":
+			p.AlertThresholds, ok = r.alertThresholds(c)
+		default:
+			r.skip()
+			return
+		}
+		have.read(name, ok)
+	}))
+	return p, have.all("startReferenceDateTime", "measurementInterval")
+}
+
+func (r *reader) alertThresholds(c *checks) (thresholds []dcm.AlertThreshold, ok bool) {
+	valid := true
+	var set noEntryTwice[dcm.AlertThreshold]
+	ok = r.array(func(i int) {
+		var t dcm.AlertThreshold
+		var have fields
+		have.sure(r.object(func(name string) {
+			var ok bool
+			switch name {
+			case "sequenceNumber":
+				t.SequenceNumber, ok = r.count()
+			case "subhorizonLength":
+				t.SubhorizonLength, ok = r.count()
+			case "relativePositiveDeviation":
+				t.RelativePositiveDeviation, ok = r.decimal()
+			case "relativeNegativeDeviation":
+				t.RelativeNegativeDeviation, ok = r.quantity("1")
+			case "absolutePositiveDeviation":
+				t.AbsolutePositiveDeviation, ok = r.decimal()
+			case "absoluteNegativeDeviation":
+				t.AbsoluteNegativeDeviation, ok = r.decimal()
+			default:
+				r.skip()
+				return
+			}
+			have.read(name, ok)
+		}))
+		if !have.all("sequenceNumber", "subhorizonLength") {
+			valid = false
+			return
+		}
+		set.check(c, t, "demandVolatilityParameters", "rollingHorizonAlertThresholds", i)
+		thresholds = append(thresholds, t)
+	})
+	return thresholds, ok && valid
+}
+
+// requestForUpdate reads one entry of an IdBasedRequestForUpdate.
+func (r *reader) requestForUpdate(m *Message, pointer string, all map[dcm.RequestKind]bool) {
+	var have fields
+	everything := true
+	list := func(kind dcm.RequestKind, idName string) bool {
+		everything = false
+		valid, n := true, 0
+		ok := r.array(func(int) {
+			n++
+			request := dcm.RequestForUpdate{Kind: kind}
+			var id uuid.UUID
+			var have fields
+			have.sure(r.object(func(name string) {
+				var ok bool
+				switch name {
+				case idName:
+					id, ok = r.id()
+					request.ID = &id
+				case "changedAt":
+					var t dcm.Timestamp
+					t, ok = r.timestamp(dcm.ParseXSDDateTime)
+					request.ChangedAt = &t
+				default:
+					r.skip()
+					return
+				}
+				have.read(name, ok)
+			}))
+			if !have.all(idName) {
+				valid = false
+				return
+			}
+			m.Requests = append(m.Requests, request)
+		})
+		if n == 0 {
+			all[kind] = true
+		}
+		return ok && valid
+	}
+	raw := r.raw(func() {
+		have.sure(r.object(func(name string) {
+			switch name {
+			case "weekBasedMaterialDemand":
+				have.read(name, list(dcm.MaterialDemand, "materialDemandId"))
+			case "weekBasedCapacityGroup":
+				have.read(name, list(dcm.Capacities, "capacityGroupId"))
+			default:
+				r.skip()
+			}
+		}))
+	})
+	if everything {
+		all[dcm.MaterialDemand], all[dcm.Capacities] = true, true
+	}
+	if r.err == nil && have.unsure && m.Errors.count() < maxCounted {
+		m.Errors.askSchema(schemas.RequestForUpdate, raw, pointer, MaxErrors)
+	}
+}

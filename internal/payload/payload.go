@@ -1,0 +1,276 @@
+// Package payload reads the body of a message: the JSON text into the words of
+// package dcm, or into what is wrong with it.
+//
+// A body is walked over once. That pass takes a value only if it is sure that
+// the JSON Schema takes it too; for an object with any other value the JSON
+// Schema is asked, which finds and words every violation. What a schema cannot
+// say (Mondays, weeks twice, …) is checked here, one named check each.
+package payload
+
+import (
+	"strconv"
+
+	"dcm-receiver/internal/dcm"
+	"dcm-receiver/schemas"
+
+	"github.com/google/uuid"
+)
+
+// Limits that keep the cost of a hostile body near its size.
+const (
+	// MaxObjects is how many objects a message may have. No more valid ones fit
+	// into 15 MiB.
+	MaxObjects = 65_536
+	// MaxErrors is how many errors are listed for one object.
+	MaxErrors = 100
+	// maxListed is how many errors are listed for one message; beyond it, each
+	// object still lists one.
+	maxListed = 10_000
+	// maxCounted is where counting the violations of one object ends.
+	maxCounted = 10_000
+)
+
+// Message is a body that is JSON.
+type Message struct {
+	// Header is nil if none was sent or if it is not valid.
+	Header *dcm.MessageHeader
+	// MessageID is messageId as sent, even where the header is not valid.
+	MessageID string
+	// Errors of the message as a whole: its envelope or header is not valid, or
+	// it carries no object.
+	Errors Errors
+	// CapacityGroups in the order sent; of a WeekBasedCapacityGroup message only.
+	CapacityGroups []CapacityGroup
+	// Requests of an IdBasedRequestForUpdate message only.
+	Requests []dcm.RequestForUpdate
+}
+
+// CapacityGroup is one object of a message, valid or not.
+type CapacityGroup struct {
+	dcm.CapacityGroup
+	// HasID is false if the capacityGroupId itself could not be read.
+	HasID bool
+	// Pointer is the object's place in the body (RFC 6901).
+	Pointer string
+	// Raw is the object as sent.
+	Raw string
+	// Errors are the reasons for rule 1; none for a valid object.
+	Errors Errors
+}
+
+// Errors are violations with their places in the body.
+type Errors struct {
+	List []schemas.Violation
+	More int // how many there are beyond List; at least, where over 10,000
+}
+
+// Any reports whether there is an error.
+func (e *Errors) Any() bool { return len(e.List) > 0 }
+
+// Add adds a violation that the caller found.
+func (e *Errors) Add(pointer, detail string) { e.add(MaxErrors, pointer, detail) }
+
+func (e *Errors) add(limit int, pointer, detail string) {
+	if len(e.List) < limit {
+		e.List = append(e.List, schemas.Violation{Pointer: pointer, Detail: detail})
+	} else {
+		e.More++
+	}
+}
+
+// count is how many violations there are.
+func (e *Errors) count() int { return len(e.List) + e.More }
+
+// ReadCapacityGroups reads the body of a WeekBasedCapacityGroup message: the
+// envelope of the API 3.0, or the bare list of CX-0048 §3.2.2. today decides
+// which week is the current one. The error is a *SyntaxError.
+func ReadCapacityGroups(body []byte, today dcm.Date) (*Message, error) {
+	r := newReader(body)
+	m := &Message{}
+	listed := 0
+	item := func(pointer string) {
+		if len(m.CapacityGroups) == MaxObjects {
+			r.skip()
+			if !m.Errors.Any() {
+				m.Errors.add(1, "", "there are more than "+strconv.Itoa(MaxObjects)+" objects; so many valid ones do not fit into 15 MiB")
+			}
+			return
+		}
+		group := r.capacityGroup(pointer, today, min(MaxErrors, max(1, maxListed-listed)))
+		listed += len(group.Errors.List)
+		m.CapacityGroups = append(m.CapacityGroups, group)
+	}
+	place := r.envelope(m, item)
+	if len(m.CapacityGroups) == 0 && !m.Errors.Any() {
+		m.Errors.add(MaxErrors, place, "there is no WeekBasedCapacityGroup; a message carries at least one, in a list (also where it is only one)")
+	}
+	return m, r.end()
+}
+
+// ReadRequestForUpdate reads the body of an IdBasedRequestForUpdate message.
+// The error is a *SyntaxError.
+func ReadRequestForUpdate(body []byte) (*Message, error) {
+	r := newReader(body)
+	m := &Message{}
+	entries := 0
+	all := map[dcm.RequestKind]bool{}
+	r.envelope(m, func(pointer string) {
+		entries++
+		r.requestForUpdate(m, pointer, all)
+	})
+	if entries == 0 {
+		all[dcm.MaterialDemand], all[dcm.Capacities] = true, true
+	}
+	for _, kind := range []dcm.RequestKind{dcm.MaterialDemand, dcm.Capacities} {
+		if all[kind] {
+			m.Requests = append(m.Requests, dcm.RequestForUpdate{Kind: kind})
+		}
+	}
+	return m, r.end()
+}
+
+// envelope reads the whole body and calls item for each object, which it must
+// consume. It returns the place where objects are, or would have been.
+func (r *reader) envelope(m *Message, item func(pointer string)) (place string) {
+	list := func(base string) bool {
+		return r.array(func(i int) { item(base + "/" + strconv.Itoa(i)) })
+	}
+	if r.dec.PeekKind() == '[' {
+		list("")
+		return ""
+	}
+	isObject := r.object(func(name string) {
+		switch name {
+		case "messageHeader":
+			r.messageHeader(m)
+		case "content":
+			place = "/content"
+			isObject := r.object(func(name string) {
+				if name != "informationObject" {
+					r.skip()
+					return
+				}
+				place = "/content/informationObject"
+				if !list(place) {
+					m.Errors.add(MaxErrors, place, "informationObject must be a list")
+				}
+			})
+			if !isObject {
+				m.Errors.add(MaxErrors, "/content", "content must be an object with the list informationObject")
+			}
+		default:
+			r.skip()
+		}
+	})
+	if !isObject {
+		m.Errors.add(MaxErrors, "", "the body must be a list of objects, or an object with messageHeader and content.informationObject")
+	}
+	return place
+}
+
+func (r *reader) messageHeader(m *Message) {
+	const base = "/messageHeader"
+	var header dcm.MessageHeader
+	var have fields
+	raw := r.raw(func() {
+		have.sure(r.object(func(name string) {
+			if name != "header" {
+				r.skip()
+				return
+			}
+			have.read("header", r.object(func(name string) {
+				var ok bool
+				switch name {
+				case "messageId":
+					if m.MessageID, ok = r.string(); ok {
+						var err error
+						header.MessageID, err = dcm.ParseID(m.MessageID)
+						ok = err == nil
+					}
+				case "context":
+					header.Context, ok = r.string()
+				case "sentDateTime":
+					header.SentDateTime, ok = r.timestamp(dcm.ParseXSDDateTime)
+				case "senderBpn":
+					header.SenderBPN, ok = r.matching(dcm.IsBPNL)
+				case "receiverBpn":
+					header.ReceiverBPN, ok = r.matching(dcm.IsBPNL)
+				case "expectedResponseBy":
+					var t dcm.Timestamp
+					t, ok = r.timestamp(dcm.ParseXSDDateTime)
+					header.ExpectedResponseBy = &t
+				case "relatedMessageId":
+					var id uuid.UUID
+					id, ok = r.id()
+					header.RelatedMessageID = &id
+				case "version":
+					header.Version, ok = r.matching(dcm.IsHeaderVersion)
+				default:
+					r.skip()
+					return
+				}
+				have.read(name, ok)
+			}))
+		}))
+	})
+	if r.err != nil {
+		return
+	}
+	if have.all("header", "messageId", "context", "sentDateTime", "senderBpn", "receiverBpn", "version") {
+		m.Header = &header
+		return
+	}
+	m.Errors.askSchema(schemas.MessageHeader, raw, base, MaxErrors)
+}
+
+// fields notes which properties of an object were there, and whether the fast
+// pass was sure of all of them.
+type fields struct {
+	names  [16]string // an array: nearly every object has fewer properties than this
+	n      int
+	unsure bool
+}
+
+func (f *fields) sure(ok bool) { f.unsure = f.unsure || !ok }
+
+func (f *fields) read(name string, ok bool) {
+	f.sure(ok)
+	if ok && f.n < len(f.names) {
+		f.names[f.n] = name
+		f.n++
+	}
+}
+
+func (f *fields) has(name string) bool {
+	for _, n := range f.names[:f.n] {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}
+
+// all reports whether the fast pass is sure of the object, and all of its
+// required properties are there.
+func (f *fields) all(required ...string) bool {
+	for _, name := range required {
+		if !f.has(name) {
+			return false
+		}
+	}
+	return !f.unsure
+}
+
+// askSchema adds every violation that the schema finds in raw.
+func (e *Errors) askSchema(schema *schemas.Schema, raw, base string, limit int) {
+	before := e.count()
+	schema.Check([]byte(raw), func(v schemas.Violation) bool {
+		e.add(limit, base+v.Pointer, v.Detail)
+		return e.count()-before < maxCounted
+	})
+	if e.count() == before {
+		// Never seen: the fuzz tests hold the two readings equal. The schema is
+		// the truth, but without a value there is nothing to store.
+		e.add(limit, base, "this object could not be read; please report it to the operator of this receiver")
+	}
+}

@@ -1,0 +1,144 @@
+package receiver
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"dcm-receiver/internal/store"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/google/uuid"
+)
+
+// Most connectors in the field replace the answer to a refused POST by a bare
+// 500, so the answers are also there to be fetched. This is an addition to the
+// standard.
+
+// shown is one message with the answer it got.
+type shown struct {
+	ID         uuid.UUID `json:"id"`
+	MessageID  string    `json:"messageId,omitempty"`
+	Endpoint   string    `json:"endpoint"`
+	ReceivedAt time.Time `json:"receivedAt"`
+	Status     int       `json:"status"`
+	Answer     answer    `json:"answer"`
+}
+
+// page is a part of the list of messages, newest first.
+type page struct {
+	Messages []shown `json:"messages"`
+	Next     string  `json:"next,omitempty"` // where the older ones are
+}
+
+// show serves what a sender may see of its own messages.
+func (rc *Receiver) show(find func(context.Context, *http.Request, string) (any, *answer)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var a store.Arrival
+		if refused := rc.admit(w, r, &a, http.MethodGet); refused != nil {
+			rc.refuse(w, messagesEndpoint, *refused)
+			return
+		}
+		if rc.inFlight.Add(1) > int64(rc.config.MaxInFlight) {
+			rc.inFlight.Add(-1)
+			rc.refuse(w, messagesEndpoint, *busy(w))
+			return
+		}
+		defer rc.inFlight.Add(-1)
+		ctx, cancel := context.WithTimeout(r.Context(), rc.config.RequestTimeout)
+		defer cancel()
+		found, refused := find(ctx, r, a.Sender)
+		if refused != nil {
+			if refused.Status == http.StatusServiceUnavailable {
+				w.Header().Set("Retry-After", retryAfter)
+			}
+			rc.refuse(w, messagesEndpoint, *refused)
+			return
+		}
+		rc.metrics.messages.WithLabelValues(messagesEndpoint, "200").Inc()
+		write(w, http.StatusOK, found)
+	}
+}
+
+// failed is the answer where the journal cannot be read.
+func (rc *Receiver) failed(ctx context.Context, err error) *answer {
+	rc.metrics.storeErrors.WithLabelValues(store.Kind(err)).Inc()
+	rc.log.ErrorContext(ctx, "store failed; answered 503", "error", err, "kind", store.Kind(err))
+	a := unavailable("the store of this receiver does not answer; try again")
+	return &a
+}
+
+func (rc *Receiver) shown(m *store.Recorded) shown {
+	messageID := ""
+	if m.MessageID != nil {
+		messageID = m.MessageID.String()
+	}
+	status := m.Status
+	a := recount(m.ID, messageID, m.Endpoint, m.Entry)
+	if status == http.StatusUnprocessableEntity {
+		status = rc.config.UnparsableStatus
+		a.Status = status
+	}
+	return shown{m.ID, messageID, m.Endpoint, m.ReceivedAt, status, a}
+}
+
+func (rc *Receiver) showMessage(ctx context.Context, r *http.Request, sender string) (any, *answer) {
+	notFound := refusal(http.StatusNotFound, "unknown-message", "No such message", "there is no message of yours with this ID; entries are kept for a limited time")
+	id, err := uuid.Parse(chi.URLParam(r, "id"))
+	if err != nil {
+		return nil, &notFound
+	}
+	m, err := rc.store.Message(ctx, sender, id)
+	switch {
+	case err != nil:
+		return nil, rc.failed(ctx, err)
+	case m == nil:
+		return nil, &notFound
+	}
+	return rc.shown(m), nil
+}
+
+func (rc *Receiver) listMessages(ctx context.Context, r *http.Request, sender string) (any, *answer) {
+	invalid := func(detail string) *answer {
+		a := refusal(http.StatusBadRequest, "query", "The query is not valid", detail)
+		return &a
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, invalid("the query cannot be read")
+	}
+	refused, limit := false, 20
+	if s := query.Get("refused"); s != "" {
+		if refused, err = strconv.ParseBool(s); err != nil {
+			return nil, invalid("refused must be true or false")
+		}
+	}
+	if s := query.Get("limit"); s != "" {
+		if limit, err = strconv.Atoi(s); err != nil || limit < 1 || limit > 100 {
+			return nil, invalid("limit must be a number from 1 to 100")
+		}
+	}
+	var before *uuid.UUID
+	if s := query.Get("before"); s != "" {
+		id, err := uuid.Parse(s)
+		if err != nil {
+			return nil, invalid("before must be the id of a message")
+		}
+		before = &id
+	}
+	entries, err := rc.store.Messages(ctx, sender, refused, before, limit)
+	if err != nil {
+		return nil, rc.failed(ctx, err)
+	}
+	p := page{Messages: make([]shown, len(entries))}
+	for i := range entries {
+		p.Messages[i] = rc.shown(&entries[i])
+	}
+	if len(entries) == limit {
+		query.Set("before", entries[limit-1].ID.String())
+		p.Next = "/messages?" + query.Encode()
+	}
+	return p, nil
+}

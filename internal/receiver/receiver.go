@@ -1,0 +1,380 @@
+// Package receiver is the front door: the partner listener with its endpoints,
+// limits and problem documents, and the operations listener with metrics and
+// health. It brings together what package payload reads, what package cx0048
+// decides and what package store keeps.
+package receiver
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/edc"
+	"dcm-receiver/internal/payload"
+	"dcm-receiver/internal/store"
+	"dcm-receiver/schemas"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/google/uuid"
+)
+
+// The names of the endpoints, in paths, metrics, log and journal.
+const (
+	CapacityGroupEndpoint    = "week-based-capacity-group"
+	RequestForUpdateEndpoint = "id-based-request-for-update"
+	messagesEndpoint         = "messages"
+	noEndpoint               = "other"
+)
+
+// MaxBody is how large a body may be, in bytes (CX-0048 §3.2.2: 15 MiB).
+const MaxBody = 15 << 20
+
+// Config is what an operator decides.
+type Config struct {
+	CustomerBPNLs    []string      // BPNLs that this receiver is responsible for
+	Partners         []string      // BPNLs that may send; nil: everyone the connector lets through
+	APIKeys          []string      // accepted values of X-Api-Key; nil: no key is asked for
+	SenderHeader     string        // header in which the data plane names the sender
+	UnparsableStatus int           // status for a body that is not JSON: 422 or 400
+	RequestTimeout   time.Duration // for judging and storing a message
+	MaxInFlight      int           // messages being judged at once
+	MaxBuffered      int64         // bytes of bodies held at once
+}
+
+// Receiver serves the two listeners.
+type Receiver struct {
+	config   Config
+	keys     [][sha256.Size]byte
+	store    *store.Store
+	log      *slog.Logger
+	metrics  *metrics
+	inFlight atomic.Int64
+	buffered atomic.Int64
+	stopping atomic.Bool
+	ready    readiness
+}
+
+// New makes a receiver on the given store.
+func New(config Config, s *store.Store, log *slog.Logger) *Receiver {
+	rc := &Receiver{config: config, store: s, log: log}
+	for _, key := range config.APIKeys {
+		rc.keys = append(rc.keys, sha256.Sum256([]byte(key)))
+	}
+	rc.metrics = newMetrics(rc)
+	return rc
+}
+
+// Stop makes the receiver say that it is not ready any more.
+func (rc *Receiver) Stop() { rc.stopping.Store(true) }
+
+func (rc *Receiver) ours(bpnl string) bool { return slices.Contains(rc.config.CustomerBPNLs, bpnl) }
+
+// Partner is the handler of the partner listener.
+func (rc *Receiver) Partner() http.Handler {
+	r := chi.NewRouter()
+	r.HandleFunc("/"+CapacityGroupEndpoint, rc.receive(CapacityGroupEndpoint, rc.judgeCapacityGroups))
+	r.HandleFunc("/"+RequestForUpdateEndpoint, rc.receive(RequestForUpdateEndpoint, rc.judgeRequestForUpdate))
+	r.HandleFunc("/messages", rc.show(rc.listMessages))
+	r.HandleFunc("/messages/{id}", rc.show(rc.showMessage))
+	r.NotFound(func(w http.ResponseWriter, _ *http.Request) {
+		rc.refuse(w, noEndpoint, refusal(http.StatusNotFound, "unknown-path", "There is nothing here",
+			"the endpoints are /"+CapacityGroupEndpoint+" and /"+RequestForUpdateEndpoint+" (POST) and /messages (GET)"))
+	})
+	return rc.unpanicked(r)
+}
+
+// unpanicked answers 503 where there is a fault in the program: the sender then
+// tries again, and the fault stands in the log.
+func (rc *Receiver) unpanicked(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if fault := recover(); fault != nil && fault != http.ErrAbortHandler {
+				rc.log.Error("a fault in the program; please report it", "fault", fmt.Sprintf("%T", fault), "path", r.URL.Path, "stack", stack())
+				rc.refuse(w, noEndpoint, unavailable("the receiver met a fault; try again"))
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// inbound is one message from an identified, allowed sender.
+type inbound struct {
+	store.Arrival
+	messageID string // as sent
+	body      []byte
+}
+
+// judge decides on a message and stores it; the entry is what the journal says.
+// An error means that the store failed, and that nothing was stored.
+type judge func(context.Context, *inbound) (store.Entry, error)
+
+// receive is the way of every message, in the order that the contract with
+// partners gives: method, key, sender, content type, size, JSON, rules.
+func (rc *Receiver) receive(endpoint string, judge judge) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		in := &inbound{Arrival: store.Arrival{ID: uuid.Must(uuid.NewV7()), Endpoint: endpoint, ReceivedAt: start}}
+		entry, refused := rc.process(w, r, in, judge)
+		status := entry.Status
+		if refused != nil {
+			status = refused.Status
+			rc.refuse(w, endpoint, *refused)
+		} else {
+			if status == http.StatusUnprocessableEntity {
+				status = rc.config.UnparsableStatus
+			}
+			a := recount(in.ID, in.messageID, endpoint, entry)
+			if a.Status != 0 {
+				a.Status = status
+			}
+			write(w, status, a)
+			rc.metrics.messages.WithLabelValues(endpoint, strconv.Itoa(status)).Inc()
+		}
+		rc.metrics.observe(in, entry, status, time.Since(start))
+		rc.logMessage(r.Context(), in, entry, status, time.Since(start))
+	}
+}
+
+// process returns the journal's entry of a message, or why it has none.
+func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, in *inbound, judge judge) (entry store.Entry, refused *answer) {
+	if refused = rc.admit(w, r, &in.Arrival, http.MethodPost); refused != nil {
+		return entry, refused
+	}
+	if a := checkContent(r); a != nil {
+		return entry, a
+	}
+	if rc.inFlight.Load() >= int64(rc.config.MaxInFlight) {
+		return entry, busy(w)
+	}
+	// Nothing may stand between the sender and the end of its body: a data plane
+	// that cannot get rid of it for 10 s sends it all again.
+	body, release, err := rc.readBody(w, r)
+	defer release()
+	in.body, in.Bytes = body, int64(len(body))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		in.Bytes = max(in.Bytes, r.ContentLength)
+	case errors.Is(err, errBuffersFull):
+		return entry, busy(w)
+	case err != nil:
+		w.Header().Set("Connection", "close")
+		a := refusal(http.StatusBadRequest, "incomplete", "The body did not arrive", "the body could not be read to its end; send it again")
+		return entry, &a
+	}
+	if rc.inFlight.Add(1) > int64(rc.config.MaxInFlight) {
+		rc.inFlight.Add(-1)
+		return entry, busy(w)
+	}
+	defer rc.inFlight.Add(-1)
+	// A message whose sender has gone is finished all the same: it may come again
+	// at any moment, and a transaction half way is no use to anybody.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), rc.config.RequestTimeout)
+	defer cancel()
+	if tooLarge != nil {
+		entry, err = rc.journal(ctx, in, store.Entry{Status: http.StatusRequestEntityTooLarge, Errors: store.ErrorList{Errors: []schemas.Violation{
+			{Detail: fmt.Sprintf("the body is larger than 15 MiB (%d bytes); send fewer objects in one message", MaxBody)}}}})
+	} else {
+		entry, err = judge(ctx, in)
+	}
+	if err != nil {
+		rc.metrics.storeErrors.WithLabelValues(store.Kind(err)).Inc()
+		rc.log.ErrorContext(ctx, "store failed; answered 503", "error", err, "kind", store.Kind(err), "message", in.ID)
+		w.Header().Set("Retry-After", retryAfter)
+		a := unavailable("the store of this receiver does not answer; nothing of the message was stored, send it again")
+		return entry, &a
+	}
+	return entry, nil
+}
+
+// retryAfter is in seconds.
+const retryAfter = "5"
+
+func unavailable(detail string) answer {
+	return refusal(http.StatusServiceUnavailable, "unavailable", "The receiver cannot take messages at present", detail)
+}
+
+func busy(w http.ResponseWriter) *answer {
+	w.Header().Set("Retry-After", retryAfter)
+	a := unavailable("the receiver has as many messages at work as it can take; nothing of this one was stored, send it again")
+	return &a
+}
+
+// refuse answers a request that has no journal entry.
+func (rc *Receiver) refuse(w http.ResponseWriter, endpoint string, a answer) {
+	rc.metrics.messages.WithLabelValues(endpoint, strconv.Itoa(a.Status)).Inc()
+	write(w, a.Status, a)
+}
+
+// admit checks who asks, and fills in the sender.
+func (rc *Receiver) admit(w http.ResponseWriter, r *http.Request, a *store.Arrival, method string) *answer {
+	refuse := func(status int, word, title, detail string) *answer {
+		refused := refusal(status, word, title, detail)
+		return &refused
+	}
+	if r.Method != method {
+		w.Header().Set("Allow", method)
+		return refuse(http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed", "this endpoint takes "+method+" only")
+	}
+	if !rc.keyMatches(r.Header.Values("X-Api-Key")) {
+		w.Header().Set("WWW-Authenticate", `ApiKey header="X-Api-Key"`)
+		return refuse(http.StatusUnauthorized, "no-key", "No or wrong API key",
+			"the header X-Api-Key is missing or wrong; the data address of the EDC asset must carry the key of this receiver")
+	}
+	var ok bool
+	if a.Sender, a.Agreement, ok = edc.Sender(r.Header, rc.config.SenderHeader); !ok {
+		w.Header().Set("WWW-Authenticate", `ApiKey header="`+rc.config.SenderHeader+`"`)
+		return refuse(http.StatusUnauthorized, "no-sender", "The sender is unknown",
+			"the header "+rc.config.SenderHeader+" must name the sender by one BPNL; an EDC data plane sets it")
+	}
+	if rc.config.Partners != nil && !slices.Contains(rc.config.Partners, a.Sender) {
+		return refuse(http.StatusForbidden, "partner-not-allowed", "This partner may not send here",
+			a.Sender+" is not among the partners that this receiver takes messages from")
+	}
+	return nil
+}
+
+// keyMatches compares in constant time, whichever key it is.
+func (rc *Receiver) keyMatches(sent []string) bool {
+	if rc.keys == nil {
+		return true
+	}
+	if len(sent) != 1 {
+		return false
+	}
+	sum := sha256.Sum256([]byte(sent[0]))
+	match := 0
+	for _, key := range rc.keys {
+		match |= subtle.ConstantTimeCompare(sum[:], key[:])
+	}
+	return match == 1
+}
+
+// checkContent takes any charset parameter: a data plane sends its own.
+func checkContent(r *http.Request) *answer {
+	contentType := r.Header.Get("Content-Type")
+	mediaType, _, err := mime.ParseMediaType(contentType)
+	if errors.Is(err, mime.ErrInvalidMediaParameter) {
+		err = nil // the type itself was read
+	}
+	if contentType != "" && (err != nil || mediaType != "application/json") {
+		a := refusal(http.StatusUnsupportedMediaType, "content-type", "Unsupported content type", "send Content-Type: application/json")
+		return &a
+	}
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+		a := refusal(http.StatusUnsupportedMediaType, "content-encoding", "Unsupported content encoding", "send the body as it is, without Content-Encoding")
+		return &a
+	}
+	return nil
+}
+
+var errBuffersFull = errors.New("read body: as many bytes are held as may be")
+
+// readBody reads the whole body. Its memory is counted until release is called.
+func (rc *Receiver) readBody(w http.ResponseWriter, r *http.Request) (body []byte, release func(), err error) {
+	held := int64(0)
+	release = func() { rc.buffered.Add(-held) }
+	if r.ContentLength > MaxBody {
+		w.Header().Set("Connection", "close")
+		return nil, release, &http.MaxBytesError{Limit: MaxBody}
+	}
+	source := http.MaxBytesReader(w, r.Body, MaxBody)
+	// Few, large steps: pages that the body does not reach cost nothing.
+	size := int64(16 << 10)
+	if r.ContentLength >= 0 {
+		size = r.ContentLength + 1 // room to see the end
+	}
+	for {
+		if rc.buffered.Add(size-held) > rc.config.MaxBuffered {
+			rc.buffered.Add(held - size)
+			return nil, release, errBuffersFull
+		}
+		held = size
+		grown := make([]byte, size)
+		n := copy(grown, body)
+		body = grown[:n]
+		for len(body) < cap(body) {
+			n, err := source.Read(body[len(body):cap(body)])
+			body = body[:len(body)+n]
+			switch {
+			case err == io.EOF:
+				return body, release, nil
+			case err != nil:
+				return body, release, err
+			}
+		}
+		size = min(size*16, MaxBody+1)
+	}
+}
+
+// checkHeader adds what is wrong with a header that is valid by itself: it must
+// name the sending connector's BPNL and one of ours.
+func (rc *Receiver) checkHeader(in *inbound, m *payload.Message) {
+	if len(m.MessageID) <= 100 { // what is longer is no ID, and not worth an echo
+		in.messageID = m.MessageID
+	}
+	if id, err := dcm.ParseID(m.MessageID); err == nil {
+		in.MessageID = &id
+	}
+	h := m.Header
+	if h == nil {
+		return
+	}
+	if h.SenderBPN != in.Sender {
+		m.Errors.Add("/messageHeader/header/senderBpn",
+			fmt.Sprintf("senderBpn is %s, but the sending connector is registered for %s", h.SenderBPN, in.Sender))
+	}
+	if !rc.ours(h.ReceiverBPN) {
+		m.Errors.Add("/messageHeader/header/receiverBpn",
+			fmt.Sprintf("receiverBpn is %s, which this receiver is not responsible for", h.ReceiverBPN))
+	}
+}
+
+// unreadable journals a body that is not JSON.
+func (rc *Receiver) unreadable(ctx context.Context, in *inbound, err error) (store.Entry, error) {
+	detail := err.Error()
+	var syntax *payload.SyntaxError
+	if errors.As(err, &syntax) {
+		detail = syntax.Detail
+	}
+	return rc.journal(ctx, in, store.Entry{Status: http.StatusUnprocessableEntity,
+		Errors: store.ErrorList{Errors: []schemas.Violation{{Detail: detail}}}})
+}
+
+// journal stores the entry of a message that is refused as a whole.
+func (rc *Receiver) journal(ctx context.Context, in *inbound, e store.Entry) (store.Entry, error) {
+	_, err := rc.store.SaveCapacityGroups(ctx, in.Arrival, nil, func(map[store.Key]store.Stored) store.Decision {
+		return store.Decision{Entry: e}
+	})
+	return e, err
+}
+
+// logMessage writes the one event of a request. It has no value of the payload.
+func (rc *Receiver) logMessage(ctx context.Context, in *inbound, e store.Entry, status int, took time.Duration) {
+	level := slog.LevelInfo
+	if status >= 500 || status == http.StatusUnauthorized || status == http.StatusForbidden {
+		level = slog.LevelWarn
+	}
+	if !rc.log.Enabled(ctx, level) {
+		return
+	}
+	rules := map[string]int{}
+	for _, r := range e.Results {
+		rules[strconv.Itoa(r.Rule)]++
+	}
+	rc.log.LogAttrs(ctx, level, "message", slog.String("endpoint", in.Endpoint), slog.Int("status", status),
+		slog.String("sender", in.Sender), slog.String("agreement", in.Agreement), slog.Any("id", in.ID),
+		slog.Any("messageId", in.MessageID), slog.Int("objects", e.Objects), slog.Any("rules", rules),
+		slog.Int64("bytes", in.Bytes), slog.Duration("duration", took))
+}

@@ -1,0 +1,152 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"dcm-receiver/migrations"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// Recorded is a journal entry that is read back.
+type Recorded struct {
+	Entry
+	ID         uuid.UUID
+	MessageID  *uuid.UUID
+	Endpoint   string
+	ReceivedAt time.Time
+}
+
+// Messages reads the sender's newest entries, newest first; before, if not nil,
+// leaves out that entry and newer ones, refused those that were accepted.
+func (s *Store) Messages(ctx context.Context, sender string, refused bool, before *uuid.UUID, limit int) ([]Recorded, error) {
+	rows, err := s.pool.Query(ctx, messages.sql, messages.args(func(name string) any {
+		switch name {
+		case "sender":
+			return sender
+		case "before":
+			return before
+		case "refused":
+			return refused
+		default:
+			return limit
+		}
+	})...)
+	return collect(rows, err)
+}
+
+// Message reads the sender's entry with the given ID: ours, or its own
+// messageId, of which the latest is read. There may be none.
+func (s *Store) Message(ctx context.Context, sender string, id uuid.UUID) (*Recorded, error) {
+	rows, err := s.pool.Query(ctx, message.sql, message.args(func(name string) any {
+		if name == "sender" {
+			return sender
+		}
+		return id
+	})...)
+	entries, err := collect(rows, err)
+	if err != nil || len(entries) == 0 {
+		return nil, err
+	}
+	return &entries[0], nil
+}
+
+func collect(rows pgx.Rows, err error) ([]Recorded, error) {
+	if err != nil {
+		return nil, fmt.Errorf("read journal: %w", err)
+	}
+	entries, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Recorded, err error) {
+		var ids []*uuid.UUID
+		var rules []int
+		var errors, objectErrors []byte
+		if err = row.Scan(&r.ID, &r.MessageID, &r.Endpoint, &r.ReceivedAt, &r.Status, &errors, &ids, &rules, &objectErrors); err != nil {
+			return r, err
+		}
+		if errors != nil {
+			if err = json.Unmarshal(errors, &r.Errors.Errors); err != nil {
+				return r, err
+			}
+		}
+		perObject := map[int]ErrorList{}
+		if objectErrors != nil {
+			if err = json.Unmarshal(objectErrors, &perObject); err != nil {
+				return r, err
+			}
+		}
+		for i := range ids {
+			r.Results = append(r.Results, Result{CapacityGroupID: ids[i], Rule: rules[i], Errors: perObject[i]})
+		}
+		return r, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read journal: %w", err)
+	}
+	return entries, nil
+}
+
+// RemoveOld removes journal entries and requests that were received before the
+// given time, and returns how many entries it removed.
+func (s *Store) RemoveOld(ctx context.Context, before time.Time) (removed int64, err error) {
+	const portion = 5000
+	for _, statement := range []statement{removeOldMessages, removeOldRequests} {
+		for {
+			tag, err := s.pool.Exec(ctx, statement.sql, statement.args(func(name string) any {
+				if name == "before" {
+					return before
+				}
+				return portion
+			})...)
+			if err != nil {
+				return removed, fmt.Errorf("remove old journal entries: %w", err)
+			}
+			removed += tag.RowsAffected()
+			if tag.RowsAffected() < portion {
+				break
+			}
+		}
+	}
+	return removed, nil
+}
+
+// LastAccepted is when the last message of each sender was accepted, as far as
+// the journal reaches back.
+func (s *Store) LastAccepted(ctx context.Context) (map[string]time.Time, error) {
+	rows, err := s.pool.Query(ctx, lastAccepted.sql)
+	if err != nil {
+		return nil, fmt.Errorf("read journal: %w", err)
+	}
+	last := map[string]time.Time{}
+	var sender string
+	var at time.Time
+	_, err = pgx.ForEachRow(rows, []any{&sender, &at}, func() error {
+		last[sender] = at
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read journal: %w", err)
+	}
+	return last, nil
+}
+
+// Ready fails if the store cannot take a message now: unreachable, not
+// migrated, or only readable.
+func (s *Store) Ready(ctx context.Context) error {
+	var version int
+	var readOnly bool
+	err := s.pool.QueryRow(ctx, ready.sql).Scan(&version, &readOnly)
+	switch {
+	case err != nil && pgError(err) != nil && pgError(err).Code == "42P01":
+		return fmt.Errorf("the database is not migrated")
+	case err != nil:
+		return fmt.Errorf("the database does not answer: %s", Kind(err))
+	case version < migrations.Version:
+		return fmt.Errorf("the database is at migration %d, this version needs %d", version, migrations.Version)
+	case readOnly:
+		return fmt.Errorf("the database is read-only")
+	}
+	return nil
+}
