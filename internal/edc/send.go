@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -125,16 +126,23 @@ func MessageID(body []byte) string {
 }
 
 // AnsweredCode finds the receiver's own status in the 500 that an asset of
-// type HttpData makes of it, 0 where it is not said.
-func AnsweredCode(a *Answer) int {
-	var code int
-	if m := answered.FindSubmatch(a.Body); m != nil {
-		_, _ = fmt.Sscan(string(m[1]), &code)
+// type HttpData makes of it, 0 where it is not said. denied: it was 401, 403 or
+// 404, which the data plane does not tell apart.
+func AnsweredCode(a *Answer) (code int, denied bool) {
+	var said struct{ Errors []string }
+	if a.Status != http.StatusInternalServerError || json.Unmarshal(a.Body, &said) != nil || said.Errors == nil {
+		return 0, false // the page of a data plane that could not reach the receiver
 	}
-	return code
+	if len(said.Errors) == 0 {
+		return 0, true
+	}
+	if m := answered.FindStringSubmatch(said.Errors[0]); m != nil {
+		code, _ = strconv.Atoi(m[1])
+	}
+	return code, false
 }
 
-var answered = regexp.MustCompile(`Received code transferring HTTP data: (\d{3}) `)
+var answered = regexp.MustCompile(`^Received code transferring HTTP data: (\d{3}) `)
 
 // through sends one request on the way to an asset, opening it where needed.
 func (s *Supplier) through(ctx context.Context, kind Kind, asset, method, rest string, body []byte) (*Answer, error) {

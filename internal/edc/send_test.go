@@ -119,7 +119,7 @@ func TestSend(t *testing.T) {
 	// HttpData makes a bare 500 of a 400; the reason can be fetched
 	s = start()
 	a := post(s, `[{"refused":true}]`)
-	if a.Status != 500 || AnsweredCode(a) != 400 || len(said) != 1 || !strings.HasPrefix(said[0], "Taking the way of the last time to asset send-capacity-group") {
+	if code, denied := AnsweredCode(a); a.Status != 500 || code != 400 || denied || len(said) != 1 || !strings.HasPrefix(said[0], "Taking the way of the last time to asset send-capacity-group") {
 		t.Errorf("refused: %d %s, having said %q", a.Status, a.Body, said)
 	}
 	for _, id := range []string{"8d0e0b5c-9f2a-4d55-b2ad-4cbd6bb1a001", ""} {
@@ -165,6 +165,27 @@ func TestSend(t *testing.T) {
 	s.Address = "http://127.0.0.1:19109/dsp"
 	err = s.Open(ctx, RequestForUpdate, "", false)
 	fails(err, "your connector could not get the catalogue of BPNL00000000CUST: the DSP address http://127.0.0.1:19109/dsp must be")
+}
+
+func TestAnsweredCode(t *testing.T) {
+	for _, c := range []struct {
+		status int
+		body   string
+		code   int
+		denied bool
+	}{
+		{500, `{"errors":["Received code transferring HTTP data: 503 - Service Unavailable."]}`, 503, false},
+		{500, `{"errors":[]}`, 0, true},
+		{500, `<html>`, 0, false},
+		{500, `{"errors":["Unhandled exception occurred during data transfer"]}`, 0, false},
+		{500, `{"title":"ours"}`, 0, false},
+		{400, `{"errors":[]}`, 0, false},
+	} {
+		code, denied := AnsweredCode(&Answer{Status: c.status, Body: []byte(c.body)})
+		if code != c.code || denied != c.denied {
+			t.Errorf("%d %s: %d, %v", c.status, c.body, code, denied)
+		}
+	}
 }
 
 func TestMessageID(t *testing.T) {

@@ -1,0 +1,288 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"dcm-receiver/internal/edc"
+	"dcm-receiver/internal/receiver"
+)
+
+type edcCommands struct {
+	Register edcRegisterCommand `cmd:"" help:"Create or update assets, policies and contract definitions on the customer's connector, so that suppliers find the endpoints. Run twice it changes nothing; it touches nothing that it did not make."`
+	Send     edcSendCommand     `cmd:"" help:"As a supplier: send files through your own connector to the customer's."`
+}
+
+// connectorSettings say where one's own connector is.
+type connectorSettings struct {
+	ManagementURL     string `env:"DCM_EDC_MANAGEMENT_URL" name:"management-url" placeholder:"URL" help:"Management API of your own connector, such as https://connector.example.com/management."`
+	ManagementKey     string `env:"DCM_EDC_MANAGEMENT_KEY" name:"management-key" placeholder:"KEY" help:"Its X-Api-Key."`
+	ManagementKeyFile string `env:"DCM_EDC_MANAGEMENT_KEY_FILE" name:"management-key-file" placeholder:"FILE" help:"The same, read from a file."`
+}
+
+func (s connectorSettings) management() (*edc.Management, error) {
+	if s.ManagementURL == "" {
+		return nil, errors.New("DCM_EDC_MANAGEMENT_URL is not set: give the Management API of your own connector")
+	}
+	key := s.ManagementKey
+	if s.ManagementKeyFile != "" {
+		content, err := os.ReadFile(s.ManagementKeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("DCM_EDC_MANAGEMENT_KEY_FILE: %w", err)
+		}
+		key = strings.TrimSpace(string(content))
+	}
+	return edc.NewManagement(s.ManagementURL, key)
+}
+
+// registrationSettings say what the customer's connector is to offer. What the
+// receiver itself is told, too (keys, partners, header), comes from there.
+type registrationSettings struct {
+	connectorSettings
+	BackendURL  string   `env:"DCM_EDC_BACKEND_URL" name:"backend-url" placeholder:"URL" help:"The partner listener as the connector's data plane reaches it, such as http://dcm-receiver:8080."`
+	Version     string   `env:"DCM_EDC_VERSION" name:"connector-version" default:"0.10.0" help:"Version of the customer's tractusx-edc; from 0.11 on policies are written in another way."`
+	AssetType   string   `env:"DCM_EDC_ASSET_TYPE" name:"asset-type" default:"HttpData" help:"HttpData, or ProxyHttpData (tractusx-edc from 0.11 on), which shows suppliers the receiver's status and problem document."`
+	PerSupplier bool     `env:"DCM_EDC_PER_SUPPLIER" name:"per-supplier" help:"An asset for each BPNL of DCM_PARTNERS that names it in the sender header; needed for ProxyHttpData before 0.13."`
+	UsagePolicy string   `env:"DCM_EDC_USAGE_POLICY" name:"usage-policy" default:"framework" help:"framework: Membership, FrameworkAgreement DataExchangeGovernance:1.0 and UsagePurpose cx.dcm.base:1; use: the plain use of CX-0048's example."`
+	KeyAlias    string   `env:"DCM_EDC_KEY_ALIAS" name:"key-alias" placeholder:"NAME" help:"Name of the API key in the connector's vault. Unset: the first of DCM_API_KEYS is registered in clear."`
+	Prefix      string   `env:"DCM_EDC_PREFIX" name:"prefix" default:"dcm" help:"Begins the IDs of all that is registered."`
+	Messages    bool     `env:"DCM_EDC_MESSAGES" name:"messages" default:"true" negatable:"" help:"Register GET /messages too, so that suppliers can fetch the answers that their connector does not show."`
+	Tolerated   []string `env:"DCM_EDC_TOLERATED_ASSETS" name:"tolerated-assets" placeholder:"ID,…" help:"Other assets of the same kinds on the connector that other suppliers see."`
+}
+
+// registration checks the settings, which name the variables where they are wrong.
+func (s registrationSettings) registration(keys, partners []string, header string) (edc.Registration, error) {
+	if s.BackendURL == "" {
+		return edc.Registration{}, errors.New("DCM_EDC_BACKEND_URL is not set: give the URL at which the connector's data plane reaches the partner listener")
+	}
+	r := edc.Registration{
+		Prefix: s.Prefix, Version: s.Version, Backend: s.BackendURL, KeyAlias: s.KeyAlias, Type: s.AssetType,
+		Partners: partners, PerSupplier: s.PerSupplier, Header: header, Usage: s.UsagePolicy, Messages: s.Messages, Tolerated: trimmed(s.Tolerated),
+	}
+	if s.KeyAlias == "" && len(keys) > 0 {
+		r.Key = keys[0]
+	}
+	return r, r.Validate()
+}
+
+// edcServeSettings are those of serve.
+type edcServeSettings struct {
+	Register bool `env:"DCM_EDC_REGISTER" name:"register" help:"Register at the customer's connector in the background, and again every hour."`
+	registrationSettings
+}
+
+// start registers in the background until ctx ends; report hears of every
+// attempt. Registration is never a reason not to receive: only settings that
+// cannot be right are an error.
+func (s edcServeSettings) start(ctx context.Context, keys, partners []string, header string, log *slog.Logger, report func(edc.State)) error {
+	if !s.Register {
+		report(edc.State{Name: "off"})
+		return nil
+	}
+	m, err := s.management()
+	if err != nil {
+		return err
+	}
+	r, err := s.registration(keys, partners, header)
+	if err != nil {
+		return err
+	}
+	go edc.Keep(ctx, m, r, func(state edc.State) {
+		switch state.Name {
+		case "failed":
+			log.Error("not registered at the connector; trying again", "error", state.Err)
+		case "registered":
+			changes := []string{}
+			for _, c := range state.Changes {
+				changes = append(changes, c.Action+" "+c.Object)
+			}
+			log.Info("registered at the connector", "changes", changes)
+		}
+		report(state)
+	})
+	return nil
+}
+
+type edcRegisterCommand struct {
+	registrationSettings
+	APIKeys      []string `env:"DCM_API_KEYS" name:"api-keys" placeholder:"KEY,…" help:"As for serve; the first one is registered."`
+	APIKeysFile  string   `env:"DCM_API_KEYS_FILE" name:"api-keys-file" placeholder:"FILE" help:"The same, read from a file: separated by commas or line ends."`
+	Partners     []string `env:"DCM_PARTNERS" placeholder:"BPNL,…" help:"BPNLs that may see the assets. Unset: everyone with a valid membership."`
+	SenderHeader string   `env:"DCM_SENDER_HEADER" default:"Edc-Bpn" help:"Header in which the data plane names the sender."`
+	DryRun       bool     `env:"DCM_EDC_DRY_RUN" name:"dry-run" xor:"mode" help:"Print the JSON, one object after the other, and ask no connector. It holds the API key."`
+	Check        bool     `env:"DCM_EDC_CHECK" name:"check" xor:"mode" help:"Say what differs and change nothing. Exit status 1 if something does."`
+}
+
+// Run registers once.
+func (c *edcRegisterCommand) Run() error {
+	keys := trimmed(c.APIKeys)
+	if c.APIKeysFile != "" {
+		more, err := keysIn(c.APIKeysFile)
+		if err != nil {
+			return err
+		}
+		keys = append(keys, more...)
+	}
+	r, err := c.registration(keys, trimmed(c.Partners), c.SenderHeader)
+	if err != nil {
+		return err
+	}
+	if c.DryRun {
+		for _, o := range r.Objects() {
+			fmt.Fprintf(os.Stderr, "POST /v3/%s\n", o.Collection)
+			_, _ = os.Stdout.Write(o.JSON())
+		}
+		return nil
+	}
+	m, err := c.management()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer cancel()
+	changes, err := edc.Register(ctx, m, r, !c.Check)
+	for _, change := range changes {
+		fmt.Println(change.Summary())
+	}
+	if err != nil {
+		return err
+	}
+	switch {
+	case c.Check && len(changes) > 0:
+		return errInvalid
+	case len(changes) == 0:
+		fmt.Println("nothing to change: the connector has it all as it should be")
+	}
+	return nil
+}
+
+type edcSendCommand struct {
+	connectorSettings
+	Files       []string      `arg:"" name:"file" help:"Messages to send, in this order; - is standard input."`
+	Customer    string        `env:"DCM_EDC_CUSTOMER" placeholder:"BPNL" help:"The customer's BPNL (with protocol 2025-1 its DID). Required."`
+	CustomerURL string        `env:"DCM_EDC_CUSTOMER_URL" name:"customer-url" placeholder:"URL" help:"DSP address of the customer's connector, such as https://connector.customer.example/api/v1/dsp. Required."`
+	Protocol    string        `env:"DCM_EDC_PROTOCOL" default:"dataspace-protocol-http" help:"DSP version: dataspace-protocol-http, or dataspace-protocol-http:2025-1 between connectors from 0.11 on."`
+	Endpoint    string        `env:"DCM_ENDPOINT" enum:"week-based-capacity-group,id-based-request-for-update" default:"week-based-capacity-group" help:"What the files are: ${enum}."`
+	Asset       string        `env:"DCM_EDC_ASSET" placeholder:"ID" help:"The customer's asset, where the catalogue shows several."`
+	New         bool          `env:"DCM_EDC_NEW" name:"new" help:"Agree on a new contract instead of using the one of the last time."`
+	DryRun      bool          `env:"DCM_EDC_DRY_RUN" name:"dry-run" help:"Do everything but the POST."`
+	Timeout     time.Duration `env:"DCM_EDC_TIMEOUT" default:"5m" help:"How long to wait for the answer to one file. A data plane repeats a request for up to three minutes."`
+	CacheDir    string        `env:"DCM_EDC_CACHE_DIR" name:"cache-dir" placeholder:"DIR" help:"Where open transfers are remembered. Default: dcm-receiver in your cache folder."`
+}
+
+// Run sends the files one after the other. Progress goes to standard error,
+// what came back to standard output; exit status 1 if an answer was not 2xx.
+func (c *edcSendCommand) Run() error {
+	switch {
+	case c.Customer == "":
+		return errors.New("DCM_EDC_CUSTOMER is not set: give the customer's BPNL")
+	case c.CustomerURL == "":
+		return errors.New("DCM_EDC_CUSTOMER_URL is not set: give the DSP address of the customer's connector")
+	}
+	m, err := c.management()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer cancel()
+	kind := edc.CapacityGroup
+	if c.Endpoint != receiver.CapacityGroupEndpoint {
+		kind = edc.RequestForUpdate
+	}
+	s := &edc.Supplier{
+		Management: m, Customer: c.Customer, Address: c.CustomerURL, Protocol: c.Protocol, Cache: c.CacheDir,
+		Say: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) },
+	}
+	if s.Cache == "" {
+		if dir, err := os.UserCacheDir(); err == nil { // else every call agrees on a contract anew
+			s.Cache = filepath.Join(dir, "dcm-receiver")
+		}
+	}
+	if c.New || c.DryRun {
+		if err := s.Open(ctx, kind, c.Asset, c.New); err != nil {
+			return err
+		}
+	}
+	refused := false
+	for _, file := range c.Files {
+		body, err := read(file)
+		if err != nil {
+			return err
+		}
+		if c.DryRun {
+			fmt.Printf("%s: %d bytes, not sent\n", file, len(body))
+			continue
+		}
+		ok, err := c.send(ctx, s, kind, file, body)
+		if err != nil {
+			return err
+		}
+		refused = refused || !ok
+	}
+	if refused {
+		return errInvalid
+	}
+	return nil
+}
+
+func (c *edcSendCommand) send(ctx context.Context, s *edc.Supplier, kind edc.Kind, file string, body []byte) (ok bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	defer cancel()
+	a, err := s.Post(ctx, kind, c.Asset, body)
+	if err != nil {
+		return false, err
+	}
+	fmt.Printf("%s: %d bytes, answered %d %s after %.2f s\n%s\n", file, len(body), a.Status, http.StatusText(a.Status), a.Took.Seconds(), indented(a.Body))
+	if a.Status != http.StatusInternalServerError {
+		return a.Status/100 == 2, nil
+	}
+	// a connector's 500 hides what the receiver said
+	code, denied := edc.AnsweredCode(a)
+	switch {
+	case denied:
+		fmt.Println("The receiver answered the connector 401, 403 or 404, and stored nothing: the customer does not allow your BPNL to send, or its connector shows the receiver a wrong key or path. Ask the customer.")
+		return false, nil
+	case code == http.StatusServiceUnavailable:
+		fmt.Println("The receiver answered the connector 503: it is busy or its store is down, and nothing was stored. Send again later.")
+		return false, nil
+	}
+	fmt.Fprintln(os.Stderr, "The connector made this 500 of the receiver's own answer; fetching that.")
+	stored, err := s.Reason(ctx, edc.MessageID(body))
+	if err != nil {
+		return false, err
+	}
+	fmt.Printf("The receiver's answer, kept since %s: %d %s\n%s\n", stored.ReceivedAt, stored.Status, http.StatusText(stored.Status), indented(stored.Answer))
+	if code != 0 && code != stored.Status {
+		fmt.Printf("This is the answer to an earlier sending of the message: this time the receiver said %d %s.\n", code, http.StatusText(code))
+		return false, nil
+	}
+	return stored.Status/100 == 2, nil
+}
+
+// keysIn reads API keys, separated by commas or line ends.
+func keysIn(file string) ([]string, error) {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("DCM_API_KEYS_FILE: %w", err)
+	}
+	return trimmed(strings.FieldsFunc(string(content), func(r rune) bool { return r == ',' || r == '\n' || r == '\r' })), nil
+}
+
+func indented(data []byte) []byte {
+	var out bytes.Buffer
+	if json.Indent(&out, bytes.TrimSpace(data), "", "  ") != nil {
+		return data
+	}
+	return out.Bytes()
+}
