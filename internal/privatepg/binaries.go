@@ -67,7 +67,7 @@ func places(root, path string) []string {
 		slices.SortStableFunc(found, func(a, b string) int { return number(b) - number(a) })
 		dirs = append(dirs, found...)
 	}
-	return append(dirs, filepath.Join(downloadDir(), "bin"))
+	return append(dirs, filepath.Join(root, downloadDir(), "bin"))
 }
 
 var digits = regexp.MustCompile(`[0-9]+`)

@@ -5,7 +5,7 @@
 //
 // It knows nothing of what is stored: no schema, no migration.
 //
-// Postgres 13 or later is needed; it was tried with 15. The package finds the
+// Postgres 13 or later is needed; it was tried with 15 and 17. The package finds the
 // server's programs where the common packages put them and fetches them where
 // there are none, see [EnsureBinaries].
 package privatepg
@@ -74,7 +74,7 @@ type Server struct {
 // program still lives is left alone, and Start fails. ctx bounds the start
 // only: the server runs until [Server.Stop], and on Linux never longer than
 // the program.
-func Start(ctx context.Context, o Options) (_ *Server, err error) {
+func Start(ctx context.Context, o Options) (started *Server, err error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
@@ -91,6 +91,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	defer func() {
 		if err != nil {
 			_ = s.Stop()
+			started = nil
 		}
 	}()
 	if err := s.stopLeftover(o.Log); err != nil {
@@ -125,11 +126,22 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if settings["unix_socket_directories"], err = s.placeSocket(as); err != nil {
 		return nil, err
 	}
-	if err := s.run(as, settings, durable); err != nil {
-		return nil, err
+	for {
+		if err := s.run(as, settings, durable); err != nil {
+			return nil, err
+		}
+		err := s.ready(ctx)
+		if err == nil || !strings.Contains(err.Error(), sessionsLive) {
+			return s, err
+		}
+		time.Sleep(poll)
 	}
-	return s, s.ready(ctx)
 }
+
+// sessionsLive is what Postgres says where the main process of an earlier run
+// was killed and one of its sessions still works on its last statement, at
+// whose end it will go.
+const sessionsLive = "pre-existing shared memory block"
 
 // URL is the libpq URL of one of the server's databases. It is valid for the
 // user who started the program, and for root.
@@ -350,6 +362,9 @@ func (s *Server) ready(ctx context.Context) error {
 		}
 		select {
 		case <-s.Exited():
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 			return fmt.Errorf("start the private Postgres: %s: %s (all of it in %s)", s.process.cmd.ProcessState, lastComplaint(s.LogFile()), s.LogFile())
 		case <-ctx.Done():
 			return fmt.Errorf("wait for the private Postgres: %w (its log is %s)", ctx.Err(), s.LogFile())

@@ -333,9 +333,19 @@ func TestLeftOvers(t *testing.T) {
 	}
 	stop(t, s)
 	_, rest, _ := strings.Cut(string(lock), "\n")
+	as, err := serverUser(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := exec.Command("sleep", "600") // Postgres minds processes of its own user only
+	other.SysProcAttr = &syscall.SysProcAttr{Credential: as}
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = other.Process.Kill(), other.Wait() })
 	for name, content := range map[string]string{
 		"empty":                    "",
-		"ID of another's process":  strconv.Itoa(os.Getpid()) + "\n" + rest,
+		"ID of another process":    strconv.Itoa(other.Process.Pid) + "\n" + rest,
 		"ID of no process":         "2147483645\n" + rest,
 		"a negative ID, of groups": "-1\n" + rest,
 	} {
@@ -345,7 +355,7 @@ func TestLeftOvers(t *testing.T) {
 					t.Fatal(err)
 				}
 				// As the server's own file would.
-				if as, err := serverUser(data); err != nil || giveTo(as, filepath.Join(data, file)) != nil {
+				if err := giveTo(as, filepath.Join(data, file)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -366,6 +376,31 @@ func TestLeftOvers(t *testing.T) {
 			t.Errorf("Stop of a server that is gone: %v", err)
 		}
 		stop(t, start(t, dir, cheap))
+	})
+	t.Run("killed server with a busy session", func(t *testing.T) {
+		s := start(t, dir, cheap)
+		busy := make(chan error)
+		go func() {
+			conn, err := pgx.Connect(context.Background(), s.URL(database))
+			busy <- err
+			if err == nil {
+				_, err = conn.Exec(context.Background(), "select count(*) from generate_series(1, 4000000)")
+				busy <- err
+			}
+		}()
+		if err := <-busy; err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the session is busy", func() bool {
+			return value(t, s.URL(database), "select count(*)::text from pg_stat_activity where state = 'active' and query like '%generate_series%' and pid <> pg_backend_pid()") == "1"
+		})
+		if err := syscall.Kill(s.PID(), syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		<-s.Exited()
+		stop(t, s)
+		stop(t, start(t, dir, cheap))
+		t.Logf("the session ended with: %v", <-busy)
 	})
 	t.Run("data of another version", func(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(data, "PG_VERSION"), []byte("12\n"), 0o600); err != nil {

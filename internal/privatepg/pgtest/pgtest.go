@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -117,9 +118,20 @@ func (s *Server) Start() {
 	s.Server = server
 }
 
-// Kill ends the server as a power cut does: at once, without a word to clients.
+// Kill ends the server as a power cut does: the main process and (on Linux)
+// the sessions at once, without a word to clients.
 func (s *Server) Kill() {
 	s.t.Helper()
+	// Stopped, the main process neither starts sessions nor sees one die.
+	if err := syscall.Kill(s.PID(), syscall.SIGSTOP); err != nil {
+		s.t.Fatal(err)
+	}
+	children, _ := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", s.PID()))
+	for _, child := range strings.Fields(string(children)) {
+		if pid, err := strconv.Atoi(child); err == nil {
+			_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended by itself
+		}
+	}
 	if err := syscall.Kill(s.PID(), syscall.SIGKILL); err != nil {
 		s.t.Fatal(err)
 	}
