@@ -62,6 +62,7 @@ create table dcm.message (
     received_at timestamptz not null,
     endpoint text not null,
     message_id uuid,
+    message_id_as_sent text,
     repeat integer not null,
     contract_agreement_id text,
     status smallint not null,
@@ -69,6 +70,7 @@ create table dcm.message (
     bytes bigint not null,
     duration interval not null,
     errors jsonb,
+    more_errors integer not null,
     capacity_group_id uuid[] not null,
     rule smallint[] not null,
     object_errors jsonb,
@@ -215,7 +217,7 @@ comment on column planning.request_for_capacity_group.message_id is 'messageId o
 
 create view planning.message as
 select
-    id, received_at, endpoint, sender, message_id, repeat > 0 as is_repeat, contract_agreement_id, status, objects, bytes, duration, errors
+    id, received_at, endpoint, sender, message_id, repeat > 0 as is_repeat, contract_agreement_id, status, objects, bytes, duration, errors, more_errors
 from dcm.message;
 comment on view planning.message is 'One row per message received from an identified, allowed sender, refused ones too. Kept for the journal''s retention time.';
 comment on column planning.message.id is 'Our own ID of the message: /messages/{id} in the answer.';
@@ -230,6 +232,7 @@ comment on column planning.message.objects is 'How many objects it carried.';
 comment on column planning.message.bytes is 'Size of its body in bytes; of a body over the limit, what was announced or read.';
 comment on column planning.message.duration is 'Time from its arrival to this entry.';
 comment on column planning.message.errors is 'What is wrong with the message as a whole: a list of pointer (RFC 6901, into the body) and detail. NULL if nothing.';
+comment on column planning.message.more_errors is 'How many errors there are beyond the listed ones.';
 
 create view planning.message_object as
 select
@@ -237,7 +240,8 @@ select
     (o.position - 1)::integer as index,
     o.capacity_group_id, o.rule,
     case when o.rule = 5 then 'created' when o.rule in (4, 7) then 'overwritten' else 'ignored' end as outcome,
-    m.object_errors -> (o.position - 1)::text -> 'errors' as errors
+    m.object_errors -> (o.position - 1)::text -> 'errors' as errors,
+    coalesce((m.object_errors -> (o.position - 1)::text ->> 'moreErrors')::integer, 0) as more_errors
 from dcm.message m
 cross join lateral unnest(m.capacity_group_id, m.rule) with ordinality as o (capacity_group_id, rule, position);
 comment on view planning.message_object is 'One row per WeekBasedCapacityGroup of a received message, refused ones too.';
@@ -250,3 +254,4 @@ comment on column planning.message_object.capacity_group_id is 'Its capacityGrou
 comment on column planning.message_object.rule is 'Number of the rule in CX-0048 §3.2.7 that decided.';
 comment on column planning.message_object.outcome is 'created, overwritten or ignored.';
 comment on column planning.message_object.errors is 'Why it was ignored: a list of pointer (RFC 6901, into the body) and detail. NULL otherwise.';
+comment on column planning.message_object.more_errors is 'How many errors there are beyond the listed ones.';

@@ -63,7 +63,7 @@ func ParseTimestamp(s string) (Timestamp, error) {
 			return Timestamp{}, errors.New("parse timestamp: no leap second at that time")
 		}
 	}
-	return t.instant(), nil
+	return t.instant()
 }
 
 // ParseXSDDateTime reads the xsd:dateTime that the message header uses: without
@@ -74,7 +74,7 @@ func ParseXSDDateTime(s string) (Timestamp, error) {
 	case err != nil:
 		return Timestamp{}, err
 	case s[10] != 'T' || s[len(s)-1] == 'z':
-		return Timestamp{}, errors.New("parse timestamp: not of the form YYYY-MM-DDThh:mm:ss")
+		return Timestamp{}, malformed
 	case t.second == 60:
 		return Timestamp{}, errors.New("parse timestamp: no leap seconds here")
 	case t.hour == 24 && (t.minute != 0 || t.second != 0 || t.fraction):
@@ -82,7 +82,7 @@ func ParseXSDDateTime(s string) (Timestamp, error) {
 	case t.zone != noZone && (t.zone > 14*60 || t.zone < -14*60):
 		return Timestamp{}, errors.New("parse timestamp: no offset beyond 14:00")
 	}
-	return t.instant(), nil
+	return t.instant()
 }
 
 // noZone stands for an absent zone; it is no minutes that an offset can have.
@@ -98,16 +98,23 @@ type dateTime struct {
 	zone                 int  // minutes east of UTC, or noZone
 }
 
-func (t dateTime) instant() Timestamp {
+// instant fails where the zone leads out of the years 0001 to 9999, which many
+// programs that read the database cannot leave.
+func (t dateTime) instant() (Timestamp, error) {
 	seconds := int64(t.date)*86400 + int64(t.hour)*3600 + int64(t.minute)*60 + int64(t.second)
 	if t.zone != noZone {
 		seconds -= int64(t.zone) * 60
 	}
-	return Timestamp{time.Unix(seconds, int64(t.nanosecond)).UTC()}
+	instant := time.Unix(seconds, int64(t.nanosecond)).UTC()
+	if year := instant.Year(); year < 1 || year > 9999 {
+		return Timestamp{}, errors.New("parse timestamp: outside the years 0001 to 9999 in UTC")
+	}
+	return Timestamp{instant}, nil
 }
 
+var malformed = errors.New("parse timestamp: not of the form YYYY-MM-DDThh:mm:ss")
+
 func parseDateTime(s string) (t dateTime, err error) {
-	malformed := errors.New("parse timestamp: not of the form YYYY-MM-DDThh:mm:ss")
 	if len(s) < 19 || s[10] != 'T' && s[10] != 't' || s[13] != ':' || s[16] != ':' {
 		return t, malformed
 	}

@@ -83,22 +83,25 @@ type checks struct {
 	limit  int
 }
 
-func (c *checks) add(detail string, place ...any) {
+// place is a path below an object, of names and indexes.
+type place []any
+
+func (c *checks) add(at place, format string, args ...any) {
 	if len(c.errors.List) >= c.limit {
-		c.errors.More++
+		c.errors.More++ // without wording what is not listed
 		return
 	}
 	pointer := c.base
-	for _, p := range place {
-		pointer += fmt.Sprint("/", p)
+	for _, step := range at {
+		pointer += fmt.Sprint("/", step)
 	}
-	c.errors.add(c.limit, pointer, detail)
+	c.errors.add(c.limit, pointer, fmt.Sprintf(format, args...))
 }
 
 // monday: pointInTime is a Monday (CX-0048 §3.2.2).
 func (c *checks) monday(d dcm.Date, index int) {
 	if d.Weekday() != time.Monday {
-		c.add(fmt.Sprintf("%s is a %s; pointInTime must be a Monday", d, d.Weekday()), "capacities", index, "pointInTime")
+		c.add(place{"capacities", index, "pointInTime"}, "%s is a %s; pointInTime must be a Monday", d, d.Weekday())
 	}
 }
 
@@ -121,7 +124,7 @@ func (n *noWeekTwice) check(c *checks, d dcm.Date, index int) {
 		}
 	}
 	if n.seen[d] {
-		c.add(fmt.Sprintf("week %s is there twice; every week may be there once", d), "capacities", index, "pointInTime")
+		c.add(place{"capacities", index, "pointInTime"}, "week %s is there twice; every week may be there once", d)
 	}
 	n.seen[d] = true
 }
@@ -135,7 +138,7 @@ func (c *checks) someOtherWeek(capacities []dcm.Capacity, today dcm.Date) {
 			return
 		}
 	}
-	c.add(fmt.Sprintf("there are only the current week (%s) and the next; capacities must have at least one other week", current), "capacities")
+	c.add(place{"capacities"}, "there are only the current week (%s) and the next; capacities must have at least one other week", current)
 }
 
 // unitOmittedOrNot: unitOfMeasureIsOmitted says the truth (field list of
@@ -143,9 +146,9 @@ func (c *checks) someOtherWeek(capacities []dcm.Capacity, today dcm.Date) {
 func (c *checks) unitOmittedOrNot(omitted, sent bool) {
 	switch {
 	case omitted && sent:
-		c.add("unitOfMeasure is there although unitOfMeasureIsOmitted is true; leave it out, or set unitOfMeasureIsOmitted to false", "unitOfMeasure")
+		c.add(place{"unitOfMeasure"}, "unitOfMeasure is there although unitOfMeasureIsOmitted is true; leave it out, or set unitOfMeasureIsOmitted to false")
 	case !omitted && !sent:
-		c.add("unitOfMeasure is missing although unitOfMeasureIsOmitted is false; add it, or set unitOfMeasureIsOmitted to true")
+		c.add(nil, "unitOfMeasure is missing although unitOfMeasureIsOmitted is false; add it, or set unitOfMeasureIsOmitted to true")
 	}
 }
 
@@ -156,7 +159,7 @@ type noEntryTwice[T comparable] struct {
 	seen  map[T]bool
 }
 
-func (n *noEntryTwice[T]) check(c *checks, entry T, place ...any) {
+func (n *noEntryTwice[T]) check(c *checks, entry T, at ...any) {
 	const small = 8
 	if n.seen == nil && len(n.first) == small {
 		n.seen = make(map[T]bool)
@@ -166,14 +169,14 @@ func (n *noEntryTwice[T]) check(c *checks, entry T, place ...any) {
 	}
 	if n.seen == nil {
 		if slices.Contains(n.first, entry) {
-			c.add("this entry is there twice; equal entries may be there once", place...)
+			c.add(at, "this entry is there twice; equal entries may be there once")
 			return
 		}
 		n.first = append(n.first, entry)
 		return
 	}
 	if n.seen[entry] {
-		c.add("this entry is there twice; equal entries may be there once", place...)
+		c.add(at, "this entry is there twice; equal entries may be there once")
 	}
 	n.seen[entry] = true
 }
@@ -265,31 +268,36 @@ func (r *reader) linkedDemandSeries(c *checks) (series []dcm.LinkedDemandSeries,
 func (r *reader) capacities(c *checks, today dcm.Date) (capacities []dcm.Capacity, ok bool) {
 	valid := true
 	var weeks noWeekTwice
-	ok = r.array(func(i int) {
-		var capacity dcm.Capacity
-		var have fields
-		have.sure(r.object(func(name string) {
-			var ok bool
-			switch name {
-			case "pointInTime":
-				if capacity.PointInTime, ok = r.date(); ok {
-					c.monday(capacity.PointInTime, i)
-					weeks.check(c, capacity.PointInTime, i)
-				}
-			case "actualCapacity":
-				capacity.ActualCapacity, ok = r.quantity(maxQuantity)
-			case "maximumCapacity":
-				capacity.MaximumCapacity, ok = r.quantity(maxQuantity)
-			case "agreedCapacity":
-				capacity.AgreedCapacity, ok = r.quantity(maxQuantity)
-			case "deltaProductionResult":
-				capacity.DeltaProductionResult, ok = r.decimal()
-			default:
-				r.skip()
-				return
+	// Outside the loop: a message has hundreds of capacities, and each of them
+	// would be allocated anew.
+	var capacity dcm.Capacity
+	var have fields
+	var index int
+	property := func(name string) {
+		var ok bool
+		switch name {
+		case "pointInTime":
+			if capacity.PointInTime, ok = r.date(); ok {
+				c.monday(capacity.PointInTime, index)
+				weeks.check(c, capacity.PointInTime, index)
 			}
-			have.read(name, ok)
-		}))
+		case "actualCapacity":
+			capacity.ActualCapacity, ok = r.quantity(maxQuantity)
+		case "maximumCapacity":
+			capacity.MaximumCapacity, ok = r.quantity(maxQuantity)
+		case "agreedCapacity":
+			capacity.AgreedCapacity, ok = r.quantity(maxQuantity)
+		case "deltaProductionResult":
+			capacity.DeltaProductionResult, ok = r.decimal()
+		default:
+			r.skip()
+			return
+		}
+		have.read(name, ok)
+	}
+	ok = r.array(func(i int) {
+		capacity, have, index = dcm.Capacity{}, fields{}, i
+		have.sure(r.object(property))
 		if !have.all("pointInTime", "actualCapacity", "maximumCapacity") {
 			valid = false
 			return

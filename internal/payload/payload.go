@@ -8,6 +8,7 @@
 package payload
 
 import (
+	"fmt"
 	"strconv"
 
 	"dcm-receiver/internal/dcm"
@@ -18,9 +19,12 @@ import (
 
 // Limits that keep the cost of a hostile body near its size.
 const (
-	// MaxObjects is how many objects a message may have. No more valid ones fit
-	// into 15 MiB.
-	MaxObjects = 65_536
+	// minObject is less than the bytes of any valid object. A message that has
+	// more objects than could be valid in its size is refused as a whole, because
+	// its answer would be many times its size.
+	minObject = 200
+	// alwaysObjects are judged one by one even so.
+	alwaysObjects = 100
 	// MaxErrors is how many errors are listed for one object.
 	MaxErrors = 100
 	// maxListed is how many errors are listed for one message; beyond it, each
@@ -89,10 +93,10 @@ func ReadCapacityGroups(body []byte, today dcm.Date) (*Message, error) {
 	m := &Message{}
 	listed := 0
 	item := func(pointer string) {
-		if len(m.CapacityGroups) == MaxObjects {
+		if most := max(alwaysObjects, len(body)/minObject); len(m.CapacityGroups) == most {
 			r.skip()
 			if !m.Errors.Any() {
-				m.Errors.add(1, "", "there are more than "+strconv.Itoa(MaxObjects)+" objects; so many valid ones do not fit into 15 MiB")
+				m.Errors.add(1, "", fmt.Sprintf("there are more than %d objects in %d bytes; they cannot all be capacity groups, so none was judged", most, len(body)))
 			}
 			return
 		}

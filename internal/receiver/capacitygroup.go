@@ -123,7 +123,7 @@ func whyRefused(e store.Entry) string {
 	case refused == len(e.Results):
 		return fmt.Sprintf("all %d objects were refused; the first by %s", refused, first)
 	default:
-		return fmt.Sprintf("%d of %d objects were refused, the others stored; the first by %s", refused, len(e.Results), first)
+		return fmt.Sprintf("objects refused: %d of %d, the others stored; the first by %s", refused, len(e.Results), first)
 	}
 }
 

@@ -24,7 +24,9 @@ type shown struct {
 	Endpoint   string    `json:"endpoint"`
 	ReceivedAt time.Time `json:"receivedAt"`
 	Status     int       `json:"status"`
-	Answer     answer    `json:"answer"`
+	Objects    int       `json:"objects"`
+	Instance   string    `json:"instance"`         // where it is in full
+	Answer     *answer   `json:"answer,omitempty"` // left out of a list where it is large
 }
 
 // page is a part of the list of messages, newest first.
@@ -58,6 +60,7 @@ func (rc *Receiver) show(find func(context.Context, *http.Request, string) (any,
 			return
 		}
 		rc.metrics.messages.WithLabelValues(messagesEndpoint, "200").Inc()
+		rc.log.Info("messages shown", "sender", a.Sender, "status", http.StatusOK)
 		write(w, http.StatusOK, found)
 	}
 }
@@ -71,17 +74,12 @@ func (rc *Receiver) failed(ctx context.Context, err error) *answer {
 }
 
 func (rc *Receiver) shown(m *store.Recorded) shown {
-	messageID := ""
-	if m.MessageID != nil {
-		messageID = m.MessageID.String()
+	a := rc.recount(m.ID, m.MessageID, m.Endpoint, m.Entry)
+	s := shown{ID: m.ID, MessageID: m.MessageID, Endpoint: m.Endpoint, ReceivedAt: m.ReceivedAt, Status: rc.status(m.Entry), Objects: m.Objects, Instance: a.Instance}
+	if m.Complete {
+		s.Answer = &a
 	}
-	status := m.Status
-	a := recount(m.ID, messageID, m.Endpoint, m.Entry)
-	if status == http.StatusUnprocessableEntity {
-		status = rc.config.UnparsableStatus
-		a.Status = status
-	}
-	return shown{m.ID, messageID, m.Endpoint, m.ReceivedAt, status, a}
+	return s
 }
 
 func (rc *Receiver) showMessage(ctx context.Context, r *http.Request, sender string) (any, *answer) {

@@ -101,6 +101,7 @@ type metrics struct {
 	lastAccepted  *prometheus.GaugeVec
 	storeErrors   *prometheus.CounterVec
 	removed       prometheus.Counter
+	faults        prometheus.Counter
 	partnersMutex sync.Mutex
 	partners      map[string]time.Time
 }
@@ -131,6 +132,9 @@ func newMetrics(rc *Receiver) *metrics {
 		removed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "dcm_journal_removed_total", Help: "Journal entries removed after their retention time.",
 		}),
+		faults: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "dcm_faults_total", Help: "Faults in the program, answered 503; each is in the log.",
+		}),
 		partners: map[string]time.Time{},
 	}
 	for _, kind := range store.ErrorKinds {
@@ -139,7 +143,7 @@ func newMetrics(rc *Receiver) *metrics {
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
-	m.registry.MustRegister(m.messages, m.objects, m.duration, m.bytes, m.lastAccepted, m.storeErrors, m.removed,
+	m.registry.MustRegister(m.messages, m.objects, m.duration, m.bytes, m.lastAccepted, m.storeErrors, m.removed, m.faults,
 		gauge("dcm_requests_in_flight", "Messages being judged at this moment.", func() float64 { return float64(rc.inFlight.Load()) }),
 		gauge("dcm_requests_in_flight_limit", "Messages that may be judged at once; beyond it the answer is 503.", func() float64 { return float64(rc.config.MaxInFlight) }),
 		gauge("dcm_buffered_bytes", "Memory held for bodies at this moment.", func() float64 { return float64(rc.buffered.Load()) }),

@@ -58,7 +58,7 @@ func write(w http.ResponseWriter, status int, body any) {
 
 // recount is the answer to a judged message, made from its journal entry, so
 // that the answer to the POST and the one fetched later are the same.
-func recount(id uuid.UUID, messageID, endpoint string, e store.Entry) answer {
+func (rc *Receiver) recount(id uuid.UUID, messageID, endpoint string, e store.Entry) answer {
 	a := answer{Instance: "/messages/" + id.String()}
 	a.MessageID = messageID
 	a.Errors, a.MoreErrors = e.Errors.Errors, e.Errors.MoreErrors
@@ -68,7 +68,7 @@ func recount(id uuid.UUID, messageID, endpoint string, e store.Entry) answer {
 		if e.Status == http.StatusRequestEntityTooLarge {
 			a.Type, a.Title = "urn:dcm-receiver:problem:too-large", "The body is too large"
 		}
-		a.Status, a.Detail, a.Errors = e.Status, firstDetail(e.Errors.Errors), nil
+		a.Status, a.Detail, a.Errors = rc.status(e), firstDetail(e.Errors.Errors), nil
 		return a
 	}
 	if endpoint == CapacityGroupEndpoint {
@@ -84,6 +84,15 @@ func recount(id uuid.UUID, messageID, endpoint string, e store.Entry) answer {
 	a.Type, a.Title, a.Status = "urn:dcm-receiver:problem:refused", "The message was refused", e.Status
 	a.Detail = whyRefused(e)
 	return a
+}
+
+// status is the HTTP status of an answer. Where a connector cannot pass a 422
+// on, the operator has another one in its place.
+func (rc *Receiver) status(e store.Entry) int {
+	if e.Status == http.StatusUnprocessableEntity {
+		return rc.config.UnparsableStatus
+	}
+	return e.Status
 }
 
 func firstDetail(errors []schemas.Violation) string {

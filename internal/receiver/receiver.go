@@ -87,7 +87,8 @@ func (rc *Receiver) Partner() http.Handler {
 	r.HandleFunc("/"+RequestForUpdateEndpoint, rc.receive(RequestForUpdateEndpoint, rc.judgeRequestForUpdate))
 	r.HandleFunc("/messages", rc.show(rc.listMessages))
 	r.HandleFunc("/messages/{id}", rc.show(rc.showMessage))
-	r.NotFound(func(w http.ResponseWriter, _ *http.Request) {
+	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
+		rc.log.Info("no such path", "status", http.StatusNotFound, "remote", r.RemoteAddr)
 		rc.refuse(w, noEndpoint, refusal(http.StatusNotFound, "unknown-path", "There is nothing here",
 			"the endpoints are /"+CapacityGroupEndpoint+" and /"+RequestForUpdateEndpoint+" (POST) and /messages (GET)"))
 	})
@@ -100,6 +101,7 @@ func (rc *Receiver) unpanicked(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if fault := recover(); fault != nil && fault != http.ErrAbortHandler {
+				rc.metrics.faults.Inc()
 				rc.log.Error("a fault in the program; please report it", "fault", fmt.Sprintf("%T", fault), "path", r.URL.Path, "stack", stack())
 				rc.refuse(w, noEndpoint, unavailable("the receiver met a fault; try again"))
 			}
@@ -111,8 +113,7 @@ func (rc *Receiver) unpanicked(next http.Handler) http.Handler {
 // inbound is one message from an identified, allowed sender.
 type inbound struct {
 	store.Arrival
-	messageID string // as sent
-	body      []byte
+	body []byte
 }
 
 // judge decides on a message and stores it; the entry is what the journal says.
@@ -126,23 +127,16 @@ func (rc *Receiver) receive(endpoint string, judge judge) http.HandlerFunc {
 		start := time.Now()
 		in := &inbound{Arrival: store.Arrival{ID: uuid.Must(uuid.NewV7()), Endpoint: endpoint, ReceivedAt: start}}
 		entry, refused := rc.process(w, r, in, judge)
-		status := entry.Status
+		status, problem := rc.status(entry), ""
 		if refused != nil {
-			status = refused.Status
+			status, problem = refused.Status, refused.Type
 			rc.refuse(w, endpoint, *refused)
 		} else {
-			if status == http.StatusUnprocessableEntity {
-				status = rc.config.UnparsableStatus
-			}
-			a := recount(in.ID, in.messageID, endpoint, entry)
-			if a.Status != 0 {
-				a.Status = status
-			}
-			write(w, status, a)
+			write(w, status, rc.recount(in.ID, in.MessageIDAsSent, endpoint, entry))
 			rc.metrics.messages.WithLabelValues(endpoint, strconv.Itoa(status)).Inc()
 		}
 		rc.metrics.observe(in, entry, status, time.Since(start))
-		rc.logMessage(r.Context(), in, entry, status, time.Since(start))
+		rc.logMessage(r.Context(), in, entry, status, problem, time.Since(start))
 	}
 }
 
@@ -322,7 +316,7 @@ func (rc *Receiver) readBody(w http.ResponseWriter, r *http.Request) (body []byt
 // name the sending connector's BPNL and one of ours.
 func (rc *Receiver) checkHeader(in *inbound, m *payload.Message) {
 	if len(m.MessageID) <= 100 { // what is longer is no ID, and not worth an echo
-		in.messageID = m.MessageID
+		in.MessageIDAsSent = m.MessageID
 	}
 	if id, err := dcm.ParseID(m.MessageID); err == nil {
 		in.MessageID = &id
@@ -361,7 +355,7 @@ func (rc *Receiver) journal(ctx context.Context, in *inbound, e store.Entry) (st
 }
 
 // logMessage writes the one event of a request. It has no value of the payload.
-func (rc *Receiver) logMessage(ctx context.Context, in *inbound, e store.Entry, status int, took time.Duration) {
+func (rc *Receiver) logMessage(ctx context.Context, in *inbound, e store.Entry, status int, problem string, took time.Duration) {
 	level := slog.LevelInfo
 	if status >= 500 || status == http.StatusUnauthorized || status == http.StatusForbidden {
 		level = slog.LevelWarn
@@ -373,7 +367,7 @@ func (rc *Receiver) logMessage(ctx context.Context, in *inbound, e store.Entry, 
 	for _, r := range e.Results {
 		rules[strconv.Itoa(r.Rule)]++
 	}
-	rc.log.LogAttrs(ctx, level, "message", slog.String("endpoint", in.Endpoint), slog.Int("status", status),
+	rc.log.LogAttrs(ctx, level, "message", slog.String("endpoint", in.Endpoint), slog.Int("status", status), slog.String("problem", problem),
 		slog.String("sender", in.Sender), slog.String("agreement", in.Agreement), slog.Any("id", in.ID),
 		slog.Any("messageId", in.MessageID), slog.Int("objects", e.Objects), slog.Any("rules", rules),
 		slog.Int64("bytes", in.Bytes), slog.Duration("duration", took))

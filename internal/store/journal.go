@@ -16,9 +16,11 @@ import (
 type Recorded struct {
 	Entry
 	ID         uuid.UUID
-	MessageID  *uuid.UUID
+	MessageID  string // as sent; "" if none
 	Endpoint   string
 	ReceivedAt time.Time
+	// Complete is false where Messages left out Results, because they are large.
+	Complete bool
 }
 
 // Messages reads the sender's newest entries, newest first; before, if not nil,
@@ -60,11 +62,19 @@ func collect(rows pgx.Rows, err error) ([]Recorded, error) {
 		return nil, fmt.Errorf("read journal: %w", err)
 	}
 	entries, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Recorded, err error) {
+		var messageID *uuid.UUID
+		var asSent *string
 		var ids []*uuid.UUID
 		var rules []int
 		var errors, objectErrors []byte
-		if err = row.Scan(&r.ID, &r.MessageID, &r.Endpoint, &r.ReceivedAt, &r.Status, &errors, &ids, &rules, &objectErrors); err != nil {
+		if err = row.Scan(&r.ID, &messageID, &asSent, &r.Endpoint, &r.ReceivedAt, &r.Status, &r.Objects, &errors, &r.Errors.MoreErrors, &ids, &rules, &objectErrors, &r.Complete); err != nil {
 			return r, err
+		}
+		switch {
+		case asSent != nil:
+			r.MessageID = *asSent
+		case messageID != nil:
+			r.MessageID = messageID.String()
 		}
 		if errors != nil {
 			if err = json.Unmarshal(errors, &r.Errors.Errors); err != nil {

@@ -92,6 +92,8 @@ type Arrival struct {
 	ReceivedAt time.Time
 	Bytes      int64
 	MessageID  *uuid.UUID // of the header; nil if none
+	// MessageIDAsSent is its spelling, or what was sent instead of an ID.
+	MessageIDAsSent string
 }
 
 // Entry is what the journal says of a judged message.
@@ -353,6 +355,11 @@ func entryArguments(a Arrival, e Entry) func(string) any {
 			return a.Endpoint
 		case "message_id":
 			return a.MessageID
+		case "message_id_as_sent":
+			if a.MessageID != nil && a.MessageIDAsSent == a.MessageID.String() {
+				return nil // nearly always
+			}
+			return nullable(a.MessageIDAsSent)
 		case "contract_agreement_id":
 			return nullable(a.Agreement)
 		case "status":
@@ -368,6 +375,8 @@ func entryArguments(a Arrival, e Entry) func(string) any {
 				return (*string)(nil)
 			}
 			return asJSON(e.Errors.Errors)
+		case "more_errors":
+			return int32(e.Errors.MoreErrors)
 		case "capacity_group_ids":
 			return ids
 		case "rules":

@@ -1,0 +1,404 @@
+package payload_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/example"
+	"dcm-receiver/internal/payload"
+	"dcm-receiver/schemas"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// today is a Wednesday; the current week is 2026-11-23, the next 2026-11-30.
+var today = dcm.DateOf(time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC))
+
+// published is the example of the data model as an object.
+func published(t testing.TB) map[string]any {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "schemas", "testdata", "week-based-capacity-group-3.0.1.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var object map[string]any
+	decoder := json.NewDecoder(strings.NewReader(string(text)))
+	decoder.UseNumber()
+	if err := decoder.Decode(&object); err != nil {
+		t.Fatal(err)
+	}
+	return object
+}
+
+func marshal(t testing.TB, v any) []byte {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func readGroups(t testing.TB, body []byte) *payload.Message {
+	t.Helper()
+	m, err := payload.ReadCapacityGroups(body, today)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestPublishedExample(t *testing.T) {
+	m := readGroups(t, marshal(t, []any{published(t)}))
+	if m.Errors.Any() || len(m.CapacityGroups) != 1 || m.CapacityGroups[0].Errors.Any() {
+		t.Fatalf("refused: %+v", m)
+	}
+	g := m.CapacityGroups[0].CapacityGroup
+	supplierNumber := "MNR-8101-ID146955.001"
+	start, _ := dcm.ParseXSDDateTime("2024-01-10T12:00:00.320Z")
+	changed, _ := dcm.ParseTimestamp("2023-03-10T12:27:11.320Z")
+	id, _ := dcm.ParseID("0157ba42-d2a8-4e28-8565-7b07830c1110")
+	linked, _ := dcm.ParseID("be4d8470-2de6-43d2-b5f8-2e5d3eebf3fd")
+	week, _ := dcm.ParseDate("2022-08-01")
+	want := dcm.CapacityGroup{
+		ID: id, Supplier: "BPNL6666666666YY", Customer: "BPNL8888888888XX", Name: "Spark Plugs on drilling machine for car model XYZ",
+		ChangedAt: changed, UnitOfMeasure: "unit:piece", IsInactive: true,
+		SupplierLocations: []string{"BPNS8888888888XX"}, LinkedCapacityGroups: append(g.LinkedCapacityGroups[:0:0], linked),
+		LinkedDemandSeries: []dcm.LinkedDemandSeries{{
+			MaterialNumberCustomer: "MNR-7307-AU340474.002", MaterialNumberSupplier: &supplierNumber,
+			CustomerLocation: "BPNS8888888888XX", DemandCategoryCode: "0001", LoadFactor: "3.5",
+		}},
+		Capacities: []dcm.Capacity{{PointInTime: week, ActualCapacity: "1000", MaximumCapacity: "2000", AgreedCapacity: "1800", DeltaProductionResult: "400"}},
+		DemandVolatility: &dcm.DemandVolatilityParameters{
+			StartReferenceDateTime: start, MeasurementInterval: "4",
+			AlertThresholds: []dcm.AlertThreshold{{
+				SequenceNumber: "1", SubhorizonLength: "4", RelativePositiveDeviation: "0.2", RelativeNegativeDeviation: "0.3",
+				AbsolutePositiveDeviation: "100", AbsoluteNegativeDeviation: "100",
+			}},
+		},
+	}
+	if diff := cmp.Diff(want, g); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestNotJSON: what is refused with 422, and in which words (choice 16).
+func TestNotJSON(t *testing.T) {
+	deep := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
+	for name, c := range map[string]struct{ body, want string }{
+		"empty":             {"", "the body is empty"},
+		"white space":       {" \n", "it ends too early"},
+		"cut off":           {`[{"capacityGroupId":"0157`, "it ends too early"},
+		"cut off in list":   {`[{}`, "it ends too early"},
+		"trailing data":     {`[] []`, "after the JSON text"},
+		"trailing comma":    {`[1,]`, "at byte"},
+		"single quotes":     {`['a']`, "at byte"},
+		"NaN":               {`[NaN]`, "at byte"},
+		"leading zero":      {`[01]`, "at byte"},
+		"invalid UTF-8":     {"[\"\xff\"]", "invalid UTF-8"},
+		"lone surrogate":    {`["\ud800"]`, "surrogate"},
+		"name twice":        {`[{"a":1,"a":2}]`, "a name is twice in one object: /0/a"},
+		"name twice hidden": {`[{"capacityGroupId":1,"capacity\u0047roupId":2}]`, "a name is twice"},
+		"unknown and twice": {`{"x":{"y":{"a":1,"a":1}}}`, "a name is twice"},
+		"too deep":          {deep(65), "nested deeper than 64"},
+		"too deep unknown":  {`{"x":` + deep(64) + `}`, "nested deeper than 64"},
+		"too deep known":    {`[{"capacities":` + deep(63) + `}]`, "nested deeper than 64"},
+		"byte order mark":   {"\ufeff[]", "byte order mark"},
+		"control character": {"[\"a\x01\"]", "at byte"},
+	} {
+		for _, read := range []func([]byte) (*payload.Message, error){
+			func(b []byte) (*payload.Message, error) { return payload.ReadCapacityGroups(b, today) }, payload.ReadRequestForUpdate,
+		} {
+			if _, err := read([]byte(c.body)); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s: %v; want %q", name, err, c.want)
+			}
+		}
+	}
+	for name, body := range map[string]string{"64 deep": deep(64), "64 deep unknown": `{"x":` + deep(63) + `}`, "pair": `["\ud83d\ude00"]`} {
+		if _, err := payload.ReadCapacityGroups([]byte(body), today); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestViolations: the checks that a schema cannot make, and how they and the
+// schema's findings come together.
+func TestViolations(t *testing.T) {
+	week := func(date string) any {
+		return map[string]any{"pointInTime": date, "actualCapacity": 1, "maximumCapacity": 2}
+	}
+	const id = "BE4D8470-2de6-43d2-b5f8-2e5d3eebf3fd"
+	series := func(factor json.Number) any {
+		return map[string]any{"materialNumberCustomer": "M", "customerLocation": "BPNS8888888888XX", "loadFactor": factor,
+			"demandCategory": map[string]any{"demandCategoryCode": "0001"}, "unknown": factor}
+	}
+	for name, c := range map[string]struct {
+		set  map[string]any
+		want []string // "pointer: beginning of detail"
+	}{
+		"valid":                  {},
+		"a Tuesday":              {map[string]any{"capacities": []any{week("2023-02-13"), week("2023-02-14")}}, []string{"/0/capacities/1/pointInTime: 2023-02-14 is a Tuesday; pointInTime must be a Monday"}},
+		"week twice":             {map[string]any{"capacities": []any{week("2023-02-13"), week("2023-02-20"), week("2023-02-13")}}, []string{"/0/capacities/2/pointInTime: week 2023-02-13 is there twice"}},
+		"week twice in a row":    {map[string]any{"capacities": []any{week("2023-02-20"), week("2023-02-20")}}, []string{"/0/capacities/1/pointInTime: week 2023-02-20 is there twice"}},
+		"weeks backwards":        {map[string]any{"capacities": []any{week("2023-02-20"), week("2023-02-13"), week("2023-02-06")}}, nil},
+		"only current and next":  {map[string]any{"capacities": []any{week("2026-11-23"), week("2026-11-30")}}, []string{"/0/capacities: there are only the current week (2026-11-23) and the next"}},
+		"only current":           {map[string]any{"capacities": []any{week("2026-11-23")}}, []string{"/0/capacities: there are only"}},
+		"current and past":       {map[string]any{"capacities": []any{week("2026-11-23"), week("2026-11-16")}}, nil},
+		"the one after the next": {map[string]any{"capacities": []any{week("2026-12-07")}}, nil},
+		"no capacities":          {map[string]any{"capacities": nil}, []string{"/0/capacities: capacities is null"}},
+		"capacities absent":      {map[string]any{"capacities": absent{}}, nil},
+		"capacities empty":       {map[string]any{"capacities": []any{}}, []string{"/0/capacities: "}},
+		"unit although omitted":  {map[string]any{"unitOfMeasureIsOmitted": true}, []string{"/0/unitOfMeasure: unitOfMeasure is there although"}},
+		"unit neither":           {map[string]any{"unitOfMeasure": absent{}}, []string{"/0: unitOfMeasure is missing although"}},
+		"unit omitted":           {map[string]any{"unitOfMeasure": absent{}, "unitOfMeasureIsOmitted": true}, nil},
+		"location twice":         {map[string]any{"supplierLocations": []any{"BPNS8888888888XX", "BPNS8888888888YY", "BPNS8888888888XX"}}, []string{"/0/supplierLocations/2: this entry is there twice"}},
+		"linked group twice":     {map[string]any{"linkedCapacityGroups": []any{id, "urn:uuid:" + strings.ToLower(id)}}, []string{"/0/linkedCapacityGroups/1: this entry is there twice"}},
+		"series twice":           {map[string]any{"linkedDemandSeries": []any{series("1.5"), series("15e-1")}}, []string{"/0/linkedDemandSeries/1: this entry is there twice"}},
+		"series differ":          {map[string]any{"linkedDemandSeries": []any{series("1.5"), series("1.6")}}, nil},
+		"everything at once": {map[string]any{"capacities": []any{week("2023-02-14"), week("2023-02-14"), map[string]any{}}, "supplier": absent{}, "unitOfMeasure": absent{}, "customer": "x"}, []string{
+			`/0/capacities/2: actualCapacity is missing`, `/0/capacities/2: maximumCapacity is missing`, `/0/capacities/2: pointInTime is missing`,
+			`/0/customer: customer is "x"`, `/0: supplier is missing`, `/0/capacities/0/pointInTime: 2023-02-14 is a Tuesday`,
+			`/0/capacities/1/pointInTime: 2023-02-14 is a Tuesday`, `/0/capacities/1/pointInTime: week 2023-02-14 is there twice`, `/0: unitOfMeasure is missing although`,
+		}},
+		"not an object":   {nil, nil},
+		"NUL in a string": {map[string]any{"name": "a\x00b"}, []string{"/0/name: "}},
+		"too many digits": {map[string]any{"capacities": []any{map[string]any{"pointInTime": "2023-02-13", "actualCapacity": 1, "maximumCapacity": 2, "deltaProductionResult": json.Number("1e10000000")}}}, []string{"/0/capacities/0/deltaProductionResult: "}},
+		"null name":       {map[string]any{"name": nil}, []string{"/0/name: name is null"}},
+		"unknown ignored": {map[string]any{"x": "a\x00b", "y": json.Number("1e10000000"), "z": nil}, nil},
+	} {
+		object := published(t)
+		for property, value := range c.set {
+			if _, remove := value.(absent); remove {
+				delete(object, property)
+			} else {
+				object[property] = value
+			}
+		}
+		body := marshal(t, []any{object})
+		if name == "not an object" {
+			body, c.want = []byte(`[5]`), []string{"/0: "}
+		}
+		errors := readGroups(t, body).CapacityGroups[0].Errors
+		got := fmt.Sprintf("%d violations:", len(errors.List))
+		ok := len(errors.List) == len(c.want)
+		for _, v := range errors.List {
+			line := v.Pointer + ": " + v.Detail
+			got += "\n  " + line
+			found := false
+			for _, want := range c.want {
+				found = found || strings.HasPrefix(line, want)
+			}
+			ok = ok && found
+		}
+		if !ok {
+			t.Errorf("%s: got %s\nwant %q", name, got, c.want)
+		}
+	}
+}
+
+type absent struct{}
+
+// TestEnvelope: envelope and bare list, and what is wrong with a message as a
+// whole.
+func TestEnvelope(t *testing.T) {
+	object := string(marshal(t, published(t)))
+	header := `{"header":{"messageId":"0157ba42-d2a8-4e28-8565-7b07830c1111","context":"c","sentDateTime":"2023-03-10T24:00:00","senderBpn":"BPNL6666666666YY","receiverBpn":"BPNL8888888888XX","version":"3.0.0"}}`
+	for name, c := range map[string]struct {
+		body, want string // want is the first error's pointer and the beginning of its detail
+		objects    int
+	}{
+		"list":                  {`[` + object + `,` + object + `]`, "", 2},
+		"envelope":              {`{"messageHeader":` + header + `,"content":{"informationObject":[` + object + `]}}`, "", 1},
+		"header last":           {`{"content":{"informationObject":[` + object + `]},"messageHeader":` + header + `}`, "", 1},
+		"no header":             {`{"content":{"informationObject":[` + object + `]}}`, "", 1},
+		"unknown beside":        {`{"x":[{}],"content":{"y":1,"informationObject":[` + object + `]}}`, "", 1},
+		"no content":            {`{"messageHeader":` + header + `}`, ": there is no WeekBasedCapacityGroup", 0},
+		"content empty":         {`{"content":{}}`, "/content: there is no WeekBasedCapacityGroup", 0},
+		"no object":             {`{"content":{"informationObject":[]}}`, "/content/informationObject: there is no WeekBasedCapacityGroup", 0},
+		"empty list":            {`[]`, ": there is no WeekBasedCapacityGroup", 0},
+		"single object":         {object, ": there is no WeekBasedCapacityGroup", 0},
+		"number":                {`42`, ": the body must be a list", 0},
+		"content null":          {`{"content":null}`, "/content: content must be an object", 0},
+		"object, not list":      {`{"content":{"informationObject":` + object + `}}`, "/content/informationObject: informationObject must be a list", 0},
+		"header null":           {`{"messageHeader":null,"content":{"informationObject":[` + object + `]}}`, "/messageHeader: messageHeader is null", 1},
+		"header without header": {`{"messageHeader":{},"content":{"informationObject":[` + object + `]}}`, "/messageHeader: header is missing", 1},
+		"bad sender":            {`{"messageHeader":` + strings.Replace(header, "BPNL6666666666YY", "BPNS6666666666YY", 1) + `,"content":{"informationObject":[` + object + `]}}`, `/messageHeader/header/senderBpn: senderBpn is "BPNS6666666666YY"`, 1},
+	} {
+		m := readGroups(t, []byte(c.body))
+		got := ""
+		if m.Errors.Any() {
+			got = m.Errors.List[0].Pointer + ": " + m.Errors.List[0].Detail
+		}
+		if len(m.CapacityGroups) != c.objects || !strings.HasPrefix(got, c.want) || (c.want == "") != (got == "") {
+			t.Errorf("%s: %d objects, %q; want %d, %q", name, len(m.CapacityGroups), got, c.objects, c.want)
+		}
+	}
+}
+
+func TestRequestForUpdate(t *testing.T) {
+	const id = "0157ba42-d2a8-4e28-8565-7b07830c1111"
+	for name, c := range map[string]struct {
+		body string
+		want []string // kind, ID or "all"
+		bad  string
+	}{
+		"no content":      {`{}`, []string{"WeekBasedMaterialDemand all", "WeekBasedCapacityGroup all"}, ""},
+		"no object":       {`{"content":{"informationObject":[]}}`, []string{"WeekBasedMaterialDemand all", "WeekBasedCapacityGroup all"}, ""},
+		"empty list":      {`[]`, []string{"WeekBasedMaterialDemand all", "WeekBasedCapacityGroup all"}, ""},
+		"empty entry":     {`[{}]`, []string{"WeekBasedMaterialDemand all", "WeekBasedCapacityGroup all"}, ""},
+		"all demands":     {`[{"weekBasedMaterialDemand":[]}]`, []string{"WeekBasedMaterialDemand all"}, ""},
+		"all groups":      {`[{"weekBasedCapacityGroup":[]}]`, []string{"WeekBasedCapacityGroup all"}, ""},
+		"one demand":      {`[{"weekBasedMaterialDemand":[{"materialDemandId":"` + id + `"}]}]`, []string{"WeekBasedMaterialDemand " + id}, ""},
+		"newer only":      {`[{"weekBasedMaterialDemand":[{"materialDemandId":"` + id + `","changedAt":"2024-01-01T00:00:00"}]}]`, []string{"WeekBasedMaterialDemand " + id + " 2024-01-01"}, ""},
+		"nil UUID":        {`[{"weekBasedMaterialDemand":[{"materialDemandId":"00000000-0000-0000-0000-000000000000"}]}]`, []string{"WeekBasedMaterialDemand 00000000-0000-0000-0000-000000000000"}, ""},
+		"no ID":           {`[{"weekBasedMaterialDemand":[{}]}]`, nil, "/0/weekBasedMaterialDemand/0: materialDemandId is missing"},
+		"bad changedAt":   {`[{"weekBasedMaterialDemand":[{"materialDemandId":"` + id + `","changedAt":"2024-02-30T00:00:00"}]}]`, nil, "/0/weekBasedMaterialDemand/0/changedAt: "},
+		"not a list":      {`{"content":{"informationObject":[{"weekBasedMaterialDemand":{}}]}}`, nil, "/content/informationObject/0/weekBasedMaterialDemand: "},
+		"entry no object": {`[1]`, nil, "/0: "},
+	} {
+		m, err := payload.ReadRequestForUpdate([]byte(c.body))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if c.bad != "" {
+			if !m.Errors.Any() || !strings.HasPrefix(m.Errors.List[0].Pointer+": "+m.Errors.List[0].Detail, c.bad) {
+				t.Errorf("%s: %+v; want %q", name, m.Errors, c.bad)
+			}
+			continue
+		}
+		var got []string
+		for _, r := range m.Requests {
+			line := string(r.Kind) + " all"
+			if r.ID != nil {
+				line = string(r.Kind) + " " + r.ID.String()
+			}
+			if r.ChangedAt != nil {
+				line += " " + r.ChangedAt.Format(time.DateOnly)
+			}
+			got = append(got, line)
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" || m.Errors.Any() {
+			t.Errorf("%s: %s %+v", name, diff, m.Errors)
+		}
+	}
+}
+
+// TestErrorsAreBounded: at most 100 errors an object are listed, the rest is
+// counted; and a message of nothing but errors stays readable.
+func TestErrorsAreBounded(t *testing.T) {
+	weeks := strings.TrimSuffix(strings.Repeat(`{"pointInTime":"2023-02-14","actualCapacity":1,"maximumCapacity":1},`, 150), ",")
+	g := readGroups(t, []byte(`[{"capacities":[`+weeks+`]}]`)).CapacityGroups[0]
+	// 150 Tuesdays, 149 of them twice, 7 required properties missing.
+	if len(g.Errors.List) != 100 || g.Errors.More != 150+149+7-100 {
+		t.Errorf("%d listed, %d more", len(g.Errors.List), g.Errors.More)
+	}
+	listed := 0
+	m := readGroups(t, []byte(`[`+strings.TrimSuffix(strings.Repeat(`{}`+strings.Repeat(" ", 200)+`,`, 20_000), ",")+`]`))
+	for i := range m.CapacityGroups {
+		listed += len(m.CapacityGroups[i].Errors.List)
+		if !m.CapacityGroups[i].Errors.Any() {
+			t.Fatalf("object %d has no error", i)
+		}
+	}
+	if listed > 31_000 {
+		t.Errorf("%d errors are listed for one message", listed)
+	}
+	if m = readGroups(t, []byte(`[`+strings.Repeat(`{},`, 99)+`{}]`)); m.Errors.Any() || len(m.CapacityGroups) != 100 {
+		t.Errorf("%d objects, errors %+v; want all 100 judged", len(m.CapacityGroups), m.Errors)
+	}
+	if m = readGroups(t, []byte(`[`+strings.Repeat(`{},`, 100)+`{}]`)); !m.Errors.Any() || len(m.CapacityGroups) != 100 {
+		t.Errorf("%d objects, errors %+v; want the message refused", len(m.CapacityGroups), m.Errors)
+	}
+}
+
+// TestHostileBodiesCostNoMoreThanTheirSize measures memory, which does not
+// depend on the machine.
+func TestHostileBodiesCostNoMoreThanTheirSize(t *testing.T) {
+	const size = 4 << 20
+	fill := func(before, repeated, after string) []byte {
+		n := (size - len(before) - len(after)) / len(repeated)
+		return []byte(before + strings.TrimSuffix(strings.Repeat(repeated, n), ",") + after)
+	}
+	for name, body := range map[string][]byte{
+		"objects in capacities": fill(`[{"capacities":[`, `{},`, `]}]`),
+		"numbers in capacities": fill(`[{"capacities":[`, `1,`, `]}]`),
+		"weeks twice":           fill(`[{"capacities":[`, `{"pointInTime":"2023-02-13","actualCapacity":1,"maximumCapacity":1},`, `]}]`),
+		"unknown properties":    fill(`[{"x":[`, `{},`, `]}]`),
+		"list as name":          fill(`[{"name":[`, `[],`, `]}]`),
+		"long name":             fill(`[{"name":"`, `a`, `"}]`),
+		"escapes":               fill(`[{"name":"`, `\u0061`, `"}]`),
+		"linked groups":         fill(`[{"linkedCapacityGroups":[`, `"0157ba42-d2a8-4e28-8565-7b07830c1110",`, `]}]`),
+		"objects":               fill(`[`, `{},`, `]`),
+		"numbers":               fill(`[`, `1,`, `]`),
+		"requests":              fill(`[`, `{},`, `]`),
+		"empty requests":        fill(`[{"weekBasedMaterialDemand":[`, `{},`, `]}]`),
+		"white space":           fill(`[`, ` `, `]`),
+		"long number":           fill(`[{"capacities":[{"actualCapacity":1`, `0`, `}]}]`),
+	} {
+		read := func() {
+			if strings.Contains(name, "requests") {
+				_, _ = payload.ReadRequestForUpdate(body)
+			} else {
+				_, _ = payload.ReadCapacityGroups(body, today)
+			}
+		}
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		read()
+		runtime.ReadMemStats(&after)
+		// Most of it is garbage at once; what is held at a time is far less.
+		if times := float64(after.TotalAlloc-before.TotalAlloc) / size; times > 25 {
+			t.Errorf("%s: %.1f times its size was allocated", name, times)
+		} else {
+			t.Logf("%s: %.1f times its size was allocated", name, times)
+		}
+	}
+}
+
+// FuzzRead: nothing panics, and what the one pass accepts the schema accepts
+// too, and the other way round.
+func FuzzRead(f *testing.F) {
+	object := marshal(f, published(f))
+	f.Add([]byte(`[` + string(object) + `]`))
+	f.Add(example.Message(example.Options{Groups: 1, Weeks: 3, Supplier: example.Supplier, Customer: example.Customer, Now: time.Unix(1795392000, 0)}))
+	f.Add([]byte(`[{"weekBasedMaterialDemand":[{"materialDemandId":"0157ba42-d2a8-4e28-8565-7b07830c1111","changedAt":"2024-01-01T24:00:00"}]}]`))
+	f.Add([]byte(`{"content":{"informationObject":[{"capacities":[{"pointInTime":"2023-02-13","actualCapacity":-0.0,"maximumCapacity":1e18}]}]}}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if m, err := payload.ReadCapacityGroups(body, today); err == nil {
+			for i := range m.CapacityGroups {
+				holdEqual(t, &m.CapacityGroups[i])
+			}
+		}
+		_, _ = payload.ReadRequestForUpdate(body)
+	})
+}
+
+// holdEqual compares the one pass with the schema: an object is without schema
+// violations for both or for neither.
+func holdEqual(t *testing.T, g *payload.CapacityGroup) {
+	t.Helper()
+	found := map[schemas.Violation]bool{}
+	schemas.CapacityGroup.Check([]byte(g.Raw), func(v schemas.Violation) bool {
+		v.Pointer = g.Pointer + v.Pointer
+		found[v] = true
+		return true
+	})
+	for _, v := range g.Errors.List {
+		if strings.Contains(v.Detail, "could not be read") {
+			t.Fatalf("the schema accepts what the one pass does not: %s", g.Raw)
+		}
+		delete(found, v)
+	}
+	if len(found) > 0 && g.Errors.More == 0 {
+		t.Fatalf("the one pass accepts what the schema refuses: %s: %v", g.Raw, found)
+	}
+}
