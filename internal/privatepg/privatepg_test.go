@@ -29,6 +29,7 @@ const asProgram = "PRIVATEPG_TEST_PROGRAM"
 func TestMain(m *testing.M) {
 	dir := os.Getenv(asProgram)
 	if dir == "" {
+		os.Setenv("TMPDIR", ScratchDir())
 		code := m.Run()
 		_ = os.RemoveAll(template.dir)
 		os.Exit(code)

@@ -196,3 +196,15 @@ func reachable(dir string, as *syscall.Credential) bool {
 		}
 	}
 }
+
+// ScratchDir is the parent for folders of servers whose data nobody wants back:
+// in memory where the system offers that and has 2 GiB free, since making a
+// database there takes a tenth of the time; else [os.TempDir].
+func ScratchDir() string {
+	const memory, room = "/dev/shm", 2 << 30
+	var st syscall.Statfs_t
+	if runtime.GOOS == "linux" && syscall.Statfs(memory, &st) == nil && uint64(st.Bavail)*uint64(st.Bsize) > room {
+		return memory
+	}
+	return os.TempDir()
+}

@@ -88,7 +88,7 @@ type Server struct {
 // of postgresql.conf and may be nil.
 func NewServer(t testing.TB, settings map[string]string) *Server {
 	t.Helper()
-	dir, err := tempDir()
+	dir, err := os.MkdirTemp("", prefix) // on a disk, where durability has its price
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func begin() error {
 }
 
 func start(ctx context.Context) (err error) {
-	if shared.dir, err = tempDir(); err != nil {
+	if shared.dir, err = os.MkdirTemp(privatepg.ScratchDir(), prefix); err != nil {
 		return err
 	}
 	shared.server, err = privatepg.Start(ctx, privatepg.Options{
@@ -179,6 +179,7 @@ func start(ctx context.Context) (err error) {
 			"synchronous_commit": "off",
 			"autovacuum":         "off",
 			"max_connections":    "300",
+			"max_wal_size":       "128MB", // it may be in memory
 		},
 	})
 	if err != nil {
@@ -201,15 +202,15 @@ func end() error {
 
 const prefix = "dcm-test-"
 
-func tempDir() (string, error) { return os.MkdirTemp("", prefix) }
-
 // removeStale removes what killed test runs left behind. Those in use are
 // locked; the young are spared because their lock may be still to come.
 func removeStale() {
-	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*")) // the pattern is well formed
-	for _, dir := range dirs {
-		if info, err := os.Stat(dir); err == nil && time.Since(info.ModTime()) > patience {
-			_ = privatepg.Remove(dir)
+	for _, parent := range []string{os.TempDir(), privatepg.ScratchDir()} {
+		dirs, _ := filepath.Glob(filepath.Join(parent, prefix+"*")) // the pattern is well formed
+		for _, dir := range dirs {
+			if info, err := os.Stat(dir); err == nil && time.Since(info.ModTime()) > patience {
+				_ = privatepg.Remove(dir)
+			}
 		}
 	}
 }
