@@ -24,10 +24,8 @@ import (
 // the user's cache. Each of these is announced in log. Nothing is started
 // beside: the package comes without the database cluster it usually makes.
 func EnsureBinaries(ctx context.Context, log *slog.Logger) (dir string, err error) {
-	if dir, err = FindBinaries(); err == nil {
-		return dir, nil
-	}
-	// On a fresh machine several test processes come here at once.
+	// On a fresh machine several test processes come here at once, and a package
+	// that is being unpacked looks complete too early.
 	unlock, err := installLock(ctx)
 	if err != nil {
 		return "", err
@@ -154,21 +152,18 @@ func download(ctx context.Context) error {
 		os.Rename(unpacked, dir))
 }
 
-// installLock waits until no other process of this user installs.
+// installLock waits until no other process of this user installs. Where there
+// cannot be a lock, it does without.
 func installLock(ctx context.Context) (unlock func(), err error) {
 	name := filepath.Join(os.TempDir(), fmt.Sprintf("dcm-receiver-install-%d.lock", os.Getuid()))
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("lock the installation of Postgres: %w", err)
+		return func() {}, nil
 	}
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return func() { _ = f.Close() }, nil
-		}
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			_ = f.Close()
-			return nil, fmt.Errorf("lock the installation of Postgres: %w", err)
+			return func() { _ = f.Close() }, nil
 		}
 		select {
 		case <-ctx.Done():
