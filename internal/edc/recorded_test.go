@@ -18,8 +18,9 @@ import (
 // The tests of Register and Supplier talk to a server that gives real answers:
 // those of two tractusx-edc 0.10.0 connectors, recorded into testdata. The
 // server takes only what was sent then, in the same order. To record anew,
-// start the lab (deploy/edc/lab/up.sh, freshly, nothing registered) and run
-// these tests with DCM_EDC_RECORD=1.
+// start the lab afresh (CUSTOMER_BPN=BPNL00000000CUST
+// SUPPLIER_BPN=BPNL00000000SUPP deploy/edc/lab/up.sh) and run these tests with
+// DCM_EDC_RECORD=1.
 var recording = os.Getenv("DCM_EDC_RECORD") != ""
 
 const (
