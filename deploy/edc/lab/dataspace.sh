@@ -44,10 +44,13 @@ done
 cat "$dir/receiver.out"
 
 say "The customer registers the endpoints at its connector"
-as_customer() { DCM_EDC_MANAGEMENT_URL=$CUSTOMER_MANAGEMENT DCM_EDC_MANAGEMENT_KEY=$MANAGEMENT_KEY DCM_EDC_BACKEND_URL=http://$DCM_LISTEN DCM_EDC_REGISTER= "$program" edc register "$@"; }
-as_customer
+register() {
+  DCM_EDC_MANAGEMENT_URL=$CUSTOMER_MANAGEMENT DCM_EDC_MANAGEMENT_KEY=$MANAGEMENT_KEY DCM_EDC_BACKEND_URL=http://$DCM_LISTEN \
+    "$program" edc register
+}
+register
 echo "Again:"
-as_customer
+register
 
 send() {
   DCM_EDC_MANAGEMENT_URL=$SUPPLIER_MANAGEMENT DCM_EDC_MANAGEMENT_KEY=$MANAGEMENT_KEY DCM_EDC_CUSTOMER=$CUSTOMER_BPN \

@@ -1,4 +1,6 @@
+# shellcheck shell=bash
 # Settings that the scripts of this folder share; each can be set in the environment.
+export LAB_DIR
 LAB_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export LAB_CACHE=${LAB_CACHE:-${XDG_CACHE_HOME:-${HOME:-/var/cache}/.cache}/dcm-receiver-edc-lab} # jars and classes, kept
 export LAB_RUN=${LAB_RUN:-$LAB_CACHE/run}                   # what the running lab leaves: keys, logs, PIDs

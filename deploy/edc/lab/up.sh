@@ -18,7 +18,7 @@ exec 9> "$LAB_CACHE/lock"
 command -v flock > /dev/null && flock 9
 stamp=$(cat pom.xml src/lab/edc/*.java src/META-INF/services/* | cksum)
 if [ "$(cat "$LAB_CACHE/stamp" 2> /dev/null)" != "$stamp" ]; then
-  rm -rf "$LAB_CACHE/lib" "$LAB_CACHE/classes"
+  rm -rf "${LAB_CACHE:?}/lib" "$LAB_CACHE/classes"
   mvn -B -l "$LAB_CACHE/maven.log" dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$LAB_CACHE/lib" ||
     { tail -20 "$LAB_CACHE/maven.log" >&2; echo "Maven could not fetch the connectors; see $LAB_CACHE/maven.log" >&2; exit 1; }
   "${java}c" -nowarn --release 17 -proc:none -cp "$LAB_CACHE/lib/*" -d "$LAB_CACHE/classes" src/lab/edc/*.java
