@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// questions are the planners' queries of the README.
+var questions = []struct{ name, sql string }{
+	{"free capacity of one supplier by week", `select c.point_in_time, sum(c.flexible_capacity) from planning.capacity c join planning.capacity_group g using (supplier, customer, capacity_group_id)
+		where c.supplier = 'BPNLBENCH0000001' and not g.is_inactive and c.point_in_time >= current_date group by 1 order by 1`},
+	{"free capacity of all by week", `select c.point_in_time, sum(c.flexible_capacity) from planning.capacity c join planning.capacity_group g using (supplier, customer, capacity_group_id)
+		where not g.is_inactive and c.point_in_time >= current_date group by 1 order by 1`},
+	{"groups not updated for 14 days", `select supplier, capacity_group_id, name, received_at from planning.capacity_group where received_at < now() - interval '14 days' order by received_at`},
+	{"refused messages by supplier and rule", `select o.sender, o.rule, e ->> 'detail' as reason, count(*) from planning.message_object o cross join lateral jsonb_array_elements(o.errors) e
+		where o.received_at > now() - interval '7 days' and o.outcome = 'ignored' group by 1, 2, 3 order by 4 desc`},
+}
+
+// grow measures with so many stored groups, one size after the other.
+func (b *bench) grow(ctx context.Context, k *kinds, f *floor, r *receiver, sizes []int) error {
+	const among = 10 * suppliers
+	if err := b.exec(ctx, "create temp table key (n int, supplier text, id text)"); err != nil {
+		return err
+	}
+	there := 0
+	for _, size := range sizes {
+		begin := time.Now()
+		if err := b.fill(ctx, f, there, size, among); err != nil {
+			return err
+		}
+		there = size
+		fmt.Printf("\n## %d stored groups of %d suppliers (loaded in %.0f s)\n\n", size, among, time.Since(begin).Seconds())
+		if err := b.sizes(ctx, "loaded"); err != nil {
+			return err
+		}
+		// Changes meet groups all over the table; the floor's 4,000 rows stay
+		// the same, so they show what else the machine did.
+		if _, err := b.small(ctx, []kind{{"changed weeks", capacityGroups, "overwritten", k.changed(grownSet, size, among)}}, f, r); err != nil {
+			return err
+		}
+		if err := b.ask(ctx); err != nil {
+			return err
+		}
+		if err := b.overwriteAll(ctx, among); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) exec(ctx context.Context, sql string) error {
+	if _, err := b.db.Exec(ctx, sql); err != nil {
+		return fmt.Errorf("%.60s…: %w", sql, err)
+	}
+	return nil
+}
+
+// fill stores groups, and a journal entry for each, of which one in 50 refused
+// it.
+func (b *bench) fill(ctx context.Context, f *floor, from, to, among int) error {
+	// The rows that the receiver stored take turns, so that the new ones are as
+	// compressible.
+	values := strings.Join(f.columns, ", ")
+	for column, value := range map[string]string{"supplier": "key.supplier", "capacity_group_id": "key.id::uuid", "received_at": "now() - key.n % 30 * interval '1 day'"} {
+		values = regexp.MustCompile(`\b`+column+`\b`).ReplaceAllString(values, value)
+	}
+	values = regexp.MustCompile(`\b(first_received_at|customer|name)\b`).ReplaceAllString(values, "g.$1")
+	const portion = 50_000
+	for ; from < to; from += portion {
+		var rows [][]any
+		for n := from; n < min(to, from+portion); n++ {
+			var id [36]byte
+			copy(id[:], "------------------------------------")
+			writeID(id[:], spread(grownSet<<32+uint64(n)), grownSet<<32+uint64(n))
+			rows = append(rows, []any{n, supplierName(n % among), string(id[:])})
+		}
+		if err := b.exec(ctx, "truncate key"); err != nil {
+			return err
+		}
+		if _, err := b.db.CopyFrom(ctx, pgx.Identifier{"key"}, []string{"n", "supplier", "id"}, pgx.CopyFromRows(rows)); err != nil {
+			return fmt.Errorf("store keys: %w", err)
+		}
+		if err := b.exec(ctx, fmt.Sprintf(`insert into dcm.capacity_group (%s) select %s from key
+			join (select row_number() over () - 1 as nr, * from (select * from dcm.capacity_group where supplier < '%s' limit 1000) s) g on g.nr = key.n %% 1000`,
+			strings.Join(f.columns, ", "), values, supplierName(suppliers))); err != nil {
+			return err
+		}
+		if err := b.exec(ctx, `insert into dcm.message (sender, id, received_at, endpoint, message_id, repeat, status, objects, bytes, duration, capacity_group_id, rule, object_errors)
+			select supplier, gen_random_uuid(), now() - n % 30 * interval '1 day', 'week-based-capacity-group', gen_random_uuid(), 0, 400, 1, 10811, '2 ms',
+			array[id::uuid], array[6], '{"0": {"errors": [{"pointer": "/content/informationObject/0/changedAt", "detail": "older than what was received before"}]}}'
+			from key where n % 50 = 0
+			union all select supplier, gen_random_uuid(), now() - n % 30 * interval '1 day', 'week-based-capacity-group', gen_random_uuid(), 0, 200, 1, 10811, '2 ms',
+			array[id::uuid], array[4], null from key where n % 50 > 0`); err != nil {
+			return err
+		}
+	}
+	return b.exec(ctx, "vacuum analyze")
+}
+
+// overwriteAll overwrites every group five times, a transaction for the groups
+// of each supplier, as fast as one connection can: autovacuum has less time
+// than in any week of a planner's life.
+func (b *bench) overwriteAll(ctx context.Context, among int) error {
+	var rotated []string
+	for _, c := range []string{"point_in_time", "actual_capacity", "maximum_capacity", "agreed_capacity"} {
+		rotated = append(rotated, fmt.Sprintf("%[1]s = %[1]s[2:] || %[1]s[1:1]", c)) // other values, so that all are written
+	}
+	for round := range 5 {
+		begin := time.Now()
+		for i := range among {
+			if err := b.exec(ctx, fmt.Sprintf(`update dcm.capacity_group set changed_at = now(), received_at = now(), message_id = gen_random_uuid(), %s where supplier = '%s'`,
+				strings.Join(rotated, ", "), supplierName(i))); err != nil {
+				return err
+			}
+		}
+		if err := b.sizes(ctx, fmt.Sprintf("all overwritten %d times, the last time in %.0f s", round+1, time.Since(begin).Seconds())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sizes prints what the table of groups takes, in MiB.
+func (b *bench) sizes(ctx context.Context, when string) error {
+	var line string
+	// Statistics of a session reach the others with some delay.
+	err := b.db.QueryRow(ctx, `with s as (select pg_stat_force_next_flush()), r as (select * from pg_class where oid = 'dcm.capacity_group'::regclass)
+		select format('table %s, TOAST %s, index %s MiB; %s live rows, %s dead, %s updated so far, of them HOT %s; autovacuum ran %s times',
+		pg_relation_size(r.oid) >> 20, pg_total_relation_size(reltoastrelid) >> 20, pg_indexes_size(r.oid) >> 20,
+		n_live_tup, n_dead_tup, n_tup_upd, n_tup_hot_upd, autovacuum_count)
+		from s, r join pg_stat_user_tables u on u.relid = r.oid`).Scan(&line)
+	fmt.Printf("- %s: %s\n", when, line)
+	return err
+}
+
+// ask prints how long planners wait, and why.
+func (b *bench) ask(ctx context.Context) error {
+	for _, q := range questions {
+		rows, err := b.db.Query(ctx, "explain (analyze, costs off, timing off) "+q.sql)
+		if err != nil {
+			return fmt.Errorf("%s: %w", q.name, err)
+		}
+		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return fmt.Errorf("%s: %w", q.name, err)
+		}
+		fmt.Printf("\n%s:\n\n    %s\n", q.name, strings.Join(lines, "\n    "))
+	}
+	return nil
+}

@@ -1,0 +1,50 @@
+package payload
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/example"
+)
+
+// bodies are a usual message and the largest that fits.
+func bodies(b *testing.B, run func(b *testing.B, body []byte)) {
+	for _, groups := range []int{1, 1280} {
+		var body bytes.Buffer
+		if err := json.Compact(&body, example.Message(example.Options{Groups: groups, Weeks: 104, Supplier: example.Supplier, Customer: example.Customer, Now: time.Now()})); err != nil {
+			b.Fatal(err)
+		}
+		b.Run(fmt.Sprintf("groups=%d", groups), func(b *testing.B) {
+			b.SetBytes(int64(body.Len()))
+			b.ReportAllocs()
+			run(b, body.Bytes())
+		})
+	}
+}
+
+func BenchmarkReadCapacityGroups(b *testing.B) {
+	today := dcm.DateOf(time.Now().UTC())
+	bodies(b, func(b *testing.B, body []byte) {
+		for b.Loop() {
+			m, err := ReadCapacityGroups(body, today)
+			if err != nil || m.Errors.Any() || m.CapacityGroups[0].Errors.Any() {
+				b.Fatal("the message is valid")
+			}
+		}
+	})
+}
+
+// BenchmarkJSONValid is the least that seeing that a body is JSON costs.
+func BenchmarkJSONValid(b *testing.B) {
+	bodies(b, func(b *testing.B, body []byte) {
+		for b.Loop() {
+			if !json.Valid(body) {
+				b.Fatal("the message is valid")
+			}
+		}
+	})
+}
