@@ -50,6 +50,7 @@ type Config struct {
 	RequestTimeout   time.Duration // for judging and storing a message
 	MaxInFlight      int           // messages being judged at once
 	MaxBuffered      int64         // bytes of bodies held at once
+	Now              func() time.Time // nil: time.Now
 }
 
 // Receiver serves the two listeners.
@@ -67,6 +68,9 @@ type Receiver struct {
 
 // New makes a receiver on the given store.
 func New(config Config, s *store.Store, log *slog.Logger) *Receiver {
+	if config.Now == nil {
+		config.Now = time.Now
+	}
 	rc := &Receiver{config: config, store: s, log: log}
 	for _, key := range config.APIKeys {
 		rc.keys = append(rc.keys, sha256.Sum256([]byte(key)))
@@ -103,6 +107,7 @@ func (rc *Receiver) unpanicked(next http.Handler) http.Handler {
 			if fault := recover(); fault != nil && fault != http.ErrAbortHandler {
 				rc.metrics.faults.Inc()
 				rc.log.Error("a fault in the program; please report it", "fault", fmt.Sprintf("%T", fault), "path", r.URL.Path, "stack", stack())
+				w.Header().Set("Retry-After", retryAfter)
 				rc.refuse(w, noEndpoint, unavailable("the receiver met a fault; try again"))
 			}
 		}()
@@ -124,7 +129,7 @@ type judge func(context.Context, *inbound) (store.Entry, error)
 // partners gives: method, key, sender, content type, size, JSON, rules.
 func (rc *Receiver) receive(endpoint string, judge judge) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		start := time.Now()
+		start := rc.config.Now()
 		in := &inbound{Arrival: store.Arrival{ID: uuid.Must(uuid.NewV7()), Endpoint: endpoint, ReceivedAt: start}}
 		entry, refused := rc.process(w, r, in, judge)
 		status, problem := rc.status(entry), ""
@@ -135,8 +140,9 @@ func (rc *Receiver) receive(endpoint string, judge judge) http.HandlerFunc {
 			write(w, status, rc.recount(in.ID, in.MessageIDAsSent, endpoint, entry))
 			rc.metrics.messages.WithLabelValues(endpoint, strconv.Itoa(status)).Inc()
 		}
-		rc.metrics.observe(in, entry, status, time.Since(start))
-		rc.logMessage(r.Context(), in, entry, status, problem, time.Since(start))
+		took := rc.config.Now().Sub(start)
+		rc.metrics.observe(in, entry, status, took)
+		rc.logMessage(r.Context(), in, entry, status, problem, took)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"dcm-receiver/internal/dcm"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
@@ -47,6 +48,12 @@ func register(m *pgtype.Map) {
 		m.RegisterType(&pgtype.Type{Name: t.name, OID: t.oid, Codec: arrayCodec{known.Codec}})
 		m.RegisterDefaultPgType(t.zero, t.name)
 	}
+	// Where the server is not asked for the types of parameters (behind a pooler),
+	// they follow from ours.
+	m.RegisterDefaultPgType(uuid.UUID{}, "uuid")
+	m.RegisterDefaultPgType((*uuid.UUID)(nil), "uuid")
+	m.RegisterDefaultPgType([]uuid.UUID(nil), "_uuid")
+	m.RegisterDefaultPgType([]*uuid.UUID(nil), "_uuid")
 }
 
 type encodeBinary struct{}

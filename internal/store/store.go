@@ -9,7 +9,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
 	"time"
 
 	"dcm-receiver/internal/dcm"
@@ -407,8 +409,6 @@ func asJSON(value any) *string {
 	return &s
 }
 
-// Recorded messages, conflicts and failures:
-
 func pgError(err error) *pgconn.PgError {
 	var pg *pgconn.PgError
 	errors.As(err, &pg)
@@ -439,15 +439,22 @@ func isConflict(err error) bool {
 // isLost reports whether the connection broke, so that it is unknown whether
 // the transaction was committed.
 func isLost(err error) bool {
-	pg := pgError(err)
-	if pg == nil {
-		return !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled)
+	if pg := pgError(err); pg != nil {
+		switch pg.Code {
+		case "57P01", "57P02", "57P03", "25006": // shutdown, crash, starting up; a standby now
+			return true
+		}
+		return false
 	}
-	switch pg.Code {
-	case "57P01", "57P02", "57P03", "25006": // shutdown, crash, starting up; a standby now
-		return true
-	}
-	return false
+	return isBroken(err)
+}
+
+// isBroken reports whether the network or the server's end of it is to blame.
+func isBroken(err error) bool {
+	var network *net.OpError
+	var connect *pgconn.ConnectError
+	return errors.As(err, &network) || errors.As(err, &connect) || errors.Is(err, pgconn.ErrConnClosed) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
 }
 
 // ErrorKinds are the values that Kind can have.
@@ -459,8 +466,10 @@ func Kind(err error) string {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return "timeout"
-	case pg == nil:
+	case pg == nil && isBroken(err):
 		return "unreachable"
+	case pg == nil:
+		return "other"
 	case isConflict(err):
 		return "conflict"
 	}
