@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -144,7 +145,7 @@ func (l *lab) start(t *testing.T, settings ...string) {
 	t.Helper()
 	l.process = exec.Command(l.program, "serve")
 	l.process.Dir = l.run
-	l.process.Env = append(os.Environ(), append([]string{"DATABASE_URL=" + l.database, "DCM_LISTEN=" + l.listen, "DCM_OPS_LISTEN=" + l.ops,
+	l.process.Env = append(environ(), append([]string{"DATABASE_URL=" + l.database, "DCM_LISTEN=" + l.listen, "DCM_OPS_LISTEN=" + l.ops,
 		"DCM_CUSTOMER_BPNLS=" + example.Customer, "DCM_API_KEYS=" + oldKey}, settings...)...)
 	l.process.Stderr = l.stderr
 	if err := l.process.Start(); err != nil {
@@ -160,6 +161,11 @@ func (l *lab) start(t *testing.T, settings ...string) {
 		resp.Body.Close()
 		return resp.StatusCode == http.StatusOK
 	})
+}
+
+// environ is the environment without settings of the program.
+func environ() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "DCM_") || strings.HasPrefix(v, "PG") })
 }
 
 func (l *lab) stop(signal syscall.Signal) {
@@ -446,6 +452,7 @@ func (l *lab) direct(t *testing.T, sender string, body []byte) int {
 }
 
 func (l *lab) foreignAnswers(t *testing.T) {
+	l.register(t, l.registration())
 	m := newMessage(t, nil)
 	if status := l.direct(t, "BPNL00000000OTHR", m.body); status != 400 { // not in the name of this sender
 		t.Fatalf("%d", status)
@@ -461,6 +468,7 @@ func (l *lab) foreignAnswers(t *testing.T) {
 
 // spoofed: nothing that the supplier puts beside its message gets through.
 func (l *lab) spoofed(t *testing.T) {
+	l.register(t, l.registration())
 	s := l.sender(t)
 	if err := s.Open(t.Context(), edc.CapacityGroup, "", false); err != nil {
 		t.Fatal(err)
@@ -493,6 +501,7 @@ func (s spoof) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (l *lab) large(t *testing.T) {
+	l.register(t, l.registration())
 	one := len(example.Message(example.Options{Groups: 100, Weeks: 104, Seed: 7, Supplier: example.Supplier, Customer: example.Customer, Now: time.Now()})) / 100
 	groups := 14 << 20 / one
 	seed++
@@ -563,6 +572,7 @@ func (l *lab) waiting(t *testing.T) int {
 // killed: the receiver dies while it works on a message. The data plane sends
 // the same again until the receiver is back, and the supplier has its 200.
 func (l *lab) killed(t *testing.T) {
+	l.register(t, l.registration())
 	s := l.sender(t)
 	if err := s.Open(t.Context(), edc.CapacityGroup, "", false); err != nil {
 		t.Fatal(err)
@@ -583,8 +593,11 @@ func (l *lab) killed(t *testing.T) {
 	release()
 	l.start(t)
 	a := <-done
-	if a == nil || a.Status != 200 {
-		t.Fatalf("%+v", a)
+	if a == nil {
+		return
+	}
+	if a.Status != 200 {
+		t.Fatalf("%d %s", a.Status, a.Body)
 	}
 	t.Logf("answered after %.1f s", a.Took.Seconds())
 	var stored, weeks, entries int
@@ -599,6 +612,7 @@ func (l *lab) killed(t *testing.T) {
 // slow: the store hangs. The receiver gives up before the data plane does, so
 // nothing is sent again behind the supplier's back and nothing piles up.
 func (l *lab) slow(t *testing.T) {
+	l.register(t, l.registration())
 	l.restart(t, "DCM_REQUEST_TIMEOUT=3s")
 	defer l.restart(t)
 	s := l.sender(t)
@@ -695,6 +709,7 @@ func (l *lab) vault(t *testing.T) {
 
 // commands: what a person would type.
 func (l *lab) commands(t *testing.T) {
+	l.register(t, l.registration())
 	run := func(status int, arguments ...string) string {
 		t.Helper()
 		c := exec.Command(l.program, arguments...)
@@ -702,7 +717,7 @@ func (l *lab) commands(t *testing.T) {
 		if arguments[1] == "send" {
 			m = l.supplier
 		}
-		c.Env = append(os.Environ(), "DCM_EDC_MANAGEMENT_URL="+m.URL, "DCM_EDC_MANAGEMENT_KEY="+m.Key, "DCM_EDC_BACKEND_URL=http://"+l.listen, "DCM_API_KEYS="+oldKey,
+		c.Env = append(environ(), "DCM_EDC_MANAGEMENT_URL="+m.URL, "DCM_EDC_MANAGEMENT_KEY="+m.Key, "DCM_EDC_BACKEND_URL=http://"+l.listen, "DCM_API_KEYS="+oldKey,
 			"DCM_PARTNERS="+example.Supplier, "DCM_EDC_CUSTOMER="+example.Customer, "DCM_EDC_CUSTOMER_URL="+l.dsp, "DCM_EDC_CACHE_DIR="+filepath.Join(l.run, "cache"))
 		out, err := c.CombinedOutput()
 		if c.ProcessState == nil || c.ProcessState.ExitCode() != status {
@@ -726,7 +741,9 @@ func (l *lab) commands(t *testing.T) {
 		}
 		return name
 	}
-	contains(run(0, "edc", "register"), "update asset dcm-capacity-group") // the key was in the vault
+	contains(run(0, "edc", "register", "--backend-url=http://"+l.listen+"/"), "nothing to change")
+	contains(run(0, "edc", "register", "--asset-type=ProxyHttpData", "--per-supplier"), "create contract definition dcm-capacity-group-"+example.Supplier, "withdraw contract definition dcm-capacity-group")
+	contains(run(0, "edc", "register"), "create contract definition dcm-capacity-group")
 	contains(run(0, "edc", "register"), "nothing to change")
 	contains(run(0, "edc", "register", "--check"), "nothing to change")
 	contains(run(1, "edc", "register", "--check", "--usage-policy=use"), `policy: "use if `, `wanted "use"`)
