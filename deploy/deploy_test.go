@@ -1,5 +1,5 @@
 // Package deploy holds what an operator copies; its only Go is this test, which
-// keeps alerts and dashboard in step with the program.
+// keeps alerts, dashboard and distribution in step with the program.
 package deploy
 
 import (
@@ -12,9 +12,14 @@ import (
 	"strings"
 	"testing"
 
+	"dcm-receiver/internal/privatepg/pgtest"
+
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/jackc/pgx/v5"
 	yaml "github.com/oasdiff/yaml3"
 )
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 const chart = "helm/dcm-receiver"
 
@@ -114,4 +119,45 @@ func read(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(content)
+}
+
+// TestKeysBeginWithSupplier: Citus spreads rows by one column, and that one has
+// to be in every unique key. First, so that each server finds a supplier's rows
+// side by side.
+func TestKeysBeginWithSupplier(t *testing.T) {
+	column := map[string]string{}
+	for _, call := range regexp.MustCompile(`create_distributed_table\('(dcm\.\w+)', '(\w+)'`).FindAllStringSubmatch(read(t, "ha/citus.sql"), -1) {
+		column[call[1]] = call[2]
+	}
+	conn, err := pgx.Connect(t.Context(), pgtest.New(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	rows, err := conn.Query(t.Context(), `
+		select 'dcm.' || t.relname, k.relname, a.attname
+		from pg_index i
+		join pg_class t on t.oid = i.indrelid
+		join pg_class k on k.oid = i.indexrelid
+		join pg_attribute a on a.attrelid = t.oid and a.attnum = i.indkey[0]
+		where i.indisunique and t.relnamespace = 'dcm'::regnamespace and t.relname <> 'schema_version'`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := map[string]bool{}
+	var table, key, first string
+	if _, err := pgx.ForEachRow(rows, []any{&table, &key, &first}, func() error {
+		keys[table] = true
+		if first != column[table] {
+			t.Errorf("key %s of %s begins with %s; ha/citus.sql spreads the table by %q", key, table, first, column[table])
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for table := range column {
+		if !keys[table] {
+			t.Errorf("ha/citus.sql spreads %s, which is no table with a key", table)
+		}
+	}
 }

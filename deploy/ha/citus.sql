@@ -1,0 +1,17 @@
+-- Spreads the tables over several Postgres servers by supplier (Citus 11 or later
+-- on the coordinator that DATABASE_URL names). Not tried yet: README.md.
+--
+-- psql -X -v ON_ERROR_STOP=1 -f citus.sql, as owner of the tables, after
+-- `dcm-receiver migrate`. With data in the tables each call copies its table and
+-- holds up writes; create_distributed_table_concurrently does not.
+
+-- A message is of one supplier, and so are all groups in it: every transaction
+-- stays on one server. 64 shards leave room for 32 servers and more.
+select create_distributed_table('dcm.capacity_group', 'supplier', shard_count => 64);
+
+-- In the same place as the groups of that supplier, so that views join locally.
+select create_distributed_table('dcm.message', 'sender', colocate_with => 'dcm.capacity_group');
+select create_distributed_table('dcm.request_for_update', 'supplier', colocate_with => 'dcm.capacity_group');
+
+-- dcm.schema_version stays on the coordinator: only migrations read it. Grants and
+-- views reach the workers by themselves.
