@@ -42,14 +42,14 @@ const MaxBody = 15 << 20
 
 // Config is what an operator decides.
 type Config struct {
-	CustomerBPNLs    []string      // BPNLs that this receiver is responsible for
-	Partners         []string      // BPNLs that may send; nil: everyone the connector lets through
-	APIKeys          []string      // accepted values of X-Api-Key; nil: no key is asked for
-	SenderHeader     string        // header in which the data plane names the sender
-	UnparsableStatus int           // status for a body that is not JSON: 422 or 400
-	RequestTimeout   time.Duration // for judging and storing a message
-	MaxInFlight      int           // messages being judged at once
-	MaxBuffered      int64         // bytes of bodies held at once
+	CustomerBPNLs    []string         // BPNLs that this receiver is responsible for
+	Partners         []string         // BPNLs that may send; nil: everyone the connector lets through
+	APIKeys          []string         // accepted values of X-Api-Key; nil: no key is asked for
+	SenderHeader     string           // header in which the data plane names the sender
+	UnparsableStatus int              // status for a body that is not JSON: 422 or 400
+	RequestTimeout   time.Duration    // for judging and storing a message
+	MaxInFlight      int              // messages being judged at once
+	MaxBuffered      int64            // bytes of bodies held at once
 	Now              func() time.Time // nil: time.Now
 }
 

@@ -67,7 +67,7 @@ func groupArguments(a Arrival, g *dcm.CapacityGroup, hash []byte) func(string) a
 		case "customer":
 			return g.Customer
 		case "capacity_group_id":
-			return g.ID
+			return pgUUID(&g.ID)
 		case "changed_at":
 			return g.ChangedAt.Time
 		case "changed_at_nanosecond":
@@ -75,7 +75,7 @@ func groupArguments(a Arrival, g *dcm.CapacityGroup, hash []byte) func(string) a
 		case "received_at":
 			return a.ReceivedAt
 		case "message_id":
-			return a.MessageID
+			return pgUUID(a.MessageID)
 		case "content_hash":
 			return hash
 		case "unit_of_measure_is_omitted":
@@ -99,9 +99,12 @@ func groupArguments(a Arrival, g *dcm.CapacityGroup, hash []byte) func(string) a
 		case "unit_of_measure":
 			return nullable(g.UnitOfMeasure)
 		case "supplier_locations":
-			return orEmpty(g.SupplierLocations)
+			if g.SupplierLocations == nil {
+				return []string{}
+			}
+			return g.SupplierLocations
 		case "linked_capacity_groups":
-			return orEmpty(g.LinkedCapacityGroups)
+			return pgUUIDs(g.LinkedCapacityGroups)
 		case "point_in_time":
 			weeks := make(days, len(g.Capacities))
 			for i := range g.Capacities {
@@ -150,13 +153,6 @@ func groupArguments(a Arrival, g *dcm.CapacityGroup, hash []byte) func(string) a
 // nanosecond is what timestamptz, which ends at the microsecond, cannot keep.
 // Postgres' driver rounds down, also before 1970.
 func nanosecond(t dcm.Timestamp) int16 { return int16(t.Nanosecond() % 1000) }
-
-func orEmpty[T any](values []T) []T {
-	if values == nil {
-		return []T{}
-	}
-	return values
-}
 
 // column is one column of a group's table of things.
 func column[T any](rows []T, of func(*T) dcm.Decimal) decimals {
@@ -208,11 +204,11 @@ func queueRequests(b *batches, a Arrival, customer string, responseBy *dcm.Times
 			return a.Sender
 		case "message_key":
 			if a.MessageID != nil {
-				return *a.MessageID
+				return pgUUID(a.MessageID)
 			}
-			return a.ID
+			return pgUUID(&a.ID)
 		case "message_id":
-			return a.MessageID
+			return pgUUID(a.MessageID)
 		case "customer":
 			return nullable(customer)
 		case "requested_at":
@@ -227,7 +223,7 @@ func queueRequests(b *batches, a Arrival, customer string, responseBy *dcm.Times
 		case "asks_for_all":
 			return forAll
 		case "requested_ids":
-			return ids
+			return pgUUIDs(ids)
 		case "changed_at":
 			return changedAt
 		case "changed_at_nanosecond":

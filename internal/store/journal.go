@@ -31,7 +31,7 @@ func (s *Store) Messages(ctx context.Context, sender string, refused bool, befor
 		case "sender":
 			return sender
 		case "before":
-			return before
+			return pgUUID(before)
 		case "refused":
 			return refused
 		default:
@@ -48,7 +48,7 @@ func (s *Store) Message(ctx context.Context, sender string, id uuid.UUID) (*Reco
 		if name == "sender" {
 			return sender
 		}
-		return id
+		return pgUUID(&id)
 	})...)
 	entries, err := collect(rows, err)
 	if err != nil || len(entries) == 0 {

@@ -50,10 +50,24 @@ func register(m *pgtype.Map) {
 	}
 	// Where the server is not asked for the types of parameters (behind a pooler),
 	// they follow from ours.
-	m.RegisterDefaultPgType(uuid.UUID{}, "uuid")
-	m.RegisterDefaultPgType((*uuid.UUID)(nil), "uuid")
-	m.RegisterDefaultPgType([]uuid.UUID(nil), "_uuid")
-	m.RegisterDefaultPgType([]*uuid.UUID(nil), "_uuid")
+	m.RegisterDefaultPgType([]pgtype.UUID(nil), "_uuid")
+}
+
+// pgUUID is an ID in the driver's own type, which it writes without the detour
+// by way of text. nil is NULL.
+func pgUUID(id *uuid.UUID) pgtype.UUID {
+	if id == nil {
+		return pgtype.UUID{}
+	}
+	return pgtype.UUID{Bytes: *id, Valid: true}
+}
+
+func pgUUIDs(ids []uuid.UUID) []pgtype.UUID {
+	values := make([]pgtype.UUID, len(ids))
+	for i := range ids {
+		values[i] = pgUUID(&ids[i])
+	}
+	return values
 }
 
 type encodeBinary struct{}

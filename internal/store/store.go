@@ -20,6 +20,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -253,13 +254,13 @@ func lock(ctx context.Context, conn *pgxpool.Conn, sender string, keys []Key) (m
 			case "customer":
 				return keys[0].Customer
 			default:
-				return keys[0].ID
+				return pgUUID(&keys[0].ID)
 			}
 		})
 	} else {
-		customers, ids := make([]string, len(keys)), make([]uuid.UUID, len(keys))
+		customers, ids := make([]string, len(keys)), make([]pgtype.UUID, len(keys))
 		for i, k := range keys {
-			customers[i], ids[i] = k.Customer, k.ID
+			customers[i], ids[i] = k.Customer, pgUUID(&k.ID)
 		}
 		lockCapacityGroups.queue(&b, func(name string) any {
 			switch name {
@@ -337,10 +338,10 @@ func (s *Store) write(ctx context.Context, conn *pgxpool.Conn, a Arrival, e Entr
 }
 
 func entryArguments(a Arrival, e Entry) func(string) any {
-	ids, rules := make([]*uuid.UUID, len(e.Results)), make([]int16, len(e.Results))
+	ids, rules := make([]pgtype.UUID, len(e.Results)), make([]int16, len(e.Results))
 	perObject := make(map[int]ErrorList)
 	for i, r := range e.Results {
-		ids[i], rules[i] = r.CapacityGroupID, int16(r.Rule)
+		ids[i], rules[i] = pgUUID(r.CapacityGroupID), int16(r.Rule)
 		if len(r.Errors.Errors) > 0 {
 			perObject[i] = r.Errors
 		}
@@ -350,13 +351,13 @@ func entryArguments(a Arrival, e Entry) func(string) any {
 		case "sender":
 			return a.Sender
 		case "id":
-			return a.ID
+			return pgUUID(&a.ID)
 		case "received_at":
 			return a.ReceivedAt
 		case "endpoint":
 			return a.Endpoint
 		case "message_id":
-			return a.MessageID
+			return pgUUID(a.MessageID)
 		case "message_id_as_sent":
 			if a.MessageID != nil && a.MessageIDAsSent == a.MessageID.String() {
 				return nil // nearly always

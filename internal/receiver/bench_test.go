@@ -1,0 +1,41 @@
+package receiver_test
+
+import (
+	"bytes"
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"dcm-receiver/internal/example"
+	"dcm-receiver/internal/receiver"
+)
+
+// BenchmarkReceive is the way of a message of one group of 104 weeks from the
+// handler to the commit, on a Postgres that does not wait for the disk.
+func BenchmarkReceive(b *testing.B) {
+	f := newFixture(b, nil)
+	body := example.Message(example.Options{Groups: 1, Weeks: 104, Supplier: example.Supplier, Customer: example.Customer, Now: now})
+	id := body[bytes.Index(body, []byte(`"capacityGroupId": "`))+20:][:36]
+	changed := body[bytes.Index(body, []byte(`"actualCapacity": `))+18:][:3]
+	var n atomic.Int64
+	for name, change := range map[string]func([]byte) []byte{
+		"new": func(body []byte) []byte {
+			return bytes.Replace(body, id, fmt.Appendf(nil, "%08d-0000-4000-8000-%012d", n.Load(), n.Add(1)), 1)
+		},
+		"changed": func(body []byte) []byte {
+			return bytes.Replace(body, changed, fmt.Appendf(nil, "%03d", 100+n.Add(1)%900), 1)
+		},
+		"identical": func(body []byte) []byte { return body },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if w := f.post(receiver.CapacityGroupEndpoint, change(body)); w.Code >= 300 {
+						b.Fatalf("%d %s", w.Code, w.Body)
+					}
+				}
+			})
+		})
+	}
+}
