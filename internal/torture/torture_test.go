@@ -19,22 +19,6 @@ var (
 	only     = flag.String("torture.scenario", "", "the one scenario to run; \"\" runs them in turn")
 )
 
-// scenario is a set-up and what happens to it.
-type scenario struct {
-	name   string
-	setUp  func(w *world, binary string)
-	faults []fault
-}
-
-var scenarios = []scenario{
-	{"one receiver, a bad store", oneReceiver, storeFaults},
-	{"a bad receiver, a bad store", oneReceiver, append(slices.Clone(receiverFaults), storeFaults...)},
-}
-
-func oneReceiver(w *world, binary string) {
-	w.url = "http://" + w.startReceiver(binary, databaseURL(w.link)).partner
-}
-
 // TestTorture runs the scenarios in turn until the time is over.
 func TestTorture(t *testing.T) {
 	if *seed == 0 {
@@ -46,6 +30,9 @@ func TestTorture(t *testing.T) {
 	random := rand.New(rand.NewPCG(*seed, 0))
 	left := *duration
 	part := min(max(*duration/time.Duration(len(scenarios)), 5*time.Second), 40*time.Second)
+	if *only != "" {
+		part = min(*duration, 40*time.Second)
+	}
 	for i := 0; left > 0; i++ {
 		s := scenarios[i%len(scenarios)]
 		roundSeed := random.Uint64()

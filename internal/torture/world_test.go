@@ -34,6 +34,7 @@ type world struct {
 	receivers []*dcmReceiver
 	url       string // where clients send
 	disk      string // a small file system that server lives on; "" if there is none
+	pair      *pair  // of which server is the primary; nil where it is alone
 	history   *history
 	figures   *figures
 	restarted bool // a receiver was, so that its metrics do not tell everything

@@ -92,6 +92,12 @@ func NewServer(t testing.TB, settings map[string]string) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serve(t, dir, settings)
+}
+
+// serve starts the server of dir, which ends with the test and takes dir along.
+func serve(t testing.TB, dir string, settings map[string]string) *Server {
+	t.Helper()
 	s := &Server{t: t, options: privatepg.Options{Dir: dir, Log: quiet, Settings: settings}}
 	t.Cleanup(func() {
 		if s.Server != nil {
