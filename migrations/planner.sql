@@ -1,5 +1,8 @@
 -- The role that planners' own roles are granted. Run after every migration, so
 -- that a role which an administrator adds later gets its rights too.
+-- Replicas that start together grant one after the other, to the end of this
+-- transaction.
+select pg_advisory_xact_lock(hashtext('dcm-receiver planner'));
 do $$
 begin
     if not exists (select from pg_roles where rolname = 'dcm_planner') then

@@ -17,6 +17,8 @@ import (
 
 	"dcm-receiver/internal/edc"
 	"dcm-receiver/internal/receiver"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 type edcCommands struct {
@@ -82,36 +84,51 @@ type edcServeSettings struct {
 	registrationSettings
 }
 
-// start registers in the background until ctx ends; report hears of every
-// attempt. Registration is never a reason not to receive: only settings that
-// cannot be right are an error.
-func (s edcServeSettings) start(ctx context.Context, keys, partners []string, header string, log *slog.Logger, report func(edc.State)) error {
-	if !s.Register {
-		report(edc.State{Name: "off"})
-		return nil
-	}
-	m, err := s.management()
-	if err != nil {
-		return err
-	}
-	r, err := s.registration(keys, partners, header)
-	if err != nil {
-		return err
-	}
-	go edc.Keep(ctx, m, r, func(state edc.State) {
+// prepare checks the settings and registers the metrics. What it returns
+// registers in the background until ctx ends; registration is never a reason
+// not to receive, only settings that cannot be right are an error.
+func (s edcServeSettings) prepare(rc *receiver.Receiver, keys, partners []string, header string, log *slog.Logger) (run func(context.Context), err error) {
+	states := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "dcm_edc_registration_state", Help: "1 for the state of the registration at the connector: off, pending, registered, failed.",
+	}, []string{"state"})
+	attempts := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "dcm_edc_registration_attempts_total", Help: "Attempts to register at the connector, by result: registered, failed.",
+	}, []string{"result"})
+	rc.Register(states, attempts)
+	report := func(state edc.State) {
+		for _, name := range edc.States {
+			states.WithLabelValues(name).Set(0)
+		}
+		states.WithLabelValues(state.Name).Set(1)
+		note := state.Name
 		switch state.Name {
 		case "failed":
+			attempts.WithLabelValues(state.Name).Inc()
 			log.Error("not registered at the connector; trying again", "error", state.Err)
+			note += ": " + state.Err.Error()
 		case "registered":
+			attempts.WithLabelValues(state.Name).Inc()
 			changes := []string{}
 			for _, c := range state.Changes {
 				changes = append(changes, c.Action+" "+c.Object)
 			}
 			log.Info("registered at the connector", "changes", changes)
 		}
-		report(state)
-	})
-	return nil
+		rc.Note("registration at the connector", note)
+	}
+	if !s.Register {
+		report(edc.State{Name: "off"})
+		return func(context.Context) {}, nil
+	}
+	m, err := s.management()
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.registration(keys, partners, header)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) { edc.Keep(ctx, m, r, report) }, nil
 }
 
 type edcRegisterCommand struct {

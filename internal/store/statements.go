@@ -26,6 +26,7 @@ var (
 	overwriteCapacityGroup  = load("overwrite_capacity_group")
 	touchCapacityGroup      = load("touch_capacity_group")
 	insertMessage           = load("insert_message")
+	confirmMessage          = load("confirm_message")
 	insertRequestsForUpdate = load("insert_requests_for_update")
 	removeOldMessages       = load("remove_old_message")
 	removeOldRequests       = load("remove_old_request_for_update")

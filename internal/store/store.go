@@ -197,7 +197,7 @@ func (s *Store) transact(ctx context.Context, a Arrival, run func(*pgxpool.Conn)
 		case err == nil:
 			return nil
 		case violates(err, "message_pkey"):
-			return nil // the commit whose answer was lost had succeeded
+			return s.confirm(ctx, a) // the commit whose answer was lost had succeeded
 		case isConflict(err) && try < tries:
 			if !lost {
 				forget()
@@ -209,6 +209,19 @@ func (s *Store) transact(ctx context.Context, a Arrival, run func(*pgxpool.Conn)
 			return err
 		}
 	}
+}
+
+// confirm returns when an entry that is seen to be committed is as safe as any
+// other. A server that ends while a commit waits for a synchronous standby
+// leaves it visible on its own disk, but not on the standby.
+func (s *Store) confirm(ctx context.Context, a Arrival) error {
+	_, err := s.pool.Exec(ctx, confirmMessage.sql, confirmMessage.args(func(name string) any {
+		if name == "sender" {
+			return a.Sender
+		}
+		return pgUUID(&a.ID)
+	})...)
+	return err
 }
 
 func sleep(ctx context.Context, d time.Duration) {

@@ -1,0 +1,441 @@
+package main_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"dcm-receiver/internal/example"
+	"dcm-receiver/internal/privatepg"
+	"dcm-receiver/internal/privatepg/pgtest"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// binary is the built program.
+var binary string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "dcm-receiver")
+	if err != nil {
+		panic(err)
+	}
+	binary = filepath.Join(dir, "dcm-receiver")
+	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
+		os.Exit(1)
+	}
+	defer os.RemoveAll(dir)
+	pgtest.Main(m)
+}
+
+// environment has nothing of the settings that the tests' own may have.
+func environment(settings ...string) []string {
+	var env []string
+	for _, variable := range os.Environ() {
+		if !strings.HasPrefix(variable, "DCM_") && !strings.HasPrefix(variable, "PG") && !strings.HasPrefix(variable, "DATABASE_URL") {
+			env = append(env, variable)
+		}
+	}
+	return append(env, settings...)
+}
+
+// program is a running receiver.
+type program struct {
+	*exec.Cmd
+	t             testing.TB
+	partners, ops string
+	psql          string
+	log           *bytes.Buffer
+}
+
+func start(t testing.TB, settings ...string) *program {
+	t.Helper()
+	p := &program{t: t, log: &bytes.Buffer{}}
+	p.Cmd = exec.Command(binary, "serve")
+	p.Env = environment(append([]string{"DCM_CUSTOMER_BPNLS=" + example.Customer, "DCM_LISTEN=127.0.0.1:0", "DCM_OPS_LISTEN=127.0.0.1:0"}, settings...)...)
+	p.Stderr = p.log
+	out, err := p.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if p.ProcessState == nil {
+			_ = p.Process.Kill()
+			_ = p.Wait()
+		}
+		if t.Failed() {
+			t.Logf("log of the program:\n%s", p.log)
+		}
+	})
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		line := lines.Text()
+		if _, err := fmt.Sscanf(line, "Partners: %s   Operations: %s", &p.partners, &p.ops); err == nil {
+			p.ops = strings.TrimSuffix(p.ops, "/metrics")
+		}
+		if _, command, ok := strings.Cut(line, "Look:     "); ok {
+			p.psql = command
+			break
+		}
+	}
+	if p.partners == "" || p.psql == "" {
+		_ = p.Wait()
+		t.Fatalf("the program did not say where it listens:\n%s", p.log)
+	}
+	go func() { _, _ = io.Copy(io.Discard, out) }()
+	p.ready()
+	return p
+}
+
+func (p *program) ready() {
+	p.t.Helper()
+	for range 600 {
+		if r, err := http.Get(p.ops + "/readyz"); err == nil {
+			_ = r.Body.Close()
+			if r.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	p.t.Fatalf("not ready:\n%s", p.log)
+}
+
+// end sends a signal and returns the exit status.
+func (p *program) end(signal os.Signal) int {
+	p.t.Helper()
+	if err := p.Process.Signal(signal); err != nil {
+		p.t.Fatal(err)
+	}
+	_ = p.Wait()
+	return p.ProcessState.ExitCode()
+}
+
+func (p *program) post(endpoint, sender, body string) (int, string) {
+	p.t.Helper()
+	r, err := http.NewRequest(http.MethodPost, p.partners+"/"+endpoint, strings.NewReader(body))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Edc-Bpn", sender)
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, _ := io.ReadAll(answer.Body)
+	return answer.StatusCode, string(text)
+}
+
+// published is the published example in an envelope, with text replaced.
+func published(t testing.TB, replace ...string) string {
+	t.Helper()
+	object, err := os.ReadFile(filepath.Join("..", "..", "schemas", "testdata", "week-based-capacity-group-3.0.1.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	header := `{"header":{"messageId":"6f0e7a3c-94a5-4f0e-9c46-0c9d7f6f1a01","context":"CX-DCM-WeekBasedCapacityGroup:1.0.0","sentDateTime":"2023-03-10T12:27:12Z","senderBpn":"BPNL6666666666YY","receiverBpn":"BPNL8888888888XX","version":"3.0.0"}}`
+	return strings.NewReplacer(replace...).Replace(`{"messageHeader":` + header + `,"content":{"informationObject":[` + string(object) + `]}}`)
+}
+
+// TestFirstAfternoon is what an integration engineer does: start it, send the
+// published example, see each rule, read as a planner.
+func TestFirstAfternoon(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a folder with spaces")
+	p := start(t, "DCM_DATA_DIR="+dir)
+	t.Cleanup(func() { _ = privatepg.Remove(dir) })
+	const groups, requests = "week-based-capacity-group", "id-based-request-for-update"
+	for _, step := range []struct {
+		name, endpoint, sender, body string
+		status                       int
+		contains                     string
+	}{
+		{"new", groups, example.Supplier, published(t), 201, `"rule":5,"outcome":"created"`},
+		{"again", groups, example.Supplier, published(t), 200, `"rule":7,"outcome":"overwritten"`},
+		{"older", groups, example.Supplier, published(t, "2023-03-10T12:27:11.320Z", "2023-03-10T12:27:11.319999999Z"), 400, `"rule":6,"outcome":"ignored"`},
+		{"another sender", groups, "BPNL7777777777ZZ", published(t, `"senderBpn":"BPNL6666666666YY"`, `"senderBpn":"BPNL7777777777ZZ"`), 400, `"rule":2,"outcome":"ignored"`},
+		{"another customer", groups, example.Supplier, published(t, `"customer" : "BPNL8888888888XX"`, `"customer" : "BPNL7777777777ZZ"`), 400, `"rule":3,"outcome":"ignored"`},
+		{"a Tuesday", groups, example.Supplier, published(t, "2022-08-01", "2022-08-02"), 400,
+			`{"pointer":"/content/informationObject/0/capacities/0/pointInTime","detail":"2022-08-02 is a Tuesday; pointInTime must be a Monday"}`},
+		{"request for update", requests, example.Supplier, `{"content":{"informationObject":[{"weekBasedMaterialDemand":[]}]}}`, 200, `"instance":"/messages/`},
+	} {
+		status, answer := p.post(step.endpoint, step.sender, step.body)
+		if status != step.status || !strings.Contains(answer, step.contains) {
+			t.Errorf("%s: %d %s; want %d with %s", step.name, status, answer, step.status, step.contains)
+		}
+	}
+	// The line that it printed works as it stands.
+	out, err := exec.Command("sh", "-c", p.psql).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "1000 |             2000") {
+		t.Errorf("%s: %v\n%s", p.psql, err, out)
+	}
+
+	// Killed, it leaves nothing behind that keeps it from starting again.
+	p.end(syscall.SIGKILL)
+	p = start(t, "DCM_DATA_DIR="+dir)
+	if status, answer := p.post(groups, example.Supplier, published(t)); status != 200 {
+		t.Errorf("after a kill: %d %s", status, answer)
+	}
+	if status := p.end(syscall.SIGTERM); status != 0 {
+		t.Errorf("exit status %d after SIGTERM", status)
+	}
+}
+
+// TestGracefulStop: a message under way is finished after SIGTERM, new ones are
+// not taken, and the exit status is 0.
+func TestGracefulStop(t *testing.T) {
+	p := start(t, "DATABASE_URL="+pgtest.New(t))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(p.partners, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	body := published(t)
+	fmt.Fprintf(conn, "POST /week-based-capacity-group HTTP/1.1\r\nHost: x\r\nEdc-Bpn: %s\r\nContent-Length: %d\r\n\r\n%s", example.Supplier, len(body), body[:100])
+	time.Sleep(100 * time.Millisecond) // until the handler reads
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 { // until it has stopped listening
+		probe, err := net.Dial("tcp", strings.TrimPrefix(p.partners, "http://"))
+		if err != nil {
+			break
+		}
+		_ = probe.Close()
+		time.Sleep(20 * time.Millisecond)
+	}
+	fmt.Fprint(conn, body[100:])
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || answer.StatusCode != http.StatusCreated {
+		t.Fatalf("the message under way: %v %v", answer, err)
+	}
+	if _ = p.Wait(); p.ProcessState.ExitCode() != 0 {
+		t.Errorf("exit status %d", p.ProcessState.ExitCode())
+	}
+}
+
+// TestWrongSettings: each stops the start with one line that names the variable.
+func TestWrongSettings(t *testing.T) {
+	for _, c := range []struct{ setting, names string }{
+		{"DCM_CUSTOMER_BPNLS=", "DCM_CUSTOMER_BPNLS"},
+		{"DCM_CUSTOMER_BPNLS=BPNS8888888888XX", "DCM_CUSTOMER_BPNLS"},
+		{"DCM_PARTNERS=x", "DCM_PARTNERS"},
+		{"DCM_LISTEN=0.0.0.0:0", "DCM_API_KEYS"},
+		{"DCM_LISTEN=nonsense", "DCM_LISTEN"},
+		{"DCM_OPS_LISTEN=127.0.0.1:99999", "DCM_OPS_LISTEN"},
+		{"DCM_API_KEYS_FILE=/does/not/exist", "DCM_API_KEYS_FILE"},
+		{"DCM_UNPARSABLE_STATUS=500", "DCM_UNPARSABLE_STATUS"},
+		{"DCM_UNPARSABLE_STATUS=x", "DCM_UNPARSABLE_STATUS"},
+		{"DCM_STANDARD=cx-0128", "DCM_STANDARD"},
+		{"DCM_JOURNAL_RETENTION=90d", "DCM_JOURNAL_RETENTION"},
+		{"DCM_JOURNAL_RETENTION=-1h", "DCM_JOURNAL_RETENTION"},
+		{"DCM_MAX_IN_FLIGHT=0", "DCM_MAX_IN_FLIGHT"},
+		{"DCM_MAX_BUFFERED=1", "DCM_MAX_BUFFERED"},
+		{"DCM_LOG_LEVEL=loud", "DCM_LOG_LEVEL"},
+		{"DCM_LOG_FORMAT=xml", "DCM_LOG_FORMAT"},
+		{"DCM_TLS_CERT_FILE=x", "DCM_TLS_KEY_FILE"},
+		{"DCM_TLS_CERT_FILE=x DCM_TLS_KEY_FILE=y", "DCM_TLS_CERT_FILE"},
+		{"DATABASE_URL=postgres://%", "DATABASE_URL"},
+	} {
+		t.Run(c.setting, func(t *testing.T) {
+			settings := append([]string{"DCM_CUSTOMER_BPNLS=" + example.Customer, "DCM_LISTEN=127.0.0.1:0", "DCM_OPS_LISTEN=127.0.0.1:0", "DATABASE_URL=postgres://localhost:1/x"}, strings.Fields(c.setting)...)
+			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+			defer cancel()
+			program := exec.CommandContext(ctx, binary, "serve")
+			program.Env = environment(settings...)
+			out, err := program.CombinedOutput()
+			if err == nil || ctx.Err() != nil {
+				t.Fatalf("it started: %v\n%s", err, out)
+			}
+			var last string
+			for line := range strings.Lines(string(out)) {
+				last = line
+			}
+			if !strings.HasPrefix(last, "dcm-receiver: ") || !strings.Contains(last, c.names) {
+				t.Errorf("it says %q; want a line that names %s", last, c.names)
+			}
+		})
+	}
+}
+
+// TestExampleAndValidate: what example prints is valid, also after a change
+// that keeps it so, and validate says why it is not.
+func TestExampleAndValidate(t *testing.T) {
+	run := func(input []byte, args ...string) (string, int) {
+		program := exec.Command(binary, args...)
+		program.Env = environment()
+		program.Stdin = bytes.NewReader(input)
+		out, _ := program.Output()
+		return string(out), program.ProcessState.ExitCode()
+	}
+	for _, args := range [][]string{{}, {"--groups", "3", "--weeks", "1"}, {"--weeks", "2"}, {"--weeks", "3"}, {"--seed", "7", "--groups", "2"}} {
+		message, status := run(nil, append([]string{"example"}, args...)...)
+		if status != 0 {
+			t.Fatalf("example %v: exit status %d", args, status)
+		}
+		if out, status := run([]byte(message), "validate", "-"); status != 0 || !strings.Contains(out, "-: valid") {
+			t.Errorf("example %v: %d %s", args, status, out)
+		}
+	}
+	first, _ := run(nil, "example", "--seed", "5")
+	again, _ := run(nil, "example", "--seed", "5")
+	other, _ := run(nil, "example", "--seed", "6")
+	id := func(message string) string {
+		var m struct {
+			Content struct {
+				InformationObject []struct{ CapacityGroupId string }
+			}
+		}
+		if err := json.Unmarshal([]byte(message), &m); err != nil {
+			t.Fatal(err)
+		}
+		return m.Content.InformationObject[0].CapacityGroupId
+	}
+	if id(first) != id(again) || id(first) == id(other) {
+		t.Error("the same seed does not make the same message, or another seed does")
+	}
+	out, status := run([]byte(published(t, "2022-08-01", "2022-08-02", `"name" : "Spark`, `"names" : "Spark`)), "validate", "-")
+	for _, want := range []string{"-: invalid", "/content/informationObject/0: name is missing", "/content/informationObject/0/capacities/0/pointInTime: 2022-08-02 is a Tuesday"} {
+		if status != 1 || !strings.Contains(out, want) {
+			t.Errorf("validate: %d %s; want %q", status, out, want)
+		}
+	}
+	if out, status := run([]byte("{"), "validate", "-"); status != 1 || !strings.Contains(out, "not one JSON text") {
+		t.Errorf("validate: %d %s", status, out)
+	}
+	if out, status := run([]byte(`[{"weekBasedMaterialDemand":[{}]}]`), "validate", "--endpoint", "id-based-request-for-update", "-"); status != 1 || !strings.Contains(out, "/0/weekBasedMaterialDemand/0: materialDemandId is missing") {
+		t.Errorf("validate: %d %s", status, out)
+	}
+	if out, status := run(nil, "version"); status != 0 || !strings.HasPrefix(out, "dcm-receiver ") {
+		t.Errorf("version: %d %s", status, out)
+	}
+}
+
+// TestMigrate: replicas that start together on an empty database do not
+// disturb each other, and where the role may not create roles everything else
+// is done.
+func TestMigrate(t *testing.T) {
+	server := pgtest.NewServer(t, nil)
+	admin, err := pgx.Connect(context.Background(), server.URL("dcm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close(context.Background())
+	for _, statement := range []string{"create role app login", "create database managed owner app", "create database shared"} {
+		if _, err := admin.Exec(context.Background(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	managed := strings.Replace(server.URL("managed"), "dcm@", "app@", 1)
+	if managed == server.URL("managed") {
+		config, err := pgx.ParseConfig(server.URL("managed"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		managed = fmt.Sprintf("host='%s' port=%d user=app dbname=managed", config.Host, config.Port)
+	}
+	program := exec.Command(binary, "migrate")
+	program.Env = environment("DATABASE_URL=" + managed)
+	out, err := program.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "dcm_planner was not created") {
+		t.Errorf("as a role that may not create roles: %v\n%s", err, out)
+	}
+	var wait sync.WaitGroup
+	for range 4 {
+		wait.Go(func() {
+			program := exec.Command(binary, "migrate")
+			program.Env = environment("DATABASE_URL=" + server.URL("shared"))
+			if out, err := program.CombinedOutput(); err != nil {
+				t.Errorf("side by side: %v\n%s", err, out)
+			}
+		})
+	}
+	wait.Wait()
+	var planner bool
+	shared, err := pgx.Connect(context.Background(), server.URL("shared"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer shared.Close(context.Background())
+	if err := shared.QueryRow(context.Background(), `select has_table_privilege('dcm_planner', 'planning.capacity', 'select')
+		and not has_table_privilege('dcm_planner', 'planning.capacity', 'insert, update, delete')
+		and not has_schema_privilege('dcm_planner', 'dcm', 'usage')`).Scan(&planner); err != nil || !planner {
+		t.Errorf("dcm_planner reads the views and nothing else: %t %v", planner, err)
+	}
+}
+
+// TestTLS: the listener speaks TLS, and takes a changed certificate.
+func TestTLS(t *testing.T) {
+	dir := t.TempDir()
+	certificate, key := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+	writeCertificate(t, certificate, key, 1)
+	p := start(t, "DATABASE_URL="+pgtest.New(t), "DCM_TLS_CERT_FILE="+certificate, "DCM_TLS_KEY_FILE="+key)
+	serial := func() int64 {
+		conn, err := tls.Dial("tcp", strings.TrimPrefix(p.partners, "https://"), &tls.Config{InsecureSkipVerify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		return conn.ConnectionState().PeerCertificates[0].SerialNumber.Int64()
+	}
+	if got := serial(); got != 1 {
+		t.Fatalf("serial number %d", got)
+	}
+	time.Sleep(1100 * time.Millisecond) // it looks once a second
+	writeCertificate(t, certificate, key, 2)
+	for range 50 {
+		if serial() == 2 {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Error("the changed certificate is not used")
+}
+
+func writeCertificate(t *testing.T, certificate, key string, serial int64) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "localhost"}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	privateDER, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, block := range map[string]*pem.Block{certificate: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: privateDER}} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
