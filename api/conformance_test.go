@@ -8,28 +8,10 @@ import (
 	"testing"
 )
 
-// TestConformanceNamesExist fails when conformance.md names a file, a function,
-// a test or a case that is not in the tree.
-func TestConformanceNamesExist(t *testing.T) {
-	content, err := os.ReadFile("conformance.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	read := func(pattern string) string {
-		files, err := filepath.Glob(filepath.Join("..", pattern))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var all strings.Builder
-		for _, f := range files {
-			text, err := os.ReadFile(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			all.Write(text)
-		}
-		return all.String()
-	}
+// TestNamesExist fails when conformance.md names a file, a function, a test or
+// a case that is not in the tree, or another document a function.
+func TestNamesExist(t *testing.T) {
+	content := read(t, "api/conformance.md")
 	declared := func(source, name string) bool {
 		name = regexp.QuoteMeta(name)
 		return regexp.MustCompile(`(?m)^(func (\([^)]*\) )?|type |var |const |\t)` + name + `\b( *=|[ (\[])`).MatchString(source)
@@ -43,7 +25,7 @@ func TestConformanceNamesExist(t *testing.T) {
 	named := regexp.MustCompile(`^([a-z0-9/._-]+): (\w+)$`)
 	test := regexp.MustCompile(`^(Test|Fuzz)`)
 	counts := map[string]int{}
-	for _, line := range strings.Split(string(content), "\n") {
+	for _, line := range strings.Split(content, "\n") {
 		tested := "" // the package of the last test in this line
 		for _, m := range mention.FindAllStringSubmatch(line, -1) {
 			word := m[1]
@@ -61,7 +43,7 @@ func TestConformanceNamesExist(t *testing.T) {
 					kind, files, tested = "test", n[1]+"/*_test.go", n[1]
 				}
 				counts[kind]++
-				if !declared(read(files), n[2]) {
+				if !declared(read(t, files), n[2]) {
 					t.Errorf("%s: there is no such thing", word)
 				}
 			} else if path.MatchString(word) && !strings.HasPrefix(word, "application/") {
@@ -75,16 +57,86 @@ func TestConformanceNamesExist(t *testing.T) {
 		for _, m := range regexp.MustCompile(`Test\w+`+"`"+` \(([^)]*"[^)]*)\)`).FindAllStringSubmatch(line, -1) {
 			for _, name := range regexp.MustCompile(`"([^"]+)"`).FindAllString(m[1], -1) {
 				counts["case in a test"]++
-				if !strings.Contains(read(tested+"/*_test.go"), name) {
+				if !strings.Contains(read(t, tested+"/*_test.go"), name) {
 					t.Errorf("%s: package %s has no such case", name, tested)
 				}
 			}
 		}
 	}
+	for _, document := range []string{"README.md", "SECURITY.md"} {
+		for _, m := range mention.FindAllStringSubmatch(read(t, document), -1) {
+			if n := named.FindStringSubmatch(m[1]); n != nil {
+				counts["code elsewhere"]++
+				if !declared(read(t, n[1]), n[2]) {
+					t.Errorf("%s: %s: there is no such thing", document, m[1])
+				}
+			}
+		}
+	}
 	// The patterns above must go on matching what the document has.
-	for kind, least := range map[string]int{"case": 40, "test": 50, "code": 50, "path": 5, "case in a test": 10} {
+	for kind, least := range map[string]int{"case": 40, "test": 50, "code": 50, "path": 5, "case in a test": 10, "code elsewhere": 20} {
 		if counts[kind] < least {
 			t.Errorf("only %d mentions of kind %q found", counts[kind], kind)
 		}
 	}
+}
+
+// TestReadmeNamesAll fails when the README lacks a setting with its default, a
+// metric or an alert.
+func TestReadmeNamesAll(t *testing.T) {
+	readme := read(t, "README.md")
+	lines := strings.Split(readme, "\n")
+	settings := regexp.MustCompile(`env:"(\w+)".*help:`).FindAllStringSubmatch(read(t, "cmd/dcm-receiver/*.go"), -1)
+	fallback := regexp.MustCompile(`default:"([^"]*)"`)
+	for _, s := range settings {
+		named := false
+		for _, line := range lines {
+			if strings.HasPrefix(line, "| `"+s[1]+"` |") {
+				named = true
+				if d := fallback.FindStringSubmatch(s[0]); d != nil && !strings.Contains(line, "| `"+d[1]+"` |") {
+					t.Errorf("README: the default of %s is not %s", s[1], d[1])
+				}
+			}
+		}
+		if !named {
+			t.Errorf("README: no table has %s", s[1])
+		}
+	}
+	names := func(kind string, found [][]string, least int) {
+		if len(found) < least {
+			t.Errorf("only %d names of kind %s found", len(found), kind)
+		}
+		for _, name := range found {
+			if !strings.Contains(readme, "`"+name[1]+"`") {
+				t.Errorf("README: %s %s is not named", kind, name[1])
+			}
+		}
+	}
+	names("setting", settings, 30)
+	names("metric", regexp.MustCompile(`"(dcm_[a-z_]*[a-z])"`).FindAllStringSubmatch(read(t, "internal/receiver/operations.go")+read(t, "cmd/dcm-receiver/*.go"), -1), 15)
+	names("alert", regexp.MustCompile(`- alert: (\w+)`).FindAllStringSubmatch(read(t, "deploy/prometheus/alerts.yaml"), -1), 15)
+	for _, link := range regexp.MustCompile(`\]\(([a-zA-Z][^)#:]*)\)`).FindAllStringSubmatch(readme, -1) {
+		if _, err := os.Stat(filepath.Join("..", link[1])); err != nil {
+			t.Errorf("README: %v", err)
+		}
+	}
+}
+
+// read is the text of all files that the pattern, from the repository's root,
+// matches.
+func read(t *testing.T, pattern string) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("..", pattern))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(text)
+	}
+	return all.String()
 }
