@@ -3,12 +3,9 @@
 package torture
 
 import (
-	"cmp"
 	"flag"
 	"fmt"
-	"maps"
 	"math/rand/v2"
-	"slices"
 	"testing"
 	"time"
 )
@@ -71,5 +68,3 @@ func first(f findings) (lines []string) {
 	}
 	return lines
 }
-
-func sorted[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

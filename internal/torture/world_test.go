@@ -190,9 +190,8 @@ func (w *world) round(duration time.Duration, faults []fault) findings {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	f.unexplained = slices.Concat(f.unexplained, w.checkMetrics(), w.checkFetched())
 	w.count(f)
-	w.checkMetrics()
-	w.checkFetched()
 	w.checkResources()
 	return f
 }
@@ -248,10 +247,10 @@ func (w *world) count(f findings) {
 }
 
 // checkMetrics compares what the receiver counted with what the clients saw.
-func (w *world) checkMetrics() {
+func (w *world) checkMetrics() (wrong []string) {
 	w.t.Helper()
 	if w.restarted || len(w.receivers) > 1 {
-		return // a killed process takes its counters along
+		return nil // a killed process takes its counters along
 	}
 	seen, unseen := map[string]float64{}, 0.0
 	for _, a := range w.history.attempts {
@@ -278,16 +277,16 @@ func (w *world) checkMetrics() {
 	m := w.receivers[0].metrics()
 	for _, name := range sorted(seen) {
 		if m[name] < seen[name] || unseen == 0 && m[name] > seen[name] {
-			w.t.Errorf("%s: %s is %.0f, the clients saw %.0f (and %.0f times nothing)", w.name, name, m[name], seen[name], unseen)
+			wrong = append(wrong, fmt.Sprintf("%s is %.0f, the clients saw %.0f (and %.0f times nothing)", name, m[name], seen[name], unseen))
 		}
 	}
+	return wrong
 }
 
 var decidedBy = regexp.MustCompile(`"rule":(\d)`)
 
 // checkFetched compares some answers with what GET says of them afterwards.
-func (w *world) checkFetched() {
-	w.t.Helper()
+func (w *world) checkFetched() (wrong []string) {
 	for range 20 {
 		a := w.history.attempts[w.random.IntN(len(w.history.attempts))]
 		if !a.acknowledged() {
@@ -297,7 +296,7 @@ func (w *world) checkFetched() {
 		r.Method = http.MethodGet
 		resp, err := operations.Do(r)
 		if err != nil {
-			w.t.Error(err)
+			wrong = append(wrong, err.Error())
 			continue
 		}
 		body, _ := io.ReadAll(resp.Body)
@@ -309,9 +308,10 @@ func (w *world) checkFetched() {
 			rules = append(rules, int(match[1][0]-'0'))
 		}
 		if err != nil || resp.StatusCode != http.StatusOK || fetched.Status != a.status || !slices.Equal(rules, a.rules) {
-			w.t.Errorf("%s: answered %d %v, but GET /messages/%s says %d %.200s", w.name, a.status, a.rules, a.instance, resp.StatusCode, body)
+			wrong = append(wrong, fmt.Sprintf("%s was answered %d %v, but GET /messages/%s says %d %.200s", a.agreement, a.status, a.rules, a.instance, resp.StatusCode, body))
 		}
 	}
+	return wrong
 }
 
 // checkResources waits until every receiver is as it was in the beginning.
