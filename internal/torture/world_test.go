@@ -49,6 +49,7 @@ type figures struct {
 	longestAfter                              string
 	lost, unexplained                         int
 	foreign                                   int64
+	rounds                                    int
 }
 
 func (f *figures) String() string {
@@ -229,6 +230,7 @@ func (w *world) settle() {
 }
 
 func (w *world) count(f findings) {
+	w.figures.rounds++
 	for _, a := range w.history.attempts {
 		w.figures.messages++
 		w.figures.objects += len(a.objects)
