@@ -1,11 +1,16 @@
 package api_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"dcm-receiver/internal/privatepg/pgtest"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // TestNamesExist fails when conformance.md names a file, a function, a test or
@@ -118,6 +123,27 @@ func TestReadmeNamesAll(t *testing.T) {
 	for _, link := range regexp.MustCompile(`\]\(([a-zA-Z][^)#:]*)\)`).FindAllStringSubmatch(readme, -1) {
 		if _, err := os.Stat(filepath.Join("..", link[1])); err != nil {
 			t.Errorf("README: %v", err)
+		}
+	}
+}
+
+// TestReadmeQueriesRun runs the planners' queries as a planner.
+func TestReadmeQueriesRun(t *testing.T) {
+	conn, err := pgx.Connect(t.Context(), pgtest.New(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(t.Context(), "set role dcm_planner"); err != nil {
+		t.Fatal(err)
+	}
+	queries := regexp.MustCompile("(?s)```sql\n(.*?)```").FindAllStringSubmatch(read(t, "README.md"), -1)
+	if len(queries) < 5 {
+		t.Errorf("only %d queries found", len(queries))
+	}
+	for _, q := range queries {
+		if _, err := conn.Exec(t.Context(), q[1]); err != nil {
+			t.Errorf("%v:\n%s", err, q[1])
 		}
 	}
 }
