@@ -53,7 +53,10 @@ create table dcm.capacity_group (
     constraint a_demand_series_has_all_columns check (
         cardinality(customer_location) = cardinality(material_number_customer)
         and cardinality(demand_category_code) = cardinality(material_number_customer))
-);
+)
+-- Room in each page for the new version of a row: an overwritten group then
+-- stays where it is, and no index changes.
+with (fillfactor = 60);
 
 -- The journal: one row a message, its objects in parallel arrays.
 create table dcm.message (

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -32,6 +33,7 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 		return err
 	}
 	log := c.logger()
+	tuneMemory()
 	warnOfUnknownVariables(log, parser)
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()
@@ -127,6 +129,18 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 	}
 	_ = opsServer.Close()
 	return fault
+}
+
+// tuneMemory lets the small heap of small messages grow, so that it is swept
+// less often, and holds the large heap of large ones down. What an operator
+// sets stands.
+func tuneMemory() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(96 << 20)
+	}
 }
 
 // server has limits that keep a slow sender from holding anything up.

@@ -30,6 +30,7 @@ func (e *SyntaxError) Error() string { return "read JSON: " + e.Detail }
 type reader struct {
 	dec  *jsontext.Decoder
 	body string // the same memory as the decoder reads
+	all  []byte // the same again
 	err  error
 }
 
@@ -39,6 +40,7 @@ func newReader(body []byte) *reader {
 		// The body is never written to again: values may point into it, which
 		// spares a copy of every string and number.
 		body: unsafe.String(unsafe.SliceData(body), len(body)),
+		all:  body,
 	}
 }
 
@@ -227,10 +229,10 @@ func (r *reader) matching(valid func(string) bool) (s string, ok bool) {
 }
 
 // raw consumes any value and returns it as written.
-func (r *reader) raw(read func()) string {
+func (r *reader) raw(read func()) []byte {
 	start := r.dec.InputOffset() // before the comma or colon and the white space
 	read()
-	return strings.TrimLeft(r.body[start:r.dec.InputOffset()], " \t\r\n,:")
+	return bytes.TrimLeft(r.all[start:r.dec.InputOffset()], " \t\r\n,:")
 }
 
 // unquote is the value of a JSON string literal; ok is false if it has a NUL,

@@ -57,7 +57,7 @@ type CapacityGroup struct {
 	// Pointer is the object's place in the body (RFC 6901).
 	Pointer string
 	// Raw is the object as sent.
-	Raw string
+	Raw []byte
 	// Errors are the reasons for rule 1; none for a valid object.
 	Errors Errors
 }
@@ -266,9 +266,9 @@ func (f *fields) all(required ...string) bool {
 }
 
 // askSchema adds every violation that the schema finds in raw.
-func (e *Errors) askSchema(schema *schemas.Schema, raw, base string, limit int) {
+func (e *Errors) askSchema(schema *schemas.Schema, raw []byte, base string, limit int) {
 	before := e.count()
-	schema.Check([]byte(raw), func(v schemas.Violation) bool {
+	schema.Check(raw, func(v schemas.Violation) bool {
 		e.add(limit, base+v.Pointer, v.Detail)
 		return e.count()-before < maxCounted
 	})

@@ -68,7 +68,7 @@ func (rc *Receiver) show(find func(context.Context, *http.Request, string) (any,
 // failed is the answer where the journal cannot be read.
 func (rc *Receiver) failed(ctx context.Context, err error) *answer {
 	rc.metrics.storeErrors.WithLabelValues(store.Kind(err)).Inc()
-	rc.log.ErrorContext(ctx, "store failed; answered 503", "error", err, "kind", store.Kind(err))
+	rc.log.ErrorContext(ctx, "store failed; answered 503", "error", store.Describe(err), "kind", store.Kind(err))
 	a := unavailable("the store of this receiver does not answer; try again")
 	return &a
 }

@@ -137,6 +137,11 @@ func newMetrics(rc *Receiver) *metrics {
 		}),
 		partners: map[string]time.Time{},
 	}
+	for _, endpoint := range []string{CapacityGroupEndpoint, RequestForUpdateEndpoint} {
+		for _, status := range []string{"200", "201", "400", "401", "403", "405", "413", "415", "422", "503"} {
+			m.messages.WithLabelValues(endpoint, status)
+		}
+	}
 	for _, kind := range store.ErrorKinds {
 		m.storeErrors.WithLabelValues(kind) // so that the first one is seen as a rise
 	}

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"runtime"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -40,6 +41,11 @@ const (
 // MaxBody is how large a body may be, in bytes (CX-0048 §3.2.2: 15 MiB).
 const MaxBody = 15 << 20
 
+// largeBody is the size from which a message is judged only beside as many
+// others as there are processors: more at once would take memory and leave
+// small ones behind, and be no faster.
+const largeBody = 1 << 20
+
 // Config is what an operator decides.
 type Config struct {
 	CustomerBPNLs    []string         // BPNLs that this receiver is responsible for
@@ -62,6 +68,7 @@ type Receiver struct {
 	metrics  *metrics
 	inFlight atomic.Int64
 	buffered atomic.Int64
+	large    chan struct{} // one token for each large message that is judged
 	stopping atomic.Bool
 	ready    readiness
 }
@@ -71,7 +78,7 @@ func New(config Config, s *store.Store, log *slog.Logger) *Receiver {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	rc := &Receiver{config: config, store: s, log: log}
+	rc := &Receiver{config: config, store: s, log: log, large: make(chan struct{}, runtime.GOMAXPROCS(0))}
 	for _, key := range config.APIKeys {
 		rc.keys = append(rc.keys, sha256.Sum256([]byte(key)))
 	}
@@ -182,6 +189,14 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, in *inbound,
 	// at any moment, and a transaction half way is no use to anybody.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), rc.config.RequestTimeout)
 	defer cancel()
+	if in.Bytes > largeBody {
+		select {
+		case rc.large <- struct{}{}:
+			defer func() { <-rc.large }()
+		case <-ctx.Done():
+			return entry, busy(w)
+		}
+	}
 	if tooLarge != nil {
 		entry, err = rc.journal(ctx, in, store.Entry{Status: http.StatusRequestEntityTooLarge, Errors: store.ErrorList{Errors: []schemas.Violation{
 			{Detail: fmt.Sprintf("the body is larger than 15 MiB (%d bytes); send fewer objects in one message", MaxBody)}}}})
@@ -190,7 +205,7 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, in *inbound,
 	}
 	if err != nil {
 		rc.metrics.storeErrors.WithLabelValues(store.Kind(err)).Inc()
-		rc.log.ErrorContext(ctx, "store failed; answered 503", "error", err, "kind", store.Kind(err), "message", in.ID)
+		rc.log.ErrorContext(ctx, "store failed; answered 503", "error", store.Describe(err), "kind", store.Kind(err), "message", in.ID)
 		w.Header().Set("Retry-After", retryAfter)
 		a := unavailable("the store of this receiver does not answer; nothing of the message was stored, send it again")
 		return entry, &a

@@ -26,30 +26,16 @@ type Recorded struct {
 // Messages reads the sender's newest entries, newest first; before, if not nil,
 // leaves out that entry and newer ones, refused those that were accepted.
 func (s *Store) Messages(ctx context.Context, sender string, refused bool, before *uuid.UUID, limit int) ([]Recorded, error) {
-	rows, err := s.pool.Query(ctx, messages.sql, messages.args(func(name string) any {
-		switch name {
-		case "sender":
-			return sender
-		case "before":
-			return pgUUID(before)
-		case "refused":
-			return refused
-		default:
-			return limit
-		}
-	})...)
+	rows, err := s.pool.Query(ctx, messages.sql, messages.args(given(map[string]any{
+		"sender": sender, "before": pgUUID(before), "refused": refused, "limit": limit,
+	}))...)
 	return collect(rows, err)
 }
 
 // Message reads the sender's entry with the given ID: ours, or its own
 // messageId, of which the latest is read. There may be none.
 func (s *Store) Message(ctx context.Context, sender string, id uuid.UUID) (*Recorded, error) {
-	rows, err := s.pool.Query(ctx, message.sql, message.args(func(name string) any {
-		if name == "sender" {
-			return sender
-		}
-		return pgUUID(&id)
-	})...)
+	rows, err := s.pool.Query(ctx, message.sql, message.args(given(map[string]any{"sender": sender, "id": pgUUID(&id)}))...)
 	entries, err := collect(rows, err)
 	if err != nil || len(entries) == 0 {
 		return nil, err
@@ -99,17 +85,12 @@ func collect(rows pgx.Rows, err error) ([]Recorded, error) {
 }
 
 // RemoveOld removes journal entries and requests that were received before the
-// given time, and returns how many entries it removed.
+// given time, and returns how many of both it removed.
 func (s *Store) RemoveOld(ctx context.Context, before time.Time) (removed int64, err error) {
 	const portion = 5000
 	for _, statement := range []statement{removeOldMessages, removeOldRequests} {
 		for {
-			tag, err := s.pool.Exec(ctx, statement.sql, statement.args(func(name string) any {
-				if name == "before" {
-					return before
-				}
-				return portion
-			})...)
+			tag, err := s.pool.Exec(ctx, statement.sql, statement.args(given(map[string]any{"before": before, "portion": portion}))...)
 			if err != nil {
 				return removed, fmt.Errorf("remove old journal entries: %w", err)
 			}

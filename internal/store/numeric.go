@@ -3,6 +3,7 @@ package store
 import (
 	"database/sql/driver"
 	"encoding/binary"
+	"slices"
 	"strings"
 
 	"dcm-receiver/internal/dcm"
@@ -11,13 +12,19 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// decimals is a numeric[] parameter; "" is NULL. A group of 104 weeks carries
-// hundreds of numbers, so they are written in Postgres' own form directly
-// instead of by way of big integers.
-type decimals []dcm.Decimal
+// decimals is a numeric[] parameter of n numbers; "" is NULL. A group of 104
+// weeks carries hundreds of them, so they are written in Postgres' own form
+// directly, instead of by way of big integers, and from where they are.
+type decimals struct {
+	n  int
+	at func(i int) dcm.Decimal
+}
 
-// days is a date[] parameter.
-type days []dcm.Date
+// days is a date[] parameter of n days.
+type days struct {
+	n  int
+	at func(i int) dcm.Date
+}
 
 // arrayCodec adds our types to the library's codec of an array type.
 type arrayCodec struct{ pgtype.Codec }
@@ -43,7 +50,7 @@ func register(m *pgtype.Map) {
 		oid  uint32
 		name string
 		zero any
-	}{{pgtype.NumericArrayOID, "_numeric", decimals(nil)}, {pgtype.DateArrayOID, "_date", days(nil)}} {
+	}{{pgtype.NumericArrayOID, "_numeric", decimals{}}, {pgtype.DateArrayOID, "_date", days{}}} {
 		known, _ := m.TypeForOID(t.oid)
 		m.RegisterType(&pgtype.Type{Name: t.name, OID: t.oid, Codec: arrayCodec{known.Codec}})
 		m.RegisterDefaultPgType(t.zero, t.name)
@@ -85,14 +92,17 @@ func (encodeBinary) Encode(value any, buf []byte) ([]byte, error) {
 	}
 	switch v := value.(type) {
 	case days:
-		header(len(v), 0, pgtype.DateOID)
-		for _, d := range v {
+		buf = slices.Grow(buf, 20+8*v.n)
+		header(v.n, 0, pgtype.DateOID)
+		for i := range v.n {
 			const postgresEpoch = 10957 // 2000-01-01
-			buf = be.AppendUint32(be.AppendUint32(buf, 4), uint32(int32(d)-postgresEpoch))
+			buf = be.AppendUint32(be.AppendUint32(buf, 4), uint32(int32(v.at(i))-postgresEpoch))
 		}
 	case decimals:
-		header(len(v), 1, pgtype.NumericOID)
-		for _, d := range v {
+		buf = slices.Grow(buf, 20+18*v.n)
+		header(v.n, 1, pgtype.NumericOID)
+		for i := range v.n {
+			d := v.at(i)
 			if d == "" {
 				buf = be.AppendUint32(buf, ^uint32(0))
 				continue
@@ -159,17 +169,18 @@ func (encodeText) Encode(value any, buf []byte) ([]byte, error) {
 	buf = append(buf, '{')
 	switch v := value.(type) {
 	case days:
-		for i, d := range v {
+		for i := range v.n {
 			if i > 0 {
 				buf = append(buf, ',')
 			}
-			buf = append(buf, d.String()...)
+			buf = append(buf, v.at(i).String()...)
 		}
 	case decimals:
-		for i, d := range v {
+		for i := range v.n {
 			if i > 0 {
 				buf = append(buf, ',')
 			}
+			d := v.at(i)
 			if d == "" {
 				d = "NULL"
 			}

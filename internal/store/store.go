@@ -12,6 +12,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"time"
 
 	"dcm-receiver/internal/dcm"
@@ -47,6 +48,13 @@ func Open(url string, connections int, timeout time.Duration) (*Store, error) {
 	} {
 		if _, set := params[name]; !set {
 			params[name] = value
+		}
+	}
+	config.ConnConfig.OnNotice = func(conn *pgconn.PgConn, n *pgconn.Notice) {
+		// Somebody cancelled a commit that waited for its synchronous standby: it
+		// is reported as done, but may be lost with this server.
+		if n.Routine == "SyncRepWaitForLSN" {
+			conn.CustomData()[unreplicated] = true
 		}
 	}
 	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
@@ -124,7 +132,7 @@ type ErrorList struct {
 // Write is a group to be stored.
 type Write struct {
 	Group *dcm.CapacityGroup
-	Raw   string // the object as sent: the same again needs no writing
+	Raw   []byte // the object as sent: the same again needs no writing
 }
 
 // Decision is what is to be done with a message.
@@ -133,52 +141,42 @@ type Decision struct {
 	Writes map[Key]Write
 }
 
-// SaveCapacityGroups locks the groups of the sender that keys name, has decide
+// SaveCapacityGroups reads the groups of the sender that keys name, has decide
 // decide on what is stored of them, and stores the decision together with the
 // journal entry. It returns the decision that is committed. decide is called
 // again when another message changed the ground meanwhile.
 func (s *Store) SaveCapacityGroups(ctx context.Context, a Arrival, keys []Key, decide func(map[Key]Stored) Decision) (Decision, error) {
-	var made *Decision
-	err := s.transact(ctx, a, func(conn *pgxpool.Conn) error {
-		stored, err := lock(ctx, conn, a.Sender, keys)
-		if err != nil {
-			return err
+	decisions := map[int]Decision{}
+	stands, err := s.transact(ctx, a, func(conn *pgxpool.Conn, try int) error {
+		save := saveSeveral
+		// A single group is written only if it is still as it was read, which takes
+		// no lock and fewer statements. Where many messages want the same one, they
+		// had better queue up at its lock.
+		if len(keys) <= 1 && try <= 3 {
+			save = saveOne
 		}
-		decision := decide(stored)
-		// In a retry after a lost connection the first decision may turn out to be
-		// committed; then it stands.
-		if made == nil {
-			made = &decision
-		}
-		if err := s.write(ctx, conn, a, decision.Entry, len(keys) > 0, func(b *batches) error {
-			return queueGroups(b, a, decision.Writes, stored)
-		}); err != nil {
-			return err
-		}
-		made = &decision
-		return nil
-	}, func() { made = nil })
+		return save(ctx, conn, a, keys, func(stored map[Key]Stored) Decision {
+			decisions[try] = decide(stored)
+			return decisions[try]
+		})
+	})
 	if err != nil {
 		return Decision{}, fmt.Errorf("store capacity groups: %w", err)
 	}
-	return *made, nil
+	return decisions[stands], nil
 }
 
 // SaveRequestForUpdate stores the requests and the journal entry. customer is
 // "" if the message does not say which of our BPNLs it asks.
 func (s *Store) SaveRequestForUpdate(ctx context.Context, a Arrival, e Entry, customer string, responseBy *dcm.Timestamp, requests []dcm.RequestForUpdate) error {
-	err := s.transact(ctx, a, func(conn *pgxpool.Conn) error {
-		if len(requests) == 0 {
-			return s.write(ctx, conn, a, e, false, nil)
-		}
-		if _, err := conn.Exec(ctx, "begin"); err != nil {
-			return err
-		}
-		return s.write(ctx, conn, a, e, true, func(b *batches) error {
-			queueRequests(b, a, customer, responseBy, requests)
-			return nil
-		})
-	}, func() {})
+	_, err := s.transact(ctx, a, func(conn *pgxpool.Conn, _ int) error {
+		b := &batches{ctx, conn, &pgx.Batch{}}
+		b.next.Queue("begin")
+		queueRequests(b, a, customer, responseBy, requests)
+		insertMessage.queue(b.next, a.value, e.value(a))
+		b.next.Queue("commit")
+		return b.send()
+	})
 	if err != nil {
 		return fmt.Errorf("store request for update: %w", err)
 	}
@@ -186,27 +184,25 @@ func (s *Store) SaveRequestForUpdate(ctx context.Context, a Arrival, e Entry, cu
 }
 
 // transact runs a transaction, again where another message or a lost connection
-// came in between. forget is called before it is run again after it is certain
-// that nothing of it was stored.
-func (s *Store) transact(ctx context.Context, a Arrival, run func(*pgxpool.Conn) error, forget func()) error {
+// came in between. It returns which try is the one that is committed.
+func (s *Store) transact(ctx context.Context, a Arrival, run func(conn *pgxpool.Conn, try int) error) (stands int, err error) {
 	const tries = 20
-	lost := false // once: a server that was restarted leaves dead connections behind
+	lost := 0 // the try whose end is unknown; a restarted server leaves dead connections behind
 	for try := 1; ; try++ {
-		err := s.once(ctx, run)
+		err := s.once(ctx, func(conn *pgxpool.Conn) error { return run(conn, try) })
 		switch {
 		case err == nil:
-			return nil
+			return try, nil
+		case errors.Is(err, errUnreplicated):
+			return try, s.confirm(ctx, a)
 		case violates(err, "message_pkey"):
-			return s.confirm(ctx, a) // the commit whose answer was lost had succeeded
+			return lost, s.confirm(ctx, a) // the commit whose answer was lost had succeeded
 		case isConflict(err) && try < tries:
-			if !lost {
-				forget()
-			}
-			sleep(ctx, time.Duration(rand.Int64N(int64(try)))*time.Millisecond)
-		case isLost(err) && !lost && ctx.Err() == nil:
-			lost = true
+			pause(ctx, time.Duration(rand.Int64N(int64(try)))*time.Millisecond)
+		case isLost(err) && lost == 0 && ctx.Err() == nil:
+			lost = try
 		default:
-			return err
+			return 0, err
 		}
 	}
 }
@@ -215,16 +211,13 @@ func (s *Store) transact(ctx context.Context, a Arrival, run func(*pgxpool.Conn)
 // other. A server that ends while a commit waits for a synchronous standby
 // leaves it visible on its own disk, but not on the standby.
 func (s *Store) confirm(ctx context.Context, a Arrival) error {
-	_, err := s.pool.Exec(ctx, confirmMessage.sql, confirmMessage.args(func(name string) any {
-		if name == "sender" {
-			return a.Sender
-		}
-		return pgUUID(&a.ID)
-	})...)
-	return err
+	return s.once(ctx, func(conn *pgxpool.Conn) error {
+		_, err := conn.Exec(ctx, confirmMessage.sql, confirmMessage.args(a.value)...)
+		return err
+	})
 }
 
-func sleep(ctx context.Context, d time.Duration) {
+func pause(ctx context.Context, d time.Duration) {
 	select {
 	case <-ctx.Done():
 	case <-time.After(d):
@@ -238,8 +231,13 @@ func (s *Store) once(ctx context.Context, run func(*pgxpool.Conn) error) error {
 	}
 	defer conn.Release()
 	err = run(conn)
+	if notes := conn.Conn().PgConn().CustomData(); err == nil && notes[unreplicated] != nil {
+		delete(notes, unreplicated)
+		return errUnreplicated
+	}
+	const idle = 'I'
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, errOvertaken) && conn.Conn().PgConn().TxStatus() == idle:
 	case isConflict(err):
 		if _, rollback := conn.Exec(ctx, "rollback"); rollback != nil {
 			return errors.Join(err, rollback)
@@ -252,64 +250,114 @@ func (s *Store) once(ctx context.Context, run func(*pgxpool.Conn) error) error {
 	return err
 }
 
-// lock begins a transaction and reads what is stored under the keys.
-func lock(ctx context.Context, conn *pgxpool.Conn, sender string, keys []Key) (map[Key]Stored, error) {
-	if len(keys) == 0 {
-		return nil, nil
-	}
-	var b pgx.Batch
-	b.Queue("begin")
+// unreplicated marks a connection whose last commit may be on one server only.
+const unreplicated = "unreplicated"
+
+var errUnreplicated = errors.New("the commit is on one server only")
+
+// errOvertaken means that another message wrote the group after it was read.
+var errOvertaken = errors.New("another message changed the capacity group meanwhile")
+
+// saveOne saves a message that needs one stored group or none, in two
+// statements of which each is a transaction of its own.
+func saveOne(ctx context.Context, conn *pgxpool.Conn, a Arrival, keys []Key, decide func(map[Key]Stored) Decision) error {
+	var stored map[Key]Stored
 	if len(keys) == 1 {
-		lockCapacityGroup.queue(&b, func(name string) any {
-			switch name {
-			case "supplier":
-				return sender
-			case "customer":
-				return keys[0].Customer
-			default:
-				return pgUUID(&keys[0].ID)
-			}
-		})
-	} else {
-		customers, ids := make([]string, len(keys)), make([]pgtype.UUID, len(keys))
-		for i, k := range keys {
-			customers[i], ids[i] = k.Customer, pgUUID(&k.ID)
+		rows, err := conn.Query(ctx, readCapacityGroup.sql, readCapacityGroup.args(given(map[string]any{
+			"supplier": a.Sender, "customer": keys[0].Customer, "capacity_group_id": pgUUID(&keys[0].ID),
+		}))...)
+		if err != nil {
+			return err
 		}
-		lockCapacityGroups.queue(&b, func(name string) any {
-			switch name {
-			case "supplier":
-				return sender
-			case "customers":
-				return customers
-			default:
-				return ids
-			}
-		})
+		if stored, err = collectStored(rows); err != nil {
+			return err
+		}
 	}
-	results := conn.SendBatch(ctx, &b)
+	d := decide(stored)
+	s, values := insertMessage, []value{a.value, d.Entry.value(a)}
+	for key, w := range d.Writes {
+		row, known, same := w.row(stored, key)
+		switch {
+		case !known:
+			s = insertCapacityGroupWithMessage
+		case same:
+			s = touchCapacityGroupWithMessage
+		default:
+			s = overwriteCapacityGroupWithMessage
+		}
+		values = append(values, row.value, stored[key].value)
+	}
+	tag, err := conn.Exec(ctx, s.sql, s.args(values...)...)
+	if err == nil && tag.RowsAffected() == 0 {
+		err = errOvertaken
+	}
+	return err
+}
+
+// saveSeveral saves a message in one transaction, in which the stored groups
+// stay locked.
+func saveSeveral(ctx context.Context, conn *pgxpool.Conn, a Arrival, keys []Key, decide func(map[Key]Stored) Decision) error {
+	customers, ids := make([]string, len(keys)), make([]pgtype.UUID, len(keys))
+	for i, k := range keys {
+		customers[i], ids[i] = k.Customer, pgUUID(&k.ID)
+	}
+	var begin pgx.Batch
+	begin.Queue("begin")
+	lockCapacityGroups.queue(&begin, given(map[string]any{"supplier": a.Sender, "customers": customers, "ids": ids}))
+	results := conn.SendBatch(ctx, &begin)
 	defer results.Close()
 	if _, err := results.Exec(); err != nil {
-		return nil, err
+		return err
 	}
 	rows, err := results.Query()
 	if err != nil {
-		return nil, err
+		return err
 	}
+	stored, err := collectStored(rows)
+	if err != nil {
+		return err
+	}
+	if err := results.Close(); err != nil {
+		return err
+	}
+	d := decide(stored)
+	b := &batches{ctx, conn, &pgx.Batch{}}
+	if err := saveGroups(b, a, d.Writes, stored); err != nil {
+		return err
+	}
+	insertMessage.queue(b.next, a.value, d.Entry.value(a))
+	b.next.Queue("commit")
+	return b.send()
+}
+
+func collectStored(rows pgx.Rows) (map[Key]Stored, error) {
 	stored := make(map[Key]Stored)
 	var key Key
-	var changedAt time.Time
+	var id pgtype.UUID
+	var s Stored
 	var nanosecond int16
 	var hash []byte
-	_, err = pgx.ForEachRow(rows, []any{&key.Customer, &key.ID, &changedAt, &nanosecond, &hash}, func() error {
-		s := Stored{ChangedAt: dcm.Timestamp{Time: changedAt.Add(time.Duration(nanosecond))}}
-		copy(s.hash[:], hash)
+	_, err := pgx.ForEachRow(rows, []any{&key.Customer, &id, &s.ChangedAt.Time, &nanosecond, &hash}, func() error {
+		key.ID = id.Bytes
+		s.ChangedAt.Time = s.ChangedAt.Add(time.Duration(nanosecond))
+		s.hash = [sha256.Size]byte(hash)
 		stored[key] = s
 		return nil
 	})
-	if err != nil {
-		return nil, err
+	return stored, err
+}
+
+// value is what a group must still be when it is written.
+func (s Stored) value(name string) (any, bool) {
+	switch name {
+	case "read_changed_at":
+		return s.ChangedAt.Time, true
+	case "read_changed_at_nanosecond":
+		return nanosecond(s.ChangedAt), true
+	case "read_content_hash":
+		return s.hash[:], true
 	}
-	return stored, results.Close()
+	return nil, false
 }
 
 // batches sends statements in portions, so that the memory for a long list
@@ -320,9 +368,9 @@ type batches struct {
 	next *pgx.Batch
 }
 
-func (b *batches) add(s statement, value func(string) any) error {
+func (b *batches) add(s statement, values ...value) error {
 	const portion = 64
-	s.queue(b.next, value)
+	s.queue(b.next, values...)
 	if b.next.Len() < portion {
 		return nil
 	}
@@ -335,22 +383,34 @@ func (b *batches) send() error {
 	return err
 }
 
-// write queues what objects queues and the journal entry, and commits.
-func (s *Store) write(ctx context.Context, conn *pgxpool.Conn, a Arrival, e Entry, begun bool, objects func(*batches) error) error {
-	b := &batches{ctx, conn, &pgx.Batch{}}
-	if objects != nil {
-		if err := objects(b); err != nil {
-			return err
+// value is what an arrival says of a message.
+func (a Arrival) value(name string) (any, bool) {
+	switch name {
+	case "sender":
+		return a.Sender, true
+	case "id":
+		return pgUUID(&a.ID), true
+	case "received_at", "first_received_at":
+		return a.ReceivedAt, true
+	case "endpoint":
+		return a.Endpoint, true
+	case "message_id":
+		return pgUUID(a.MessageID), true
+	case "message_id_as_sent":
+		if a.MessageID != nil && a.MessageIDAsSent == a.MessageID.String() {
+			return nil, true // nearly always
 		}
+		return nullable(a.MessageIDAsSent), true
+	case "contract_agreement_id":
+		return nullable(a.Agreement), true
+	case "bytes":
+		return a.Bytes, true
 	}
-	insertMessage.queue(b.next, entryArguments(a, e))
-	if begun {
-		b.next.Queue("commit")
-	}
-	return b.send()
+	return nil, false
 }
 
-func entryArguments(a Arrival, e Entry) func(string) any {
+// value is what the journal says of a judged message.
+func (e Entry) value(a Arrival) value {
 	ids, rules := make([]pgtype.UUID, len(e.Results)), make([]int16, len(e.Results))
 	perObject := make(map[int]ErrorList)
 	for i, r := range e.Results {
@@ -359,51 +419,32 @@ func entryArguments(a Arrival, e Entry) func(string) any {
 			perObject[i] = r.Errors
 		}
 	}
-	return func(name string) any {
+	return func(name string) (any, bool) {
 		switch name {
-		case "sender":
-			return a.Sender
-		case "id":
-			return pgUUID(&a.ID)
-		case "received_at":
-			return a.ReceivedAt
-		case "endpoint":
-			return a.Endpoint
-		case "message_id":
-			return pgUUID(a.MessageID)
-		case "message_id_as_sent":
-			if a.MessageID != nil && a.MessageIDAsSent == a.MessageID.String() {
-				return nil // nearly always
-			}
-			return nullable(a.MessageIDAsSent)
-		case "contract_agreement_id":
-			return nullable(a.Agreement)
 		case "status":
-			return int16(e.Status)
+			return int16(e.Status), true
 		case "objects":
-			return int32(e.Objects)
-		case "bytes":
-			return a.Bytes
+			return int32(e.Objects), true
 		case "duration":
-			return time.Since(a.ReceivedAt)
+			return time.Since(a.ReceivedAt), true
 		case "errors":
 			if len(e.Errors.Errors) == 0 {
-				return (*string)(nil)
+				return nil, true
 			}
-			return asJSON(e.Errors.Errors)
+			return asJSON(e.Errors.Errors), true
 		case "more_errors":
-			return int32(e.Errors.MoreErrors)
+			return int32(e.Errors.MoreErrors), true
 		case "capacity_group_ids":
-			return ids
+			return ids, true
 		case "rules":
-			return rules
+			return rules, true
 		case "object_errors":
 			if len(perObject) == 0 {
-				return (*string)(nil)
+				return nil, true
 			}
-			return asJSON(perObject)
+			return asJSON(perObject), true
 		}
-		panic("no argument " + name)
+		return nil, false
 	}
 }
 
@@ -414,13 +455,12 @@ func nullable(s string) *string {
 	return &s
 }
 
-func asJSON(value any) *string {
+func asJSON(value any) string {
 	text, err := json.Marshal(value)
 	if err != nil {
 		panic(err) // strings and numbers only
 	}
-	s := string(text)
-	return &s
+	return string(text)
 }
 
 func pgError(err error) *pgconn.PgError {
@@ -431,7 +471,8 @@ func pgError(err error) *pgconn.PgError {
 
 func violates(err error, constraint string) bool {
 	pg := pgError(err)
-	return pg != nil && pg.Code == "23505" && pg.ConstraintName == constraint
+	// A table that is spread over servers has a number behind its name.
+	return pg != nil && pg.Code == "23505" && strings.HasPrefix(pg.ConstraintName, constraint)
 }
 
 // isConflict reports whether another transaction came in between, so that the
@@ -439,15 +480,13 @@ func violates(err error, constraint string) bool {
 func isConflict(err error) bool {
 	pg := pgError(err)
 	if pg == nil {
-		return false
+		return errors.Is(err, errOvertaken)
 	}
 	switch pg.Code {
 	case "40001", "40P01": // serialization failure, deadlock
 		return true
-	case "23505":
-		return pg.ConstraintName == "capacity_group_pkey" || pg.ConstraintName == "message_repeat"
 	}
-	return false
+	return violates(err, "capacity_group_pkey") || violates(err, "message_repeat")
 }
 
 // isLost reports whether the connection broke, so that it is unknown whether
@@ -469,6 +508,19 @@ func isBroken(err error) bool {
 	var connect *pgconn.ConnectError
 	return errors.As(err, &network) || errors.As(err, &connect) || errors.Is(err, pgconn.ErrConnClosed) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
+}
+
+// Describe is an error of the store in words for the log: without any value of
+// a payload, which the messages of server and driver may quote.
+func Describe(err error) string {
+	switch pg := pgError(err); {
+	case pg != nil:
+		return strings.TrimSpace(fmt.Sprintf("SQLSTATE %s in %s %s", pg.Code, pg.Routine, pg.ConstraintName))
+	case isBroken(err), errors.Is(err, context.DeadlineExceeded):
+		return err.Error()
+	default:
+		return fmt.Sprintf("%T", errors.Unwrap(err))
+	}
 }
 
 // ErrorKinds are the values that Kind can have.

@@ -41,7 +41,7 @@ insert into dcm.capacity_group (
     @capacity_group_id,
     @changed_at,
     @changed_at_nanosecond,
-    @received_at,
+    @first_received_at,
     @received_at,
     @message_id,
     @content_hash,

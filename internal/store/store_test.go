@@ -1,0 +1,164 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/privatepg/pgtest"
+	"dcm-receiver/internal/store"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"pgregory.net/rapid"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+func connect(t *testing.T, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+// TestEveryStatementFitsTheDatabase prepares each embedded file.
+func TestEveryStatementFitsTheDatabase(t *testing.T) {
+	conn := connect(t, pgtest.New(t))
+	statements, err := filepath.Glob("sql/*.sql")
+	if err != nil || len(statements) < 10 {
+		t.Fatalf("%d statements: %v", len(statements), err)
+	}
+	for _, path := range statements {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sql, _, err := pgx.NamedArgs{}.RewriteQuery(context.Background(), conn, string(text), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Prepare(context.Background(), path, sql); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+// TestEveryKeyBeginsWithTheSupplier, so that the tables can be spread by it
+// without a change: no unique index may leave it out or put it later.
+func TestEveryKeyBeginsWithTheSupplier(t *testing.T) {
+	conn := connect(t, pgtest.New(t))
+	rows, err := conn.Query(context.Background(), `
+		select i.indexrelid::regclass || ': ' || a.attname
+		from pg_index i
+		join pg_class c on c.oid = i.indrelid
+		join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+		where c.relnamespace = 'dcm'::regnamespace and i.indisunique and c.relname <> 'schema_version'
+		order by 1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	indexes, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil || len(indexes) < 4 {
+		t.Fatalf("%d indexes: %v", len(indexes), err)
+	}
+	for _, index := range indexes {
+		if !strings.HasSuffix(index, ": supplier") && !strings.HasSuffix(index, ": sender") {
+			t.Errorf("%s comes first", index)
+		}
+	}
+}
+
+// TestEveryViewAndColumnHasAComment: planners read them in their tools.
+func TestEveryViewAndColumnHasAComment(t *testing.T) {
+	conn := connect(t, pgtest.New(t))
+	rows, err := conn.Query(context.Background(), `
+		select c.relname || coalesce('.' || a.attname, '')
+		from pg_class c
+		left join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
+		where c.relnamespace = 'planning'::regnamespace
+			and (col_description(c.oid, a.attnum) is null or obj_description(c.oid, 'pg_class') is null)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	without, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil || len(without) > 0 {
+		t.Errorf("without a comment: %v %v", without, err)
+	}
+}
+
+// TestDecimalsComeBack: whatever number is written in Postgres' own form is
+// read back as the same value.
+func TestDecimalsComeBack(t *testing.T) {
+	url := pgtest.New(t)
+	s, err := store.Open(url, 2, 20*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	conn := connect(t, url)
+	fixed := []string{"0", "1", "10", "9999", "10000", "10001", "100000000", "0.1", "0.0001", "0.00001", "0.00010001", "12345.6789", "999999999999999999.999",
+		"1000000000000000000", "1e999", "1e-999", "0." + strings.Repeat("0", 500) + "7", strings.Repeat("9", 500) + "." + strings.Repeat("9", 500)}
+	rapid.Check(t, func(rt *rapid.T) {
+		g := &dcm.CapacityGroup{ID: uuid.New(), Supplier: "BPNL6666666666YY", Customer: "BPNL8888888888XX", UnitOfMeasureIsOmitted: true, ChangedAt: dcm.Timestamp{Time: time.Now()}}
+		texts := append(fixed[:len(fixed):len(fixed)], rapid.SliceOfN(rapid.StringMatching(`(0|[1-9][0-9]{0,30})(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?`), 1, 20).Draw(rt, "numbers")...)
+		for i, text := range texts {
+			positive, err := dcm.ParseDecimal(text)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			negative, err := dcm.ParseDecimal("-" + text)
+			if err != nil {
+				rt.Fatal(err)
+			}
+			g.Capacities = append(g.Capacities, dcm.Capacity{PointInTime: dcm.Date(4 + 7*i), ActualCapacity: positive, MaximumCapacity: positive, DeltaProductionResult: negative})
+		}
+		a := store.Arrival{ID: uuid.New(), Sender: g.Supplier, Endpoint: "e", ReceivedAt: time.Now()}
+		key := store.Key{Customer: g.Customer, ID: g.ID}
+		if _, err := s.SaveCapacityGroups(context.Background(), a, []store.Key{key}, func(map[store.Key]store.Stored) store.Decision {
+			return store.Decision{Writes: map[store.Key]store.Write{key: {Group: g}}}
+		}); err != nil {
+			rt.Fatal(err)
+		}
+		for i, text := range texts {
+			var same bool
+			if err := conn.QueryRow(context.Background(), fmt.Sprintf(`select actual_capacity = %[1]s and delta_production_result = -(%[1]s) and agreed_capacity is null
+				from planning.capacity where capacity_group_id = $1 and point_in_time = $2::date`, text), g.ID, g.Capacities[i].PointInTime.String()).Scan(&same); err != nil || !same {
+				rt.Errorf("%s came back as another value: %v", text, err)
+			}
+		}
+	})
+}
+
+// TestRetention: old entries and requests go, newer ones stay.
+func TestRetention(t *testing.T) {
+	url := pgtest.New(t)
+	s, err := store.Open(url, 2, 20*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	now := time.Now()
+	for age := range 10 {
+		a := store.Arrival{ID: uuid.New(), Sender: "BPNL6666666666YY", Endpoint: "e", ReceivedAt: now.AddDate(0, 0, -age)}
+		if err := s.SaveRequestForUpdate(context.Background(), a, store.Entry{Status: 200}, "", nil, []dcm.RequestForUpdate{{Kind: dcm.MaterialDemand}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	removed, err := s.RemoveOld(context.Background(), now.AddDate(0, 0, -7).Add(time.Hour))
+	if err != nil || removed != 6 {
+		t.Errorf("removed %d entries and requests, want 3 of each: %v", removed, err)
+	}
+	var left int
+	if err := connect(t, url).QueryRow(context.Background(), `select count(*) from planning.message m join planning.request_for_update r on r.requested_at = m.received_at`).Scan(&left); err != nil || left != 7 {
+		t.Errorf("%d are left, want 7: %v", left, err)
+	}
+}
