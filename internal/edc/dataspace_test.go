@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -48,6 +49,7 @@ func TestDataspace(t *testing.T) {
 	t.Run("key rotation", l.rotation)
 	t.Run("key in the vault", l.vault)
 	t.Run("the commands", l.commands)
+	t.Run("registered by serve", l.background)
 }
 
 const (
@@ -677,6 +679,19 @@ func (l *lab) rotation(t *testing.T) {
 	fresh := l.sender(t)
 	ok("new one registered, new way", fresh)
 
+	// the customer ends the open transfers: the sender opens a new one by itself
+	ending := l.sender(t)
+	ok("before its end", ending)
+	var open []struct {
+		ID string `json:"@id"`
+	}
+	if err := json.Unmarshal(l.api(t, "POST", "/transferprocesses/request", `{"@context":{"@vocab":"https://w3id.org/edc/v0.0.1/ns/"},"@type":"QuerySpec","sortField":"stateTimestamp","sortOrder":"DESC","limit":1}`), &open); err != nil || len(open) != 1 {
+		t.Fatalf("%v, %v", open, err)
+	}
+	l.api(t, "POST", "/transferprocesses/"+open[0].ID+"/terminate", `{"@context":{"@vocab":"https://w3id.org/edc/v0.0.1/ns/"},"@type":"TerminateTransfer","reason":"new key"}`)
+	time.Sleep(time.Second) // the connectors tell each other
+	ok("after its end", ending)
+
 	// who drops the old key now, loses whoever is still on an old way …
 	l.restart(t, "DCM_API_KEYS="+newKey)
 	ok("new one only, new way", fresh)
@@ -693,6 +708,27 @@ func (l *lab) rotation(t *testing.T) {
 		t.Errorf("new one only, after a new transfer: %d %s", a.Status, a.Body)
 	}
 	l.restart(t)
+}
+
+// api calls the customer's Management API as an operator would.
+func (l *lab) api(t *testing.T, method, path, body string) []byte {
+	t.Helper()
+	req, err := http.NewRequest(method, l.customer.URL+"/v3"+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-Api-Key", labKey)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode >= 300 && resp.StatusCode != 404 {
+		t.Fatalf("%s %s: %d %s, %v", method, path, resp.StatusCode, data, err)
+	}
+	return data
 }
 
 // vault: the key is not on the asset, and the data plane finds it all the same.
@@ -761,6 +797,48 @@ func (l *lab) commands(t *testing.T) {
 	l.restart(t, "DCM_PARTNERS=BPNL00000000OTHR")
 	contains(run(1, "edc", "send", file(good)), "the customer does not allow your BPNL to send")
 	l.restart(t)
+}
+
+// background: serve registers by itself, and receives whether it can or not.
+func (l *lab) background(t *testing.T) {
+	settings := []string{"DCM_EDC_REGISTER=true", "DCM_EDC_BACKEND_URL=http://" + l.listen, "DCM_EDC_PREFIX=by-serve",
+		"DCM_EDC_MANAGEMENT_URL=" + l.customer.URL, "DCM_PARTNERS=" + example.Supplier}
+	for _, o := range l.registration().Objects() { // only one asset of a kind may be offered
+		if o.Collection == "contractdefinitions" {
+			l.api(t, "DELETE", "/contractdefinitions/"+o.ID, "")
+		}
+	}
+	is := func(state string) func() bool {
+		return func() bool {
+			resp, err := http.Get("http://" + l.ops + "/metrics")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			text, err := io.ReadAll(resp.Body)
+			return err == nil && bytes.Contains(text, []byte(`dcm_edc_registration_state{state="`+state+`"} 1`))
+		}
+	}
+	l.restart(t, append(settings, "DCM_EDC_MANAGEMENT_KEY=wrong")...)
+	eventually(t, "registering has failed", is("failed"))
+	resp, err := http.Get("http://" + l.ops + "/readyz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if text, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != 200 || !bytes.Contains(text, []byte("set DCM_EDC_MANAGEMENT_KEY")) {
+		t.Errorf("/readyz: %d %s, %v", resp.StatusCode, text, err)
+	}
+	if status := l.direct(t, example.Supplier, newMessage(t, nil).body); status != 201 {
+		t.Errorf("not registered: %d", status)
+	}
+	l.restart(t, append(settings, "DCM_EDC_MANAGEMENT_KEY="+labKey)...)
+	eventually(t, "registered", is("registered"))
+	if a := l.post(t, l.sender(t), newMessage(t, nil)); a.Status != 200 {
+		t.Errorf("registered: %d %s", a.Status, a.Body)
+	}
+	l.restart(t)
+	eventually(t, "switched off", is("off"))
 }
 
 func eventually(t *testing.T, what string, is func() bool) {

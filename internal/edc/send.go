@@ -21,7 +21,8 @@ import (
 	"time"
 )
 
-// Supplier sends through its own connector to a customer's.
+// Supplier sends through its own connector to a customer's. Once a way is
+// open, several goroutines may use it.
 type Supplier struct {
 	Management *Management // of the supplier's own connector
 	Customer   string      // the customer's BPNL; its DID where Protocol is 2025-1
@@ -41,7 +42,7 @@ type transfer struct {
 	Agreement string `json:"agreement"`
 	ID        string `json:"transfer"`
 
-	cached bool
+	used bool // before, so it may have ended since
 }
 
 // Answer is what came back for one message.
@@ -66,11 +67,7 @@ type Stored struct {
 // contract and starts a transfer; or it takes up the one of the last time,
 // unless anew.
 func (s *Supplier) Open(ctx context.Context, kind Kind, asset string, anew bool) error {
-	t, err := s.open(ctx, kind, asset, anew)
-	if err != nil {
-		return err
-	}
-	endpoint, _, err := s.edr(ctx, t)
+	_, endpoint, _, err := s.ready(ctx, kind, asset, anew)
 	if err == nil {
 		s.Say("Ready: the customer's data plane is at %s.", endpoint)
 	}
@@ -146,12 +143,8 @@ var answered = regexp.MustCompile(`^Received code transferring HTTP data: (\d{3}
 
 // through sends one request on the way to an asset, opening it where needed.
 func (s *Supplier) through(ctx context.Context, kind Kind, asset, method, rest string, body []byte) (*Answer, error) {
-	t, err := s.open(ctx, kind, asset, false)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		endpoint, token, err := s.edr(ctx, t)
+	for anew := false; ; anew = true {
+		t, endpoint, token, err := s.ready(ctx, kind, asset, anew)
 		if err != nil {
 			return nil, err
 		}
@@ -164,14 +157,28 @@ func (s *Supplier) through(ctx context.Context, kind Kind, asset, method, rest s
 		if !refused {
 			return a, nil
 		}
-		if !t.cached {
+		if !t.used {
 			return nil, fmt.Errorf("the customer's data plane refused the token (%d: %s): send again with --new; if that does not help, the customer has withdrawn the contract", a.Status, plain(string(a.Body)))
 		}
-		s.Say("The customer's data plane does not know the way of the last time any more: opening a new one.")
-		if t, err = s.open(ctx, kind, asset, true); err != nil {
-			return nil, err
-		}
+		s.Say("The customer's data plane does not know this way any more: opening a new one.")
 	}
+}
+
+// ready is an open way, with where it leads and the token for it. One that the
+// customer has ended since is opened anew.
+func (s *Supplier) ready(ctx context.Context, kind Kind, asset string, anew bool) (t *transfer, endpoint, token string, err error) {
+	if t, err = s.open(ctx, kind, asset, anew); err != nil {
+		return nil, "", "", err
+	}
+	endpoint, token, err = s.edr(ctx, t)
+	if _, refused := errors.AsType[*refusal](err); refused && t.used {
+		s.Say("Your connector does not know this way any more, or cannot refresh it: opening a new one.")
+		if t, err = s.open(ctx, kind, asset, true); err != nil {
+			return nil, "", "", err
+		}
+		endpoint, token, err = s.edr(ctx, t)
+	}
+	return t, endpoint, token, err
 }
 
 func (s *Supplier) request(ctx context.Context, method, to, token string, body []byte) (*Answer, error) {
@@ -204,8 +211,11 @@ func (s *Supplier) request(ctx context.Context, method, to, token string, body [
 
 // edr is where to send and the token for it, a fresh one where the old has run out.
 func (s *Supplier) edr(ctx context.Context, t *transfer) (endpoint, token string, err error) {
-	// after the start of a transfer it takes a moment until the token is there
-	for range 50 {
+	tries := 1
+	if !t.used {
+		tries = 50 // after the start of a transfer it takes a moment until the token is there
+	}
+	for range tries {
 		var got map[string]any
 		err = s.Management.call(ctx, "GET", "/edrs/"+url.PathEscape(t.ID)+"/dataaddress?auto_refresh=true", nil, &got)
 		if err == nil {
@@ -232,20 +242,12 @@ func (s *Supplier) open(ctx context.Context, kind Kind, asset string, anew bool)
 	way := kind.dct + " " + asset
 	if !anew {
 		if t := s.ways[way]; t != nil {
-			t.cached = true
 			return t, nil
 		}
 		if t := remembered(file); t != nil {
-			// the connector may have forgotten it since
-			err := s.Management.call(ctx, "GET", "/edrs/"+url.PathEscape(t.ID)+"/dataaddress?auto_refresh=true", nil, nil)
-			if err == nil {
-				s.Say("Taking the way of the last time to asset %s, under agreement %s.", t.Asset, t.Agreement)
-				s.keep(way, t)
-				return t, nil
-			}
-			if _, ok := errors.AsType[*refusal](err); !ok {
-				return nil, err
-			}
+			s.Say("Taking the way of the last time to asset %s, under agreement %s.", t.Asset, t.Agreement)
+			s.keep(way, t)
+			return t, nil
 		}
 	}
 	t, err := s.handshake(ctx, kind, asset)
@@ -265,7 +267,9 @@ func (s *Supplier) keep(way string, t *transfer) {
 	if s.ways == nil {
 		s.ways = map[string]*transfer{}
 	}
-	s.ways[way] = t
+	used := *t
+	used.used = true
+	s.ways[way] = &used
 }
 
 // handshake is catalogue, negotiation and transfer.
@@ -434,7 +438,7 @@ func remembered(file string) *transfer {
 	if err != nil {
 		return nil
 	}
-	t := transfer{cached: true}
+	t := transfer{used: true}
 	if json.Unmarshal(data, &t) != nil || t.ID == "" {
 		return nil
 	}

@@ -152,7 +152,7 @@ func TestSend(t *testing.T) {
 		time.Sleep(2 * time.Second)
 	}
 	s = start()
-	if a := post(s, `[]`); a.Status != 200 || !strings.Contains(strings.Join(said, "\n"), "1. Looking into") {
+	if a := post(s, `[]`); a.Status != 200 || !strings.Contains(strings.Join(said, "\n"), "opening a new one.\n1. Looking into") {
 		t.Errorf("after the end of the transfer: %d %s, having said %q", a.Status, a.Body, said)
 	}
 
