@@ -9,8 +9,10 @@ RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v "$$(go env CC)" >
 
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
+HELM := go run helm.sh/helm/v3/cmd/helm@v3.22.0
+CHART := deploy/helm/dcm-receiver
 
-.PHONY: help run build test check fmt vet staticcheck fuzz fuzz-short
+.PHONY: help run build test check bench fmt vet staticcheck fuzz fuzz-short alerts chart licences vulnerabilities sbom torture torture-short torture-proof dataspace test-edc
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -24,7 +26,11 @@ build: ## leave bin/dcm-receiver
 test: ## pass the tests
 	go test $(RACE) -shuffle=on ./...
 
-check: fmt vet staticcheck test fuzz-short ## everything CI runs
+check: fmt vet staticcheck test fuzz-short alerts chart licences vulnerabilities ## everything CI runs but for the torture and dataspace tests
+
+bench: ## measure beside the floor; takes some minutes (make bench BENCH="-repeat 2 -only new")
+	go test -run '^$$' -bench . -benchmem ./internal/payload
+	go run ./internal/bench $(BENCH)
 
 fmt:
 	@out=$$(gofmt -l .); [ -z "$$out" ] || { echo "gofmt these files:"; echo "$$out"; exit 1; }
@@ -45,3 +51,33 @@ fuzz: ## each fuzz target for FUZZTIME (make fuzz FUZZTIME=10m)
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$package; \
 		done; \
 	done
+
+alerts: ## alert rules, their unit test and the scrape configuration, by promtool
+	@if ! command -v promtool >/dev/null; then echo "alerts: skipped, promtool is not installed (Debian: apt-get install prometheus)"; exit 0; fi; set -e; \
+	promtool check rules deploy/prometheus/alerts.yaml; \
+	promtool check config deploy/prometheus/prometheus.yml; \
+	promtool test rules deploy/prometheus/alerts_test.yaml
+
+chart: ## lint and render the chart
+	@set -e; for values in minimal full; do \
+		$(HELM) lint --strict --quiet $(CHART) -f $(CHART)/ci/$$values-values.yaml; \
+		$(HELM) template dcm $(CHART) --kube-version 1.31.0 -f $(CHART)/ci/$$values-values.yaml >/dev/null; \
+	done; echo "chart: linted and rendered"
+
+licences: ## the licence of every module in the program; fails on one that is not permissive
+	@go run ./internal/licences
+
+vulnerabilities: ## known vulnerabilities in what the program calls
+	@out=$$($(GOVULNCHECK) ./... 2>&1); status=$$?; echo "$$out" | tail -n 20; \
+	case $$status in 0) ;; *) if echo "$$out" | grep -qE 'fetching vulnerabilities|no such host|dial tcp|Forbidden|connection refused'; \
+		then echo "vulnerabilities: skipped, the database cannot be reached from here"; else exit $$status; fi;; esac
+
+sbom: ## a list of what is in bin/dcm-receiver (SPDX 2.3)
+	@$(MAKE) --no-print-directory build
+	@go run ./internal/licences -spdx bin/dcm-receiver > bin/dcm-receiver.spdx.json && echo "bin/dcm-receiver.spdx.json"
+
+dataspace: build ## two real connectors, the receiver and a message through all of it; until Ctrl-C
+	@deploy/edc/lab/dataspace.sh bin/dcm-receiver
+
+test-edc: ## the tests with two real connectors (JDK 17 and Maven; skipped without)
+	@. deploy/edc/lab/lab.sh; if lab_needs "make test-edc"; then DCM_TEST_EDC=1 go test -count=1 -timeout 20m -run TestDataspace ./internal/edc; fi

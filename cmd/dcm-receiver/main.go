@@ -57,7 +57,7 @@ func fail(err error) {
 func nameVariable(parser *kong.Kong, err error) error {
 	for _, command := range parser.Model.Leaves(false) {
 		for _, flag := range slices.Concat(command.AllFlags(false)...) {
-			if len(flag.Envs) > 0 && strings.Contains(err.Error(), "--"+flag.Name) {
+			if len(flag.Envs) > 0 && strings.Contains(err.Error(), "--"+flag.Name) && !strings.Contains(err.Error(), flag.Envs[0]) {
 				return fmt.Errorf("%w (or %s)", err, flag.Envs[0])
 			}
 		}

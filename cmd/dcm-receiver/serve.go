@@ -63,7 +63,7 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 	}
 	connections := c.Connections
 	if connections == 0 {
-		connections = max(8, 4*runtime.NumCPU())
+		connections = max(16, 4*runtime.NumCPU())
 	}
 	s, err := store.Open(url, connections, c.RequestTimeout)
 	if err != nil {
@@ -75,6 +75,10 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 		CustomerBPNLs: c.CustomerBPNLs, Partners: c.Partners, APIKeys: c.APIKeys, SenderHeader: c.SenderHeader,
 		UnparsableStatus: c.UnparsableStatus, RequestTimeout: c.RequestTimeout, MaxInFlight: c.MaxInFlight, MaxBuffered: c.MaxBuffered,
 	}, s, log)
+	register, err := c.EDC.prepare(rc, c.APIKeys, c.Partners, c.SenderHeader, log)
+	if err != nil {
+		return err
+	}
 	partnerServer := c.server(rc.Partner(), log)
 	opsServer := c.server(rc.Operations(), log)
 	scheme := "http"
@@ -105,6 +109,7 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 		}
 		rc.Housekeeping(background, c.JournalRetention)
 	}()
+	go register(background)
 	log.Info("serving", "partners", scheme+"://"+partner.Addr().String(), "operations", "http://"+operations.Addr().String(), "version", version)
 	c.printHints(scheme+"://"+partner.Addr().String(), "http://"+operations.Addr().String(), psql)
 

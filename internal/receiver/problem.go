@@ -53,7 +53,9 @@ func write(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // the sender may be gone; what is stored stays
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(body) // the sender may be gone; what is stored stays
 }
 
 // recount is the answer to a judged message, made from its journal entry, so

@@ -305,11 +305,14 @@ func (rc *Receiver) readBody(w http.ResponseWriter, r *http.Request) (body []byt
 		return nil, release, &http.MaxBytesError{Limit: MaxBody}
 	}
 	source := http.MaxBytesReader(w, r.Body, MaxBody)
-	// Few, large steps: pages that the body does not reach cost nothing.
-	size := int64(16 << 10)
+	most := int64(MaxBody)
 	if r.ContentLength >= 0 {
-		size = r.ContentLength + 1 // room to see the end
+		most = r.ContentLength
 	}
+	most++ // room to see the end
+	// Room is taken as the body fills it, whatever length was announced: who
+	// makes us hold memory must send at least a quarter of it.
+	size := min(most, 16<<10)
 	for {
 		if rc.buffered.Add(size-held) > rc.config.MaxBuffered {
 			rc.buffered.Add(held - size)
@@ -329,7 +332,7 @@ func (rc *Receiver) readBody(w http.ResponseWriter, r *http.Request) (body []byt
 				return body, release, err
 			}
 		}
-		size = min(size*16, MaxBody+1)
+		size = min(size*4, most)
 	}
 }
 
@@ -391,5 +394,5 @@ func (rc *Receiver) logMessage(ctx context.Context, in *inbound, e store.Entry, 
 	rc.log.LogAttrs(ctx, level, "message", slog.String("endpoint", in.Endpoint), slog.Int("status", status), slog.String("problem", problem),
 		slog.String("sender", in.Sender), slog.String("agreement", in.Agreement), slog.Any("id", in.ID),
 		slog.Any("messageId", in.MessageID), slog.Int("objects", e.Objects), slog.Any("rules", rules),
-		slog.Int64("bytes", in.Bytes), slog.Duration("duration", took))
+		slog.Int64("bytes", in.Bytes), slog.Float64("seconds", took.Seconds()))
 }

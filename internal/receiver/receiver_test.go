@@ -392,7 +392,7 @@ func TestOperations(t *testing.T) {
 		return w.Code, w.Body.String()
 	}
 	for path, want := range map[string]string{
-		"/livez": "ok", "/readyz": "ok", "/openapi.yaml": "openapi: 3.1", "/schemas/common.json": `"$id"`, "/metrics": "dcm_ready 1",
+		"/livez": "ok", "/readyz": "ok", "/openapi.yaml": "openapi: 3.1", "/schemas/common.json": `"$defs"`, "/metrics": "dcm_ready 1",
 	} {
 		if status, body := get(path); status != 200 || !strings.Contains(body, want) {
 			t.Errorf("%s: %d %.100s", path, status, body)

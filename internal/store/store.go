@@ -497,7 +497,7 @@ func isLost(err error) bool {
 		case "57P01", "57P02", "57P03", "25006": // shutdown, crash, starting up; a standby now
 			return true
 		}
-		return false
+		return strings.HasPrefix(pg.Code, "08") // a pooler's word for the same
 	}
 	return isBroken(err)
 }
@@ -514,6 +514,8 @@ func isBroken(err error) bool {
 // a payload, which the messages of server and driver may quote.
 func Describe(err error) string {
 	switch pg := pgError(err); {
+	case pg != nil && (pg.Code == "42P05" || pg.Code == "26000"):
+		return "SQLSTATE " + pg.Code + ": statements got mixed up between connections; behind PgBouncer add default_query_exec_mode=exec to DATABASE_URL"
 	case pg != nil:
 		return strings.TrimSpace(fmt.Sprintf("SQLSTATE %s in %s %s", pg.Code, pg.Routine, pg.ConstraintName))
 	case isBroken(err), errors.Is(err, context.DeadlineExceeded):
@@ -549,6 +551,9 @@ func Kind(err error) string {
 	case "53300":
 		return "connections"
 	case "57P01", "57P02", "57P03", "28P01", "28000", "3D000":
+		return "unreachable"
+	}
+	if strings.HasPrefix(pg.Code, "08") {
 		return "unreachable"
 	}
 	return "other"
