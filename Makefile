@@ -9,6 +9,9 @@ RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v "$$(go env CC)" >
 
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
+LICENSES := go run github.com/google/go-licenses@v1.6.0
+# Public domain, which the tool has no name for.
+LICENSES_IGNORE := --ignore dcm-receiver --ignore github.com/xi2/xz
 HELM := go run helm.sh/helm/v3/cmd/helm@v3.22.0
 CHART := deploy/helm/dcm-receiver
 
@@ -65,16 +68,17 @@ chart: ## lint and render the chart
 	done; echo "chart: linted and rendered"
 
 licences: ## the licence of every module in the program; fails on one that is not permissive
-	@go run ./internal/licences
+	@$(LICENSES) check ./cmd/dcm-receiver $(LICENSES_IGNORE) --allowed_licenses=Apache-2.0,MIT,BSD-2-Clause,BSD-3-Clause,ISC 2>/dev/null || \
+		{ echo "licences: a module has none of the allowed licences"; exit 1; }
+	@$(LICENSES) report ./cmd/dcm-receiver $(LICENSES_IGNORE) 2>/dev/null | cut -d, -f1,3 | sort
 
 vulnerabilities: ## known vulnerabilities in what the program calls
 	@out=$$($(GOVULNCHECK) ./... 2>&1); status=$$?; echo "$$out" | tail -n 20; \
 	case $$status in 0) ;; *) if echo "$$out" | grep -qE 'fetching vulnerabilities|no such host|dial tcp|Forbidden|connection refused'; \
 		then echo "vulnerabilities: skipped, the database cannot be reached from here"; else exit $$status; fi;; esac
 
-sbom: ## a list of what is in bin/dcm-receiver (SPDX 2.3)
-	@$(MAKE) --no-print-directory build
-	@go run ./internal/licences -spdx bin/dcm-receiver > bin/dcm-receiver.spdx.json && echo "bin/dcm-receiver.spdx.json"
+sbom: build ## bin/dcm-receiver.cdx.json: what the program consists of (CycloneDX)
+	@go run ./internal/sbom bin/dcm-receiver > bin/dcm-receiver.cdx.json && echo bin/dcm-receiver.cdx.json
 
 dataspace: build ## two real connectors, the receiver and a message through all of it; until Ctrl-C
 	@deploy/edc/lab/dataspace.sh bin/dcm-receiver
