@@ -80,6 +80,17 @@ vulnerabilities: ## known vulnerabilities in what the program calls
 sbom: build ## bin/dcm-receiver.cdx.json: what the program consists of (CycloneDX)
 	@go run ./internal/sbom bin/dcm-receiver > bin/dcm-receiver.cdx.json && echo bin/dcm-receiver.cdx.json
 
+TORTURE := go test -tags torture ./internal/torture -count=1 -v -timeout 60m
+
+torture: ## ten minutes of faults under load, then an oracle (make torture SEED=42)
+	$(TORTURE) -run TestTorture -torture.duration=10m $(if $(SEED),-torture.seed=$(SEED))
+
+torture-short: ## the same in one minute
+	$(TORTURE) -run TestTorture -torture.duration=1m $(if $(SEED),-torture.seed=$(SEED))
+
+torture-proof: ## the suite finds each fault that it is there for
+	$(TORTURE) -run TestProof
+
 dataspace: build ## two real connectors, the receiver and a message through all of it; until Ctrl-C
 	@deploy/edc/lab/dataspace.sh bin/dcm-receiver
 
