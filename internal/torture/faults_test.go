@@ -67,7 +67,7 @@ var storeFaults = []fault{
 	}},
 	{"tables locked", func(w *world) {
 		tables := []string{"dcm.capacity_group", "dcm.message", "dcm.capacity_group, dcm.message, dcm.request_for_update"}
-		w.admin("begin", "lock table "+tables[w.random.IntN(len(tables))], fmt.Sprintf("select pg_sleep(%f)", 1+5*w.random.Float64()))
+		w.admin("set statement_timeout = 0", "begin", "lock table "+tables[w.random.IntN(len(tables))], fmt.Sprintf("select pg_sleep(%f)", 1+5*w.random.Float64()))
 	}},
 	{"sessions frozen", func(w *world) {
 		pids := w.sessions()

@@ -23,7 +23,9 @@ type key struct {
 	id                 uuid.UUID
 }
 
-func (k key) String() string { return fmt.Sprintf("group %s of %s for %s", k.id, k.supplier, k.customer) }
+func (k key) String() string {
+	return fmt.Sprintf("group %s of %s for %s", k.id, k.supplier, k.customer)
+}
 
 // object is a capacity group as sent.
 type object struct {

@@ -29,7 +29,7 @@ var scenarios = []scenario{
 	{"one receiver, a bad store", oneReceiver, storeFaults},
 	{"a bad receiver, a bad store", oneReceiver, slices.Concat(receiverFaults, storeFaults)},
 	{"three replicas behind HAProxy", threeReplicas, slices.Concat(replicaFaults, replicaFaults, receiverFaults, named("server killed", "server restarted", "link reset", "link half-open"))},
-	{"failover to a synchronous standby", primaryAndStandby, slices.Concat(failovers, named("server killed", "server restarted", "session crashed", "sessions terminated", "link reset", "link cut"))},
+	{"failover to a synchronous standby", primaryAndStandby, slices.Concat(failovers, failovers, named("server killed", "server restarted", "session crashed", "sessions terminated", "link reset", "link cut"))},
 	{"PgBouncer in transaction mode", behindPgBouncer, named("server killed", "server restarted", "server stopped at once", "server read-only", "session crashed", "sessions terminated", "tables locked", "link reset", "link cut", "link slow", "link half-open, then cut")},
 }
 

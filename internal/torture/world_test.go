@@ -53,14 +53,14 @@ type figures struct {
 }
 
 func (f *figures) String() string {
-	var faults []string
-	total := 0
+	faults, total := "", 0
 	for _, kind := range sorted(f.faults) {
-		faults = append(faults, fmt.Sprintf("%d %s", f.faults[kind], kind))
+		faults += fmt.Sprintf("\n%6d  %s", f.faults[kind], kind)
 		total += f.faults[kind]
 	}
-	return fmt.Sprintf("%d messages sent with %d objects, %d answered (and %d by the load balancer), %d acknowledged; %d faults (%s); lost %d, unexplained %d; longest outage after the end of a fault %s (%s)",
-		f.messages, f.objects, f.answered, f.foreign, f.acknowledged, total, strings.Join(faults, ", "), f.lost, f.unexplained, f.longest.Round(time.Millisecond), f.longestAfter)
+	return fmt.Sprintf("%d messages sent with %d objects; %d answered, and %d by the load balancer; %d acknowledged\n%d faults:%s\n"+
+		"lost %d, unexplained %d\nlongest outage after the end of a fault: %s (%s)",
+		f.messages, f.objects, f.answered, f.foreign, f.acknowledged, total, faults, f.lost, f.unexplained, f.longest.Round(time.Millisecond), f.longestAfter)
 }
 
 const (
