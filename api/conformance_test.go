@@ -29,9 +29,10 @@ func TestNamesExist(t *testing.T) {
 	path := regexp.MustCompile(`^[a-z0-9-]+(/[a-zA-Z0-9_.-]+)+$`)
 	named := regexp.MustCompile(`^([a-z0-9/._-]+): (\w+)$`)
 	test := regexp.MustCompile(`^(Test|Fuzz)`)
+	inTest := regexp.MustCompile("`([a-z0-9/_-]+): Test\\w+` \\(([^)]*\"[^)]*)\\)")
+	quoted := regexp.MustCompile(`"[^"]+"`)
 	counts := map[string]int{}
 	for _, line := range strings.Split(content, "\n") {
-		tested := "" // the package of the last test in this line
 		for _, m := range mention.FindAllStringSubmatch(line, -1) {
 			word := m[1]
 			for prefix, folder := range cases {
@@ -45,7 +46,7 @@ func TestNamesExist(t *testing.T) {
 			if n := named.FindStringSubmatch(word); n != nil && n[1] != "file.go" && n[1] != "package" {
 				kind, files := "code", n[1]
 				if test.MatchString(n[2]) {
-					kind, files, tested = "test", n[1]+"/*_test.go", n[1]
+					kind, files = "test", n[1]+"/*_test.go"
 				}
 				counts[kind]++
 				if !declared(read(t, files), n[2]) {
@@ -59,11 +60,11 @@ func TestNamesExist(t *testing.T) {
 			}
 		}
 		// Names of cases within a test stand in parentheses behind it.
-		for _, m := range regexp.MustCompile(`Test\w+`+"`"+` \(([^)]*"[^)]*)\)`).FindAllStringSubmatch(line, -1) {
-			for _, name := range regexp.MustCompile(`"([^"]+)"`).FindAllString(m[1], -1) {
+		for _, m := range inTest.FindAllStringSubmatch(line, -1) {
+			for _, name := range quoted.FindAllString(m[2], -1) {
 				counts["case in a test"]++
-				if !strings.Contains(read(t, tested+"/*_test.go"), name) {
-					t.Errorf("%s: package %s has no such case", name, tested)
+				if !strings.Contains(read(t, m[1]+"/*_test.go"), name) {
+					t.Errorf("%s: package %s has no such case", name, m[1])
 				}
 			}
 		}
