@@ -196,6 +196,20 @@ func TestFirstAfternoon(t *testing.T) {
 		t.Errorf("%s: %v\n%s", p.psql, err, out)
 	}
 
+	// What Prometheus' own tool says of the metrics, where it is installed.
+	if promtool, err := exec.LookPath("promtool"); err == nil {
+		scrape, err := http.Get(p.ops + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		check := exec.Command(promtool, "check", "metrics")
+		check.Stdin = scrape.Body
+		if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("promtool check metrics: %v\n%s", err, out)
+		}
+		_ = scrape.Body.Close()
+	}
+
 	// Killed, it leaves nothing behind that keeps it from starting again.
 	p.end(syscall.SIGKILL)
 	p = start(t, "DCM_DATA_DIR="+dir)

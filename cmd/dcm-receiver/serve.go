@@ -47,29 +47,19 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 	if err != nil {
 		return fmt.Errorf("DCM_OPS_LISTEN: %w", err)
 	}
-	url, psql := c.DatabaseURL, "psql \"$DATABASE_URL\""
-	ended := make(<-chan struct{})
-	if c.private() {
-		server, err := privatepg.Start(ctx, privatepg.Options{Dir: c.DataDir, Log: log})
-		if err != nil {
-			return fmt.Errorf("start private Postgres: %w", err)
-		}
-		defer func() {
-			if err := server.Stop(); err != nil {
-				log.Error("stop private Postgres", "error", err)
-			}
-		}()
-		url, psql, ended = server.URL("dcm"), server.PsqlCommand(), server.Exited()
+	db, err := c.database(ctx, log)
+	if err != nil {
+		return err
 	}
+	defer db.stop()
 	connections := c.Connections
 	if connections == 0 {
 		connections = max(16, 4*runtime.NumCPU())
 	}
-	s, err := store.Open(url, connections, c.RequestTimeout)
+	s, err := store.Open(db.url, connections, c.RequestTimeout)
 	if err != nil {
 		return err
 	}
-	defer s.Close()
 
 	rc := receiver.New(receiver.Config{
 		CustomerBPNLs: c.CustomerBPNLs, Partners: c.Partners, APIKeys: c.APIKeys, SenderHeader: c.SenderHeader,
@@ -81,15 +71,9 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 	}
 	partnerServer := c.server(rc.Partner(), log)
 	opsServer := c.server(rc.Operations(), log)
-	scheme := "http"
-	if c.TLSCertFile != "" {
-		certificate, err := newCertificate(c.TLSCertFile, c.TLSKeyFile, log)
-		if err != nil {
-			return err
-		}
-		rc.Register(certificate.expiry())
-		partnerServer.TLSConfig = certificate.config()
-		scheme = "https"
+	scheme, err := c.useTLS(partnerServer, rc, log)
+	if err != nil {
+		return err
 	}
 	failed := make(chan error, 2)
 	go func() {
@@ -104,20 +88,20 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 	background, stopBackground := context.WithCancel(context.Background())
 	defer stopBackground()
 	go func() {
-		if c.Migrate && !migrate(background, url, log) {
+		if c.Migrate && !migrate(background, db.url, log) {
 			return
 		}
 		rc.Housekeeping(background, c.JournalRetention)
 	}()
 	go register(background)
 	log.Info("serving", "partners", scheme+"://"+partner.Addr().String(), "operations", "http://"+operations.Addr().String(), "version", version)
-	c.printHints(scheme+"://"+partner.Addr().String(), "http://"+operations.Addr().String(), psql)
+	c.printHints(scheme+"://"+partner.Addr().String(), "http://"+operations.Addr().String(), db.psql)
 
 	var fault error
 	select {
 	case <-ctx.Done():
 	case fault = <-failed:
-	case <-ended:
+	case <-db.ended:
 		fault = errors.New("the private Postgres ended; see postgres.log in DCM_DATA_DIR")
 	}
 	cancel() // a second signal ends the program at once
@@ -127,13 +111,58 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 		partnerServer.SetKeepAlivesEnabled(false)
 		time.Sleep(c.ShutdownDelay)
 	}
+	stopBackground()
 	deadline, release := context.WithTimeout(context.Background(), c.ShutdownTimeout)
 	defer release()
 	if err := partnerServer.Shutdown(deadline); err != nil {
 		log.Warn("some messages did not finish in time and were cut off; their senders will send them again", "limit", c.ShutdownTimeout)
+	} else {
+		s.Close() // it waits for transactions, of which there are none now
 	}
 	_ = opsServer.Close()
 	return fault
+}
+
+// database is where the store is.
+type database struct {
+	url   string          // "" where the PG* variables say it
+	psql  string          // a command that shows it to a person
+	ended <-chan struct{} // closed when a private Postgres ends by itself
+	stop  func()
+}
+
+func (c *serveCommand) database(ctx context.Context, log *slog.Logger) (database, error) {
+	db := database{url: c.DatabaseURL, psql: `psql "$DATABASE_URL"`, stop: func() {}}
+	if !c.private() {
+		if db.url == "" {
+			db.psql = "psql" // it reads the same PG* variables
+		}
+		return db, nil
+	}
+	server, err := privatepg.Start(ctx, privatepg.Options{Dir: c.DataDir, Log: log})
+	if err != nil {
+		return db, fmt.Errorf("start private Postgres: %w", err)
+	}
+	return database{server.URL("dcm"), server.PsqlCommand(), server.Exited(), func() {
+		if err := server.Stop(); err != nil {
+			log.Error("stop private Postgres", "error", err)
+		}
+	}}, nil
+}
+
+// useTLS gives the partner listener its certificate, if it has one, and returns
+// the scheme of its URLs.
+func (c *serveCommand) useTLS(server *http.Server, rc *receiver.Receiver, log *slog.Logger) (scheme string, err error) {
+	if c.TLSCertFile == "" {
+		return "http", nil
+	}
+	certificate, err := newCertificate(c.TLSCertFile, c.TLSKeyFile, log)
+	if err != nil {
+		return "", err
+	}
+	rc.Register(certificate.expiry())
+	server.TLSConfig = certificate.config()
+	return "https", nil
 }
 
 // tuneMemory lets the small heap of small messages grow, so that it is swept

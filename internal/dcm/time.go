@@ -74,7 +74,7 @@ func ParseXSDDateTime(s string) (Timestamp, error) {
 	case err != nil:
 		return Timestamp{}, err
 	case s[10] != 'T' || s[len(s)-1] == 'z':
-		return Timestamp{}, malformed
+		return Timestamp{}, errMalformed
 	case t.second == 60:
 		return Timestamp{}, errors.New("parse timestamp: no leap seconds here")
 	case t.hour == 24 && (t.minute != 0 || t.second != 0 || t.fraction):
@@ -112,11 +112,11 @@ func (t dateTime) instant() (Timestamp, error) {
 	return Timestamp{instant}, nil
 }
 
-var malformed = errors.New("parse timestamp: not of the form YYYY-MM-DDThh:mm:ss")
+var errMalformed = errors.New("parse timestamp: not of the form YYYY-MM-DDThh:mm:ss")
 
 func parseDateTime(s string) (t dateTime, err error) {
 	if len(s) < 19 || s[10] != 'T' && s[10] != 't' || s[13] != ':' || s[16] != ':' {
-		return t, malformed
+		return t, errMalformed
 	}
 	if t.date, err = ParseDate(s[:10]); err != nil {
 		return t, fmt.Errorf("parse timestamp: %w", err)
@@ -126,7 +126,7 @@ func parseDateTime(s string) (t dateTime, err error) {
 	t.minute, ok2 = digits(s, 14, 2)
 	t.second, ok3 = digits(s, 17, 2)
 	if !ok1 || !ok2 || !ok3 {
-		return t, malformed
+		return t, errMalformed
 	}
 	if t.hour > 24 || t.minute > 59 || t.second > 60 {
 		return t, errors.New("parse timestamp: no such time of day")
@@ -141,7 +141,7 @@ func parseDateTime(s string) (t dateTime, err error) {
 			n++
 		}
 		if n == 1 {
-			return t, malformed
+			return t, errMalformed
 		}
 		rest = rest[n:]
 	}
@@ -160,7 +160,7 @@ func parseDateTime(s string) (t dateTime, err error) {
 			t.zone = -t.zone
 		}
 	default:
-		return t, malformed
+		return t, errMalformed
 	}
 	return t, nil
 }
