@@ -33,7 +33,7 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 		return err
 	}
 	log := c.logger()
-	tuneMemory()
+	c.tuneMemory()
 	warnOfUnknownVariables(log, parser)
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()
@@ -166,14 +166,14 @@ func (c *serveCommand) useTLS(server *http.Server, rc *receiver.Receiver, log *s
 }
 
 // tuneMemory lets the small heap of small messages grow, so that it is swept
-// less often, and holds the large heap of large ones down. What an operator
-// sets stands.
-func tuneMemory() {
+// less often, and holds the large heap of large ones down to the bodies and
+// what is made of them. What an operator sets stands.
+func (c *serveCommand) tuneMemory() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(96 << 20)
+		debug.SetMemoryLimit(c.MaxBuffered + 32<<20)
 	}
 }
 

@@ -63,7 +63,7 @@ type serveSettings struct {
 	ShutdownDelay    time.Duration `env:"DCM_SHUTDOWN_DELAY" default:"0s" help:"After SIGTERM, how long to be not ready but still serve, so that a load balancer notices."`
 	ShutdownTimeout  time.Duration `env:"DCM_SHUTDOWN_TIMEOUT" default:"25s" help:"After that, how long messages under way may take to finish."`
 	MaxInFlight      int           `env:"DCM_MAX_IN_FLIGHT" default:"256" help:"Messages being judged at once; beyond it the answer is 503 at once."`
-	MaxBuffered      int64         `env:"DCM_MAX_BUFFERED" default:"134217728" help:"Bytes of bodies held at once; beyond it the answer is 503 at once."`
+	MaxBuffered      int64         `env:"DCM_MAX_BUFFERED" default:"100663296" help:"Bytes of bodies held at once; beyond it the answer is 503 at once."`
 	Connections      int           `env:"DCM_DATABASE_CONNECTIONS" name:"database-connections" default:"0" help:"Most connections to the database; 0 is four for each core, at least 16."`
 	TLSCertFile      string        `env:"DCM_TLS_CERT_FILE" name:"tls-cert-file" placeholder:"FILE" help:"Certificate chain (PEM) for TLS on the partner listener; read again when it changes."`
 	TLSKeyFile       string        `env:"DCM_TLS_KEY_FILE" name:"tls-key-file" placeholder:"FILE" help:"Its private key (PEM)."`

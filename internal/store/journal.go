@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // Recorded is a journal entry that is read back.
@@ -140,4 +141,84 @@ func (s *Store) Ready(ctx context.Context) error {
 		return fmt.Errorf("the database is read-only")
 	}
 	return nil
+}
+
+// value is what an arrival says of a message.
+func (a Arrival) value(name string) (any, bool) {
+	switch name {
+	case "sender":
+		return a.Sender, true
+	case "id":
+		return pgUUID(&a.ID), true
+	case "received_at", "first_received_at":
+		return a.ReceivedAt, true
+	case "endpoint":
+		return a.Endpoint, true
+	case "message_id":
+		return pgUUID(a.MessageID), true
+	case "message_id_as_sent":
+		if a.MessageID != nil && a.MessageIDAsSent == a.MessageID.String() {
+			return nil, true // nearly always
+		}
+		return nullable(a.MessageIDAsSent), true
+	case "contract_agreement_id":
+		return nullable(a.Agreement), true
+	case "bytes":
+		return a.Bytes, true
+	}
+	return nil, false
+}
+
+// value is what the journal says of a judged message.
+func (e Entry) value(a Arrival) value {
+	ids, rules := make([]pgtype.UUID, len(e.Results)), make([]int16, len(e.Results))
+	perObject := make(map[int]ErrorList)
+	for i, r := range e.Results {
+		ids[i], rules[i] = pgUUID(r.CapacityGroupID), int16(r.Rule)
+		if len(r.Errors.Errors) > 0 {
+			perObject[i] = r.Errors
+		}
+	}
+	return func(name string) (any, bool) {
+		switch name {
+		case "status":
+			return int16(e.Status), true
+		case "objects":
+			return int32(e.Objects), true
+		case "duration":
+			return time.Since(a.ReceivedAt), true
+		case "errors":
+			if len(e.Errors.Errors) == 0 {
+				return nil, true
+			}
+			return asJSON(e.Errors.Errors), true
+		case "more_errors":
+			return int32(e.Errors.MoreErrors), true
+		case "capacity_group_ids":
+			return ids, true
+		case "rules":
+			return rules, true
+		case "object_errors":
+			if len(perObject) == 0 {
+				return nil, true
+			}
+			return asJSON(perObject), true
+		}
+		return nil, false
+	}
+}
+
+func nullable(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func asJSON(value any) string {
+	text, err := json.Marshal(value)
+	if err != nil {
+		panic(err) // strings and numbers only
+	}
+	return string(text)
 }
