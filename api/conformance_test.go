@@ -119,7 +119,7 @@ func TestReadmeNamesAll(t *testing.T) {
 		}
 	}
 	names("setting", settings, 30)
-	names("metric", regexp.MustCompile(`"(dcm_[a-z_]*[a-z])"`).FindAllStringSubmatch(read(t, "internal/receiver/operations.go")+read(t, "cmd/dcm-receiver/*.go"), -1), 15)
+	names("metric", regexp.MustCompile(`"(dcm_[a-z_]*[a-z])"`).FindAllStringSubmatch(read(t, "internal/receiver/metrics.go")+read(t, "cmd/dcm-receiver/*.go"), -1), 15)
 	names("alert", regexp.MustCompile(`- alert: (\w+)`).FindAllStringSubmatch(read(t, "deploy/prometheus/alerts.yaml"), -1), 15)
 	for _, link := range regexp.MustCompile(`\]\(([a-zA-Z][^)#:]*)\)`).FindAllStringSubmatch(readme, -1) {
 		if _, err := os.Stat(filepath.Join("..", link[1])); err != nil {

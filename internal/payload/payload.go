@@ -8,7 +8,6 @@
 package payload
 
 import (
-	"fmt"
 	"strconv"
 
 	"dcm-receiver/internal/dcm"
@@ -84,54 +83,6 @@ func (e *Errors) add(limit int, pointer, detail string) {
 
 // count is how many violations there are.
 func (e *Errors) count() int { return len(e.List) + e.More }
-
-// ReadCapacityGroups reads the body of a WeekBasedCapacityGroup message: the
-// envelope of the API 3.0, or the bare list of CX-0048 §3.2.2. today decides
-// which week is the current one. The error is a *SyntaxError.
-func ReadCapacityGroups(body []byte, today dcm.Date) (*Message, error) {
-	r := newReader(body)
-	m := &Message{}
-	listed := 0
-	item := func(pointer string) {
-		if most := max(alwaysObjects, len(body)/minObject); len(m.CapacityGroups) == most {
-			r.skip()
-			if !m.Errors.Any() {
-				m.Errors.add(1, "", fmt.Sprintf("there are more than %d objects in %d bytes; they cannot all be capacity groups, so none was judged", most, len(body)))
-			}
-			return
-		}
-		group := r.capacityGroup(pointer, today, min(MaxErrors, max(1, maxListed-listed)))
-		listed += len(group.Errors.List)
-		m.CapacityGroups = append(m.CapacityGroups, group)
-	}
-	place := r.envelope(m, item)
-	if len(m.CapacityGroups) == 0 && !m.Errors.Any() {
-		m.Errors.add(MaxErrors, place, "there is no WeekBasedCapacityGroup; a message carries at least one, in a list (also where it is only one)")
-	}
-	return m, r.end()
-}
-
-// ReadRequestForUpdate reads the body of an IdBasedRequestForUpdate message.
-// The error is a *SyntaxError.
-func ReadRequestForUpdate(body []byte) (*Message, error) {
-	r := newReader(body)
-	m := &Message{}
-	entries := 0
-	all := map[dcm.RequestKind]bool{}
-	r.envelope(m, func(pointer string) {
-		entries++
-		r.requestForUpdate(m, pointer, all)
-	})
-	if entries == 0 {
-		all[dcm.MaterialDemand], all[dcm.Capacities] = true, true
-	}
-	for _, kind := range []dcm.RequestKind{dcm.MaterialDemand, dcm.Capacities} {
-		if all[kind] {
-			m.Requests = append(m.Requests, dcm.RequestForUpdate{Kind: kind})
-		}
-	}
-	return m, r.end()
-}
 
 // envelope reads the whole body and calls item for each object, which it must
 // consume. It returns the place where objects are, or would have been.

@@ -4,20 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"runtime"
 	"runtime/debug"
-	"strconv"
 	"sync"
 	"time"
 
 	"dcm-receiver/api"
-	"dcm-receiver/internal/cx0048"
-	"dcm-receiver/internal/store"
 	"dcm-receiver/schemas"
 
 	"github.com/go-chi/chi/v5"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
@@ -90,115 +84,6 @@ func (rc *Receiver) notReady(ctx context.Context) error {
 
 func stack() string { return string(debug.Stack()) }
 
-// metrics are what operators see. Label values come from small closed sets;
-// a partner is a BPNL that the connector has verified.
-type metrics struct {
-	registry      *prometheus.Registry
-	messages      *prometheus.CounterVec
-	objects       *prometheus.CounterVec
-	duration      *prometheus.HistogramVec
-	bytes         *prometheus.HistogramVec
-	lastAccepted  *prometheus.GaugeVec
-	storeErrors   *prometheus.CounterVec
-	removed       prometheus.Counter
-	faults        prometheus.Counter
-	partnersMutex sync.Mutex
-	partners      map[string]time.Time
-}
-
-func newMetrics(rc *Receiver) *metrics {
-	m := &metrics{
-		registry: prometheus.NewRegistry(),
-		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "dcm_messages_total", Help: "Requests on the partner listener by endpoint and HTTP status of the answer.",
-		}, []string{"endpoint", "status"}),
-		objects: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "dcm_objects_total", Help: "WeekBasedCapacityGroup objects by the rule of CX-0048 §3.2.7 that decided, and outcome.",
-		}, []string{"rule", "outcome"}),
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "dcm_request_duration_seconds", Help: "Time from a message's arrival to the end of its answer.",
-			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 30},
-		}, []string{"endpoint"}),
-		bytes: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "dcm_request_body_bytes", Help: "Size of the bodies of messages.",
-			Buckets: prometheus.ExponentialBuckets(1024, 4, 8), // 1 KiB to 16 MiB
-		}, []string{"endpoint"}),
-		lastAccepted: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "dcm_partner_last_accepted_timestamp_seconds", Help: "When the last message of a partner was answered 200 or 201.",
-		}, []string{"partner"}),
-		storeErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "dcm_store_errors_total", Help: "Failures of the store that were answered 503, by kind.",
-		}, []string{"kind"}),
-		removed: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "dcm_journal_removed_total", Help: "Journal entries removed after their retention time.",
-		}),
-		faults: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "dcm_faults_total", Help: "Faults in the program, answered 503; each is in the log.",
-		}),
-		partners: map[string]time.Time{},
-	}
-	for _, endpoint := range []string{CapacityGroupEndpoint, RequestForUpdateEndpoint} {
-		for _, status := range []string{"200", "201", "400", "401", "403", "405", "413", "415", "422", "503"} {
-			m.messages.WithLabelValues(endpoint, status)
-		}
-	}
-	for _, kind := range store.ErrorKinds {
-		m.storeErrors.WithLabelValues(kind) // so that the first one is seen as a rise
-	}
-	gauge := func(name, help string, value func() float64) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
-	}
-	m.registry.MustRegister(m.messages, m.objects, m.duration, m.bytes, m.lastAccepted, m.storeErrors, m.removed, m.faults,
-		gauge("dcm_requests_in_flight", "Messages being judged at this moment.", func() float64 { return float64(rc.inFlight.Load()) }),
-		gauge("dcm_requests_in_flight_limit", "Messages that may be judged at once; beyond it the answer is 503.", func() float64 { return float64(rc.config.MaxInFlight) }),
-		gauge("dcm_buffered_bytes", "Memory held for bodies at this moment.", func() float64 { return float64(rc.buffered.Load()) }),
-		gauge("dcm_ready", "1 if messages can be taken, else 0.", func() float64 {
-			if rc.notReady(context.Background()) != nil {
-				return 0
-			}
-			return 1
-		}),
-		storeCollector{rc.store},
-	)
-	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dcm_build_info", Help: "Always 1; the labels say what is running."}, []string{"version", "revision", "goversion"})
-	version, revision := BuildInfo()
-	build.WithLabelValues(version, revision, runtime.Version()).Set(1)
-	m.registry.MustRegister(build)
-	prometheus.WrapRegistererWithPrefix("dcm_", m.registry).MustRegister(
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return m
-}
-
-// Register adds metrics of other parts of the program to /metrics.
-func (rc *Receiver) Register(c ...prometheus.Collector) { rc.metrics.registry.MustRegister(c...) }
-
-// observe counts a message that was answered.
-func (m *metrics) observe(in *inbound, e store.Entry, status int, took time.Duration) {
-	m.duration.WithLabelValues(in.Endpoint).Observe(took.Seconds())
-	m.bytes.WithLabelValues(in.Endpoint).Observe(float64(in.Bytes))
-	for _, r := range e.Results {
-		m.objects.WithLabelValues(strconv.Itoa(r.Rule), string(cx0048.CapacityGroupRules[r.Rule-1].Outcome)).Inc()
-	}
-	if status < 300 {
-		m.accepted(in.Sender, in.ReceivedAt)
-	}
-}
-
-// accepted notes the time of a partner's message. The number of partners is
-// bounded, in case a connector lets everybody through.
-func (m *metrics) accepted(partner string, at time.Time) {
-	const most = 10_000
-	m.partnersMutex.Lock()
-	defer m.partnersMutex.Unlock()
-	if _, known := m.partners[partner]; !known && len(m.partners) >= most {
-		partner = "other"
-	}
-	if at.After(m.partners[partner]) { // the journal is read while messages arrive
-		m.partners[partner] = at
-		m.lastAccepted.WithLabelValues(partner).Set(float64(at.UnixMilli()) / 1000)
-	}
-}
-
 // Housekeeping restores the partners' times from the journal, and removes old
 // entries every hour until ctx ends.
 func (rc *Receiver) Housekeeping(ctx context.Context, retention time.Duration) {
@@ -227,26 +112,6 @@ func (rc *Receiver) Housekeeping(ctx context.Context, retention time.Duration) {
 		case <-time.After(wait):
 		}
 	}
-}
-
-// storeCollector reads the pool at each scrape.
-type storeCollector struct{ store *store.Store }
-
-var (
-	connections     = prometheus.NewDesc("dcm_store_connections", "Connections to the database by state; limit is how many there may be.", []string{"state"}, nil)
-	acquires        = prometheus.NewDesc("dcm_store_acquires_total", "How often a connection was taken from the pool.", nil, nil)
-	acquiresSeconds = prometheus.NewDesc("dcm_store_acquire_seconds_total", "Time spent waiting for a connection.", nil, nil)
-)
-
-func (c storeCollector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
-
-func (c storeCollector) Collect(ch chan<- prometheus.Metric) {
-	stat := c.store.Stat()
-	for state, n := range map[string]int32{"idle": stat.IdleConns(), "used": stat.AcquiredConns(), "limit": stat.MaxConns()} {
-		ch <- prometheus.MustNewConstMetric(connections, prometheus.GaugeValue, float64(n), state)
-	}
-	ch <- prometheus.MustNewConstMetric(acquires, prometheus.CounterValue, float64(stat.AcquireCount()))
-	ch <- prometheus.MustNewConstMetric(acquiresSeconds, prometheus.CounterValue, stat.AcquireDuration().Seconds())
 }
 
 // Version is set when the program is built.

@@ -14,6 +14,32 @@ import (
 // maxQuantity is the largest capacity (field list of WeekBasedCapacityGroup 3.0).
 const maxQuantity = "1000000000000000000"
 
+// ReadCapacityGroups reads the body of a WeekBasedCapacityGroup message: the
+// envelope of the API 3.0, or the bare list of CX-0048 §3.2.2. today decides
+// which week is the current one. The error is a *SyntaxError.
+func ReadCapacityGroups(body []byte, today dcm.Date) (*Message, error) {
+	r := newReader(body)
+	m := &Message{}
+	listed := 0
+	item := func(pointer string) {
+		if most := max(alwaysObjects, len(body)/minObject); len(m.CapacityGroups) == most {
+			r.skip()
+			if !m.Errors.Any() {
+				m.Errors.add(1, "", fmt.Sprintf("there are more than %d objects in %d bytes; they cannot all be capacity groups, so none was judged", most, len(body)))
+			}
+			return
+		}
+		group := r.capacityGroup(pointer, today, min(MaxErrors, max(1, maxListed-listed)))
+		listed += len(group.Errors.List)
+		m.CapacityGroups = append(m.CapacityGroups, group)
+	}
+	place := r.envelope(m, item)
+	if len(m.CapacityGroups) == 0 && !m.Errors.Any() {
+		m.Errors.add(MaxErrors, place, "there is no WeekBasedCapacityGroup; a message carries at least one, in a list (also where it is only one)")
+	}
+	return m, r.end()
+}
+
 // capacityGroup reads one object. At most limit errors are listed.
 func (r *reader) capacityGroup(pointer string, today dcm.Date, limit int) CapacityGroup {
 	g := CapacityGroup{Pointer: pointer}
@@ -370,63 +396,4 @@ func (r *reader) alertThresholds(c *checks) (thresholds []dcm.AlertThreshold, ok
 		thresholds = append(thresholds, t)
 	})
 	return thresholds, ok && valid
-}
-
-// requestForUpdate reads one entry of an IdBasedRequestForUpdate.
-func (r *reader) requestForUpdate(m *Message, pointer string, all map[dcm.RequestKind]bool) {
-	var have fields
-	everything := true
-	list := func(kind dcm.RequestKind, idName string) bool {
-		everything = false
-		valid, n := true, 0
-		ok := r.array(func(int) {
-			n++
-			request := dcm.RequestForUpdate{Kind: kind}
-			var id uuid.UUID
-			var have fields
-			have.sure(r.object(func(name string) {
-				var ok bool
-				switch name {
-				case idName:
-					id, ok = r.id()
-					request.ID = &id
-				case "changedAt":
-					var t dcm.Timestamp
-					t, ok = r.timestamp(dcm.ParseXSDDateTime)
-					request.ChangedAt = &t
-				default:
-					r.skip()
-					return
-				}
-				have.read(name, ok)
-			}))
-			if !have.all(idName) {
-				valid = false
-				return
-			}
-			m.Requests = append(m.Requests, request)
-		})
-		if n == 0 {
-			all[kind] = true
-		}
-		return ok && valid
-	}
-	raw := r.raw(func() {
-		have.sure(r.object(func(name string) {
-			switch name {
-			case "weekBasedMaterialDemand":
-				have.read(name, list(dcm.MaterialDemand, "materialDemandId"))
-			case "weekBasedCapacityGroup":
-				have.read(name, list(dcm.Capacities, "capacityGroupId"))
-			default:
-				r.skip()
-			}
-		}))
-	})
-	if everything {
-		all[dcm.MaterialDemand], all[dcm.Capacities] = true, true
-	}
-	if r.err == nil && have.unsure && m.Errors.count() < maxCounted {
-		m.Errors.askSchema(schemas.RequestForUpdate, raw, pointer, MaxErrors)
-	}
 }
