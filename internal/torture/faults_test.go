@@ -20,6 +20,8 @@ type fault struct {
 	happen func(*world)
 }
 
+const diskFull = "disk full"
+
 // storeFaults happen to the server and on the way to it.
 var storeFaults = []fault{
 	{"server killed", func(w *world) {
@@ -79,10 +81,7 @@ var storeFaults = []fault{
 			_ = syscall.Kill(pid, syscall.SIGCONT)
 		}
 	}},
-	{"disk full", func(w *world) {
-		if w.disk == "" {
-			return
-		}
+	{diskFull, func(w *world) {
 		filler := filepath.Join(w.disk, "filler")
 		f, err := os.Create(filler)
 		if err != nil {

@@ -66,6 +66,11 @@ func (a *attempt) acknowledged() bool {
 	return !a.refusedAtTheDoor() && a.status != 0 && a.status != http.StatusServiceUnavailable
 }
 
+// during reports whether it was sent in one of the intervals.
+func (a *attempt) during(intervals [][2]time.Time) bool {
+	return slices.ContainsFunc(intervals, func(i [2]time.Time) bool { return a.sent.After(i[0]) && a.sent.Before(i[1]) })
+}
+
 // history is all that the clients of a round did and saw.
 type history struct {
 	name      string // no other round of the run has it

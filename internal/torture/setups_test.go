@@ -106,11 +106,14 @@ listen receivers
 var replicaFaults = []fault{
 	{"rolling restart", func(w *world) {
 		w.restarted = true
+		begin := time.Now()
 		for _, r := range w.receivers {
 			r.stop(w.t)
 			r.start()
 			r.waitReady()
+			time.Sleep(500 * time.Millisecond) // until HAProxy has seen it too
 		}
+		w.rolling = append(w.rolling, [2]time.Time{begin, time.Now()})
 	}},
 	{"all receivers killed", func(w *world) {
 		w.restarted = true
@@ -176,6 +179,7 @@ func (w *world) failOver(before, after func(p *pair, old *pgtest.Server)) {
 	gone := p.links[p.primary]
 	gone.set(func() { gone.refusing, gone.silent = true, false })
 	gone.reset()
+	old.Remove()
 	p.primary = 1 - p.primary
 	w.link = p.links[p.primary]
 }

@@ -50,7 +50,7 @@ func TestTorture(t *testing.T) {
 }
 
 func (s scenario) run(t testing.TB, binary string, seed uint64, duration time.Duration, f *figures) findings {
-	w := newWorld(t, s.name, rand.New(rand.NewPCG(seed, 0)), f)
+	w := newWorld(t, s, rand.New(rand.NewPCG(seed, 0)), f)
 	s.setUp(w, binary)
 	return w.round(duration, s.faults)
 }

@@ -39,6 +39,7 @@ type world struct {
 	figures   *figures
 	restarted bool // a receiver was, so that its metrics do not tell everything
 	begin     resources
+	rolling   [][2]time.Time // when rolling restarts began and ended
 }
 
 // figures are what is printed in the end.
@@ -50,6 +51,7 @@ type figures struct {
 	lost, unexplained                         int
 	foreign                                   int64
 	rounds                                    int
+	rolling, rollingUnanswered                int // requests during rolling restarts
 }
 
 func (f *figures) String() string {
@@ -59,8 +61,9 @@ func (f *figures) String() string {
 		total += f.faults[kind]
 	}
 	return fmt.Sprintf("%d messages sent with %d objects; %d answered, and %d by the load balancer; %d acknowledged\n%d faults:%s\n"+
+		"%d requests came during rolling restarts, %d of them got no answer of a receiver\n"+
 		"lost %d, unexplained %d\nlongest outage after the end of a fault: %s (%s)",
-		f.messages, f.objects, f.answered, f.foreign, f.acknowledged, total, faults, f.lost, f.unexplained, f.longest.Round(time.Millisecond), f.longestAfter)
+		f.messages, f.objects, f.answered, f.foreign, f.acknowledged, total, faults, f.rolling, f.rollingUnanswered, f.lost, f.unexplained, f.longest.Round(time.Millisecond), f.longestAfter)
 }
 
 const (
@@ -69,11 +72,13 @@ const (
 	patience       = time.Minute // for what has to happen, however busy the machine is
 )
 
-// newWorld starts a Postgres server behind a link. On the small file system it
-// can be made to run out of space.
-func newWorld(t testing.TB, name string, random *rand.Rand, f *figures) *world {
-	w := &world{t: t, name: name, random: random, figures: f, link: newProxy(t), history: newHistory(name, random)}
-	w.disk = smallDisk(t)
+// newWorld starts a Postgres server behind a link, on a small file system where
+// it is to run out of space.
+func newWorld(t testing.TB, s scenario, random *rand.Rand, f *figures) *world {
+	w := &world{t: t, name: s.name, random: random, figures: f, link: newProxy(t), history: newHistory(s.name, random)}
+	if slices.ContainsFunc(s.faults, func(f fault) bool { return f.name == diskFull }) {
+		w.disk = smallDisk(t)
+	}
 	w.server = pgtest.NewServer(t, settings)
 	w.link.lead("unix", socketOf(w.server.URL("dcm")))
 	return w
@@ -178,6 +183,9 @@ func (w *world) round(duration time.Duration, faults []fault) findings {
 		c := w.history.newClient(w.url, w.history.suppliers[i%len(w.history.suppliers)], rand.New(rand.NewPCG(w.random.Uint64(), 0)))
 		clients.Go(func() { c.run(ctx) })
 	}
+	if w.disk == "" {
+		faults = slices.DeleteFunc(slices.Clone(faults), func(f fault) bool { return f.name == diskFull })
+	}
 	for w.pause(800 * time.Millisecond); ctx.Err() == nil; w.pause(800 * time.Millisecond) {
 		f := faults[w.random.IntN(len(faults))]
 		f.happen(w)
@@ -232,6 +240,12 @@ func (w *world) settle() {
 func (w *world) count(f findings) {
 	w.figures.rounds++
 	for _, a := range w.history.attempts {
+		if a.during(w.rolling) {
+			w.figures.rolling++
+			if a.status == 0 {
+				w.figures.rollingUnanswered++
+			}
+		}
 		w.figures.messages++
 		w.figures.objects += len(a.objects)
 		if a.status != 0 {

@@ -99,16 +99,23 @@ func NewServer(t testing.TB, settings map[string]string) *Server {
 func serve(t testing.TB, dir string, settings map[string]string) *Server {
 	t.Helper()
 	s := &Server{t: t, options: privatepg.Options{Dir: dir, Log: quiet, Settings: settings}}
-	t.Cleanup(func() {
-		if s.Server != nil {
-			_ = s.Server.Stop() // it may have been killed
-		}
-		if err := privatepg.Remove(dir); err != nil {
-			t.Errorf("remove the server of the test: %v", err)
-		}
-	})
+	t.Cleanup(s.Remove)
 	s.Start()
 	return s
+}
+
+// Remove ends the server for good and removes its data, where a test does not
+// leave that to its end.
+func (s *Server) Remove() {
+	if s.Server != nil {
+		_ = s.Server.Stop() // it may have been killed
+	}
+	if _, err := os.Stat(s.options.Dir); errors.Is(err, os.ErrNotExist) {
+		return
+	}
+	if err := privatepg.Remove(s.options.Dir); err != nil {
+		s.t.Errorf("remove the server of the test: %v", err)
+	}
 }
 
 // Start starts the server, again after Stop or Kill, on the same data and with
