@@ -5,7 +5,6 @@ package torture
 import (
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -59,12 +58,7 @@ func patched(t *testing.T, patch string) string {
 			t.Fatal(err)
 		}
 	}
-	file, err := filepath.Abs(filepath.Join("faults", patch))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("git", "apply", "-C1", file)
-	cmd.Dir = dir
+	cmd := apply(dir, filepath.Join("faults", patch))
 	cmd.Env = append(os.Environ(), "GIT_CEILING_DIRECTORIES="+filepath.Dir(dir))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("the code has changed, %s is to be made anew: %v\n%s", patch, err, out)
