@@ -68,7 +68,7 @@ func allocated(f func()) uint64 {
 // TestHostile: what is allocated stays within three times the body while at
 // most a hundred violations are asked for, and doubles with the body when all are.
 func TestHostile(t *testing.T) {
-	const size = 1 << 18
+	const size = 1 << 16
 	for _, h := range hostile {
 		t.Run(h.name, func(t *testing.T) {
 			body, twice := []byte(h.body(size)), []byte(h.body(2*size))
