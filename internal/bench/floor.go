@@ -98,17 +98,22 @@ func (b *bench) newFloor(ctx context.Context) (*floor, error) {
 var transactions = regexp.MustCompile(`number of transactions actually processed: (\d+)`)
 var perSecond = regexp.MustCompile(`tps = ([\d.]+)`)
 
-// run writes rows for some time, one a transaction, each durable.
+// run writes rows, one a transaction, each durable: for some time, or one row
+// over each connection.
 func (f *floor) run(ctx context.Context, url, name string, connections int, time time.Duration) (rows, rate float64, err error) {
-	args := []string{"-n", "-M", "prepared", "-c", strconv.Itoa(connections), "-j", strconv.Itoa(min(connections, runtime.NumCPU())),
-		"-T", strconv.Itoa(max(1, int(time.Seconds()+0.5)))}
+	args := []string{"-n", "-M", "prepared", "-c", strconv.Itoa(connections), "-j", strconv.Itoa(min(connections, runtime.NumCPU()))}
+	if time == 0 {
+		args = append(args, "-t", "1")
+	} else {
+		args = append(args, "-T", strconv.Itoa(max(1, int(time.Seconds()+0.5))+connections/64)) // and time to connect
+	}
 	for _, file := range f.scripts[name] {
 		args = append(args, "-f", file)
 	}
 	out, err := exec.CommandContext(ctx, f.pgbench, append(args, url)...).CombinedOutput()
 	n, tps := transactions.FindSubmatch(out), perSecond.FindSubmatch(out)
 	if err != nil || n == nil || tps == nil {
-		return 0, 0, fmt.Errorf("pgbench: %w: %s", err, out)
+		return 0, 0, fmt.Errorf("pgbench wrote nothing (%v): %s", err, out)
 	}
 	rate, _ = strconv.ParseFloat(string(tps[1]), 64)
 	return float64(number(string(n[1]))), rate, nil

@@ -46,7 +46,11 @@ func (b *bench) grow(ctx context.Context, k *kinds, f *floor, r *receiver, sizes
 		if err := b.ask(ctx); err != nil {
 			return err
 		}
-		if err := b.overwriteAll(ctx, among); err != nil {
+		rounds := 5
+		if size > 100_000 { // hours otherwise
+			rounds = 1
+		}
+		if err := b.overwriteAll(ctx, among, rounds); err != nil {
 			return err
 		}
 	}
@@ -102,15 +106,15 @@ func (b *bench) fill(ctx context.Context, f *floor, from, to, among int) error {
 	return b.exec(ctx, "vacuum analyze")
 }
 
-// overwriteAll overwrites every group five times, a transaction for the groups
+// overwriteAll overwrites every group in each round, a transaction for the groups
 // of each supplier, as fast as one connection can: autovacuum has less time
 // than in any week of a planner's life.
-func (b *bench) overwriteAll(ctx context.Context, among int) error {
+func (b *bench) overwriteAll(ctx context.Context, among, rounds int) error {
 	var rotated []string
 	for _, c := range []string{"point_in_time", "actual_capacity", "maximum_capacity", "agreed_capacity"} {
 		rotated = append(rotated, fmt.Sprintf("%[1]s = %[1]s[2:] || %[1]s[1:1]", c)) // other values, so that all are written
 	}
-	for round := range 5 {
+	for round := range rounds {
 		begin := time.Now()
 		for i := range among {
 			if err := b.exec(ctx, fmt.Sprintf(`update dcm.capacity_group set changed_at = now(), received_at = now(), message_id = gen_random_uuid(), %s where supplier = '%s'`,

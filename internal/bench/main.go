@@ -143,13 +143,19 @@ type sample struct {
 // turn measures one kind of small message, and its floor before it.
 func (b *bench) turn(ctx context.Context, k kind, connections int, f *floor, r *receiver) (s sample, err error) {
 	if k.floor != "" {
+		start := cpu(b.server.PID(), true)
+		few, _, err := f.run(ctx, b.url, k.floor, connections, 0)
+		if err != nil {
+			return s, err
+		}
 		before, wal := cpu(b.server.PID(), true), b.wal(ctx)
+		connecting := before - start // the receiver's connections are there already
 		rows, rate, err := f.run(ctx, b.url, k.floor, connections, b.time)
 		if err != nil {
 			return s, err
 		}
 		s.floor = rate
-		s.floorsCost = (cpu(b.server.PID(), true) - before).Seconds() / rows * 1000
+		s.floorsCost = (cpu(b.server.PID(), true) - before - connecting).Seconds() / (rows - few) * 1000
 		s.floorsWAL = (b.wal(ctx) - wal) / rows
 	}
 	postgres, self, wal, allocations := cpu(b.server.PID(), true), cpu(r.pid(), false), b.wal(ctx), r.allocations()
