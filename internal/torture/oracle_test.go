@@ -76,176 +76,203 @@ type entry struct {
 	IDs       []*uuid.UUID
 }
 
-// judge compares a history with the store that url leads to.
-func (h *history) judge(url string) (f findings, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+// oracle compares a history with what is in the store.
+type oracle struct {
+	*history
+	findings
+	conn       *pgx.Conn
+	end        time.Time                     // no operation comes later
+	operations map[key][]porcupine.Operation // what messages did to each group
+	written    map[key]bool                  // groups that an acknowledged message wrote
+	asked      map[uuid.UUID]bool            // messageIds of requests for update: is it in the journal?
+}
+
+func (o *oracle) lose(format string, args ...any) {
+	o.lost = append(o.lost, fmt.Sprintf(format, args...))
+}
+
+func (o *oracle) wonder(format string, args ...any) {
+	o.unexplained = append(o.unexplained, fmt.Sprintf(format, args...))
+}
+
+// judge compares the history with the store that url leads to.
+func (h *history) judge(url string) (findings, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
-		return f, err
+		return findings{}, err
 	}
 	defer conn.Close(ctx)
-	lost := func(format string, args ...any) { f.lost = append(f.lost, fmt.Sprintf(format, args...)) }
-	unexplained := func(format string, args ...any) { f.unexplained = append(f.unexplained, fmt.Sprintf(format, args...)) }
-	for _, wrong := range h.wrong {
-		unexplained("%s", wrong)
+	o := &oracle{history: h, findings: findings{unexplained: h.wrong}, conn: conn, end: time.Now(),
+		operations: map[key][]porcupine.Operation{}, written: map[key]bool{}, asked: map[uuid.UUID]bool{}}
+	for _, compare := range []func(context.Context) error{o.compareJournal, o.compareGroups, o.compareRequests} {
+		if err := compare(ctx); err != nil {
+			return o.findings, err
+		}
 	}
+	return o.findings, nil
+}
 
-	rows, err := conn.Query(ctx, `
+// compareJournal compares what the clients saw with what the journal says, which
+// also tells what became of messages without an answer.
+func (o *oracle) compareJournal(ctx context.Context) error {
+	rows, err := o.conn.Query(ctx, `
 		select m.id, m.contract_agreement_id, m.sender, m.endpoint, m.message_id, m.status,
 			array(select o.rule from planning.message_object o where o.sender = m.sender and o.message = m.id order by o.index),
 			array(select o.capacity_group_id from planning.message_object o where o.sender = m.sender and o.message = m.id order by o.index)
-		from planning.message m where m.sender = any($1)`, h.suppliers)
+		from planning.message m where m.sender = any($1)`, o.suppliers)
 	if err != nil {
-		return f, err
+		return err
 	}
 	entries, err := pgx.CollectRows(rows, pgx.RowToStructByPos[entry])
 	if err != nil {
-		return f, err
+		return err
 	}
 	journal := map[string]*entry{}
 	for i, e := range entries {
 		if journal[e.Agreement] != nil {
-			unexplained("%s is in the journal twice", e.Agreement)
+			o.wonder("%s is in the journal twice", e.Agreement)
 		}
 		journal[e.Agreement] = &entries[i]
 	}
-
-	// What the clients saw, and what the journal says of what they did not see.
-	end := time.Now()
-	operations := map[key][]porcupine.Operation{}
-	written := map[key]bool{} // acknowledged
-	recorded := map[uuid.UUID]*message{}
-	objects := map[string]object{}
-	var never []*message // requests for update that may not be there
-	for _, a := range h.attempts {
+	for _, a := range o.attempts {
 		e := journal[a.agreement]
 		delete(journal, a.agreement)
-		for _, o := range a.objects {
-			objects[o.name] = o
+		if a.endpoint == requestForUpdate && !a.refusedAtTheDoor() && a.message.status == 200 {
+			o.asked[a.id] = o.asked[a.id] || e != nil
 		}
-		until := a.answered
 		switch {
-		case e == nil:
-			if a.acknowledged() {
-				lost("%s was answered %d and is not in the journal", a.agreement, a.status)
-			}
-			if a.endpoint == requestForUpdate {
-				never = append(never, a.message)
-			}
-			continue
-		case a.refusedAtTheDoor():
-			unexplained("%s is in the journal, though it was refused before it could be a message", a.agreement)
-		case !a.acknowledged():
-			until = end // its transaction may have been committed at any time
-		case e.ID != a.instance || e.Status != a.status || !slices.Equal(e.Rules, a.rules):
-			unexplained("%s was answered %d %v, but the journal says %d %v", a.agreement, a.status, a.rules, e.Status, e.Rules)
-		}
-		if e.Sender != a.supplier || e.Endpoint != a.endpoint || len(e.Rules) != len(a.objects) || e.MessageID != nil && a.id != uuid.Nil && *e.MessageID != a.id {
-			unexplained("%s is not in the journal as it was sent: %+v", a.agreement, *e)
-			continue
-		}
-		if a.endpoint == requestForUpdate && e.Status == 200 {
-			recorded[a.id] = a.message
-		}
-		steps := map[key][]step{}
-		for i, o := range a.objects {
-			if e.IDs[i] == nil || *e.IDs[i] != o.key.id {
-				unexplained("%s: object %d is another in the journal", a.agreement, i)
-			}
-			if rule := e.Rules[i]; rule > 3 {
-				steps[o.key] = append(steps[o.key], step{state{o.changedAt, o.name}, rule})
-				written[o.key] = written[o.key] || a.acknowledged()
-			}
-		}
-		if err := checkStatus(e.Status, e.Rules, a.objects); err != nil && a.message.status == 0 {
-			unexplained("%s in the journal: %v", a.agreement, err)
-		}
-		for k, s := range steps {
-			operations[k] = append(operations[k], porcupine.Operation{Input: s, Call: a.sent.UnixNano(), Output: true, Return: until.UnixNano()})
+		case e != nil:
+			o.compareEntry(a, e)
+		case a.acknowledged():
+			o.lose("%s was answered %d and is not in the journal", a.agreement, a.status)
 		}
 	}
 	for agreement := range journal {
-		unexplained("%s is in the journal, and nobody sent it", agreement)
+		o.wonder("%s is in the journal, and nobody sent it", agreement)
 	}
+	return nil
+}
 
-	// What planners see.
-	stored := map[key]state{}
-	rows, err = conn.Query(ctx, `
-		select g.supplier, g.customer, g.capacity_group_id, g.name, g.message_id,
+func (o *oracle) compareEntry(a *attempt, e *entry) {
+	until := a.answered
+	switch {
+	case a.refusedAtTheDoor():
+		o.wonder("%s is in the journal, though it was refused before it could be a message", a.agreement)
+	case !a.acknowledged():
+		until = o.end // its transaction may have been committed at any time
+	case e.ID != a.instance || e.Status != a.status || !slices.Equal(e.Rules, a.rules):
+		o.wonder("%s was answered %d %v, but the journal says %d %v", a.agreement, a.status, a.rules, e.Status, e.Rules)
+	}
+	if e.Sender != a.supplier || e.Endpoint != a.endpoint || len(e.Rules) != len(a.objects) || e.MessageID != nil && *e.MessageID != a.id {
+		o.wonder("%s is not in the journal as it was sent: %+v", a.agreement, *e)
+		return
+	}
+	steps := map[key][]step{}
+	for i, object := range a.objects {
+		if e.IDs[i] == nil || *e.IDs[i] != object.key.id {
+			o.wonder("%s: object %d is another in the journal", a.agreement, i)
+		}
+		if rule := e.Rules[i]; rule > 3 {
+			steps[object.key] = append(steps[object.key], step{state{object.changedAt, object.name}, rule})
+			o.written[object.key] = o.written[object.key] || a.acknowledged()
+		}
+	}
+	if err := checkStatus(e.Status, e.Rules, a.objects); err != nil && a.message.status == 0 {
+		o.wonder("%s in the journal: %v", a.agreement, err)
+	}
+	for k, s := range steps {
+		o.operations[k] = append(o.operations[k], porcupine.Operation{Input: s, Call: a.sent.UnixNano(), Output: true, Return: until.UnixNano()})
+	}
+}
+
+// compareGroups looks for an order of the messages that leads to what planners
+// see.
+func (o *oracle) compareGroups(ctx context.Context) error {
+	sent := map[string]object{} // by name
+	for _, a := range o.attempts {
+		for _, object := range a.objects {
+			sent[object.name] = object
+		}
+	}
+	rows, err := o.conn.Query(ctx, `
+		select g.supplier, g.customer, g.capacity_group_id, g.name,
 			(extract(epoch from g.changed_at) * 1000000)::bigint * 1000 + g.changed_at_nanosecond, c.weeks, c.least, c.most
 		from planning.capacity_group g
 		cross join lateral (
 			select count(*) as weeks, min(least(actual_capacity, maximum_capacity))::bigint as least, max(greatest(actual_capacity, maximum_capacity))::bigint as most
 			from planning.capacity c where c.supplier = g.supplier and c.customer = g.customer and c.capacity_group_id = g.capacity_group_id) c
-		where g.supplier = any($1)`, h.suppliers)
+		where g.supplier = any($1)`, o.suppliers)
 	if err != nil {
-		return f, err
+		return err
 	}
+	stored := map[key]state{}
 	var k key
 	var s state
-	var messageID *uuid.UUID
 	var weeks, least, most int
-	_, err = pgx.ForEachRow(rows, []any{&k.supplier, &k.customer, &k.id, &s.name, &messageID, &s.changedAt, &weeks, &least, &most}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&k.supplier, &k.customer, &k.id, &s.name, &s.changedAt, &weeks, &least, &most}, func() error {
 		stored[k] = s
-		if o := objects[s.name]; o.key != k || o.changedAt != s.changedAt || o.weeks != weeks || o.quantity != least || o.quantity != most {
-			unexplained("%v is stored as nobody sent it: %q", k, s.name)
+		if want := sent[s.name]; want.key != k || want.changedAt != s.changedAt || want.weeks != weeks || want.quantity != least || want.quantity != most {
+			o.wonder("%v is stored as nobody sent it: %q", k, s.name)
 		}
-		if operations[k] == nil {
-			unexplained("%v is stored, but no message in the journal brought it", k)
+		if o.operations[k] == nil {
+			o.wonder("%v is stored, but no message in the journal brought it", k)
 		}
 		return nil
 	})
 	if err != nil {
-		return f, err
+		return err
 	}
-	for k, history := range operations {
-		if written[k] && stored[k] == (state{}) {
-			lost("%v was acknowledged and is not stored", k)
+	for k, history := range o.operations {
+		if o.written[k] && stored[k] == (state{}) {
+			o.lose("%v was acknowledged and is not stored", k)
 			continue
 		}
-		now := end.UnixNano() + 1
+		now := o.end.UnixNano() + 1
 		history = append(history, porcupine.Operation{Call: now, Output: stored[k], Return: now})
 		if porcupine.CheckOperationsTimeout(model, history, 20*time.Second) != porcupine.Ok {
-			unexplained("%v: no order of its %d messages leads to %+v", k, len(history)-1, stored[k])
+			o.wonder("%v: no order of its %d messages leads to %+v", k, len(history)-1, stored[k])
 		}
 	}
+	return nil
+}
 
-	requests := map[uuid.UUID][]uuid.UUID{}
-	rows, err = conn.Query(ctx, "select message_id, material_demand_id from planning.request_for_update where supplier = any($1)", h.suppliers)
+// compareRequests compares the requests for update with their journal entries.
+func (o *oracle) compareRequests(ctx context.Context) error {
+	rows, err := o.conn.Query(ctx, `
+		select message_id, coalesce(material_demand_id, '00000000-0000-0000-0000-000000000000')
+		from planning.request_for_update where supplier = any($1)`, o.suppliers)
 	if err != nil {
-		return f, err
+		return err
 	}
-	var request *uuid.UUID
+	stored := map[uuid.UUID][]uuid.UUID{}
+	var messageID, request uuid.UUID
 	_, err = pgx.ForEachRow(rows, []any{&messageID, &request}, func() error {
-		requests[*messageID] = append(requests[*messageID], value(request))
+		stored[messageID] = append(stored[messageID], request)
 		return nil
 	})
 	if err != nil {
-		return f, err
+		return err
 	}
-	for id, m := range recorded {
-		want := m.requests
+	for _, a := range o.attempts {
+		inJournal, is := o.asked[a.id]
+		if !is {
+			continue
+		}
+		delete(o.asked, a.id) // once for all attempts
+		want := a.requests
 		if len(want) == 0 {
 			want = []uuid.UUID{uuid.Nil} // one that asks for all
 		}
-		if !sameIDs(want, requests[id]) {
-			lost("request for update %v: %d of %d are there", id, len(requests[id]), len(want))
+		switch found := stored[a.id]; {
+		case inJournal && !sameIDs(want, found):
+			o.lose("request for update %v: %d of %d are there", a.id, len(found), len(want))
+		case !inJournal && found != nil:
+			o.wonder("request for update %v is there without an entry in the journal", a.id)
 		}
 	}
-	for _, m := range never {
-		if recorded[m.id] == nil && requests[m.id] != nil {
-			unexplained("request for update %v is there without an entry in the journal", m.id)
-		}
-	}
-	return f, nil
-}
-
-func value(id *uuid.UUID) uuid.UUID {
-	if id == nil {
-		return uuid.Nil
-	}
-	return *id
+	return nil
 }
 
 func sameIDs(a, b []uuid.UUID) bool {
