@@ -12,13 +12,21 @@ import (
 
 // questions are the planners' queries of the README.
 var questions = []struct{ name, sql string }{
-	{"free capacity of one supplier by week", `select c.point_in_time, sum(c.flexible_capacity) from planning.capacity c join planning.capacity_group g using (supplier, customer, capacity_group_id)
-		where c.supplier = 'BPNLBENCH0000001' and not g.is_inactive and c.point_in_time >= current_date group by 1 order by 1`},
-	{"free capacity of all by week", `select c.point_in_time, sum(c.flexible_capacity) from planning.capacity c join planning.capacity_group g using (supplier, customer, capacity_group_id)
-		where not g.is_inactive and c.point_in_time >= current_date group by 1 order by 1`},
-	{"groups not updated for 14 days", `select supplier, capacity_group_id, name, received_at from planning.capacity_group where received_at < now() - interval '14 days' order by received_at`},
-	{"refused messages by supplier and rule", `select o.sender, o.rule, e ->> 'detail' as reason, count(*) from planning.message_object o cross join lateral jsonb_array_elements(o.errors) e
-		where o.received_at > now() - interval '7 days' and o.outcome = 'ignored' group by 1, 2, 3 order by 4 desc`},
+	{"free capacity by week, for the next four", `select c.point_in_time as week, g.unit_of_measure, count(*) as groups, sum(c.actual_capacity) as planned, sum(c.flexible_capacity) as free
+		from planning.capacity c join planning.capacity_group g using (supplier, customer, capacity_group_id)
+		where not g.is_inactive and c.point_in_time between current_date and current_date + 28 group by week, g.unit_of_measure order by week`},
+	{"the same of one supplier", `select c.point_in_time as week, g.unit_of_measure, count(*) as groups, sum(c.actual_capacity) as planned, sum(c.flexible_capacity) as free
+		from planning.capacity c join planning.capacity_group g using (supplier, customer, capacity_group_id)
+		where supplier = 'BPNLBENCH0000001' and not g.is_inactive and c.point_in_time between current_date and current_date + 28 group by week, g.unit_of_measure order by week`},
+	{"groups not updated for 14 days", `select supplier, name, received_at::date as last_received, changed_at::date as last_changed
+		from planning.capacity_group where received_at < now() - interval '14 days' and not is_inactive order by received_at`},
+	{"refused messages of 7 days, and why", `select m.sender, m.received_at::timestamp(0), m.status, o.rule, e.pointer, e.detail
+		from planning.message m left join planning.message_object o on o.sender = m.sender and o.message = m.id
+		left join lateral jsonb_to_recordset(coalesce(o.errors, m.errors)) as e (pointer text, detail text) on true
+		where m.status >= 400 and m.received_at > now() - interval '7 days' order by m.received_at desc`},
+	{"who can produce a material", `select g.supplier, g.name, c.point_in_time as week, c.maximum_capacity, s.load_factor
+		from planning.linked_demand_series s join planning.capacity_group g using (supplier, customer, capacity_group_id) join planning.capacity c using (supplier, customer, capacity_group_id)
+		where s.material_number_customer = 'MNR-188131.001' and c.point_in_time >= current_date order by week`},
 }
 
 // grow measures with so many stored groups, one size after the other.
@@ -73,6 +81,7 @@ func (b *bench) fill(ctx context.Context, f *floor, from, to, among int) error {
 	for column, value := range map[string]string{"supplier": "key.supplier", "capacity_group_id": "key.id::uuid", "received_at": "now() - key.n % 30 * interval '1 day'"} {
 		values = regexp.MustCompile(`\b`+column+`\b`).ReplaceAllString(values, value)
 	}
+	values = regexp.MustCompile(`\bactual_capacity\b`).ReplaceAllString(values, "(select array_agg(c + key.n % 5000) from unnest(g.actual_capacity) c)") // no two alike
 	values = regexp.MustCompile(`\b(first_received_at|customer|name)\b`).ReplaceAllString(values, "g.$1")
 	const portion = 50_000
 	for ; from < to; from += portion {
@@ -94,12 +103,11 @@ func (b *bench) fill(ctx context.Context, f *floor, from, to, among int) error {
 			strings.Join(f.columns, ", "), values, supplierName(suppliers))); err != nil {
 			return err
 		}
-		if err := b.exec(ctx, `insert into dcm.message (sender, id, received_at, endpoint, message_id, repeat, status, objects, bytes, duration, capacity_group_id, rule, object_errors)
-			select supplier, gen_random_uuid(), now() - n % 30 * interval '1 day', 'week-based-capacity-group', gen_random_uuid(), 0, 400, 1, 10811, '2 ms',
-			array[id::uuid], array[6], '{"0": {"errors": [{"pointer": "/content/informationObject/0/changedAt", "detail": "older than what was received before"}]}}'
-			from key where n % 50 = 0
-			union all select supplier, gen_random_uuid(), now() - n % 30 * interval '1 day', 'week-based-capacity-group', gen_random_uuid(), 0, 200, 1, 10811, '2 ms',
-			array[id::uuid], array[4], null from key where n % 50 > 0`); err != nil {
+		if err := b.exec(ctx, `insert into dcm.message (sender, id, received_at, endpoint, message_id, repeat, status, objects, bytes, duration, more_errors, capacity_group_id, rule, object_errors)
+			select supplier, gen_random_uuid(), now() - n % 30 * interval '1 day', 'week-based-capacity-group', gen_random_uuid(), 0, case when n % 50 = 0 then 400 else 200 end, 1, 10811, interval '2 ms', 0,
+			array[id::uuid], array[case when n % 50 = 0 then 6 else 4 end::smallint],
+			case when n % 50 = 0 then jsonb '{"0": {"errors": [{"pointer": "/content/informationObject/0/changedAt", "detail": "older than what was received before"}]}}' end
+			from key`); err != nil {
 			return err
 		}
 	}
@@ -117,7 +125,7 @@ func (b *bench) overwriteAll(ctx context.Context, among, rounds int) error {
 	for round := range rounds {
 		begin := time.Now()
 		for i := range among {
-			if err := b.exec(ctx, fmt.Sprintf(`update dcm.capacity_group set changed_at = now(), received_at = now(), message_id = gen_random_uuid(), %s where supplier = '%s'`,
+			if err := b.exec(ctx, fmt.Sprintf(`update dcm.capacity_group set received_at = now(), message_id = gen_random_uuid(), %s where supplier = '%s'`,
 				strings.Join(rotated, ", "), supplierName(i))); err != nil {
 				return err
 			}
