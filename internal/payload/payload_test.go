@@ -3,9 +3,13 @@ package payload_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -374,12 +378,131 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte(`{"content":{"informationObject":[{"capacities":[{"pointInTime":"2023-02-13","actualCapacity":-0.0,"maximumCapacity":1e18}]}]}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if m, err := payload.ReadCapacityGroups(body, today); err == nil {
+			holdPlaces(t, body, m.Errors)
 			for i := range m.CapacityGroups {
 				holdEqual(t, &m.CapacityGroups[i])
+				holdPlaces(t, body, m.CapacityGroups[i].Errors)
 			}
 		}
-		_, _ = payload.ReadRequestForUpdate(body)
+		if m, err := payload.ReadRequestForUpdate(body); err == nil {
+			holdPlaces(t, body, m.Errors)
+		}
 	})
+}
+
+// holdPlaces follows each pointer: it leads to something in the body.
+func holdPlaces(t *testing.T, body []byte, errors payload.Errors) {
+	t.Helper()
+	for _, v := range errors.List {
+		var place any
+		if err := json.Unmarshal(body, &place); err != nil {
+			return // a number beyond float64
+		}
+		for _, step := range strings.Split(v.Pointer, "/")[1:] {
+			switch at := place.(type) {
+			case map[string]any:
+				var there bool
+				if place, there = at[step]; !there {
+					t.Fatalf("%s leads nowhere in %s", v.Pointer, body)
+				}
+			case []any:
+				index, err := strconv.Atoi(step)
+				if err != nil || index >= len(at) {
+					t.Fatalf("%s leads nowhere in %s", v.Pointer, body)
+				}
+				place = at[index]
+			default:
+				t.Fatalf("%s leads nowhere in %s", v.Pointer, body)
+			}
+		}
+		if v.Detail == "" {
+			t.Fatalf("%s: no words", v.Pointer)
+		}
+	}
+}
+
+// TestMutations changes one place of the published example, and two places at
+// once, in every way that a careless sender might; the schema is the judge.
+func TestMutations(t *testing.T) {
+	values := []any{nil, "", "x", "\x00", -1, 0, json.Number("1.5"), json.Number("1e400"), json.Number("1e2000"), true, []any{}, map[string]any{}, []any{nil}, "2023-02-13", "2023-02-30",
+		"2023-03-10T12:27:11.320Z", "2024-01-10T24:00:00", "BPNL8888888888XX", "0157ba42-d2a8-4e28-8565-7b07830c1110", absent{}}
+	places := placesOf(nil, published(t))
+	checked := 0
+	check := func(change ...func(object map[string]any)) {
+		object := published(t)
+		for _, c := range change {
+			c(object)
+		}
+		body := marshal(t, []any{object})
+		m := readGroups(t, body)
+		holdEqual(t, &m.CapacityGroups[0])
+		holdPlaces(t, body, m.CapacityGroups[0].Errors)
+		checked++
+	}
+	random := rand.New(rand.NewPCG(1, 1))
+	for _, place := range places {
+		for _, value := range values {
+			one := func(object map[string]any) { set(object, place, value) }
+			check(one)
+			other, another := places[random.IntN(len(places))], values[random.IntN(len(values))]
+			check(one, func(object map[string]any) { set(object, other, another) })
+		}
+	}
+	if checked < 1500 {
+		t.Errorf("only %d mutations", checked)
+	}
+}
+
+// placesOf lists the paths to every value below v.
+func placesOf(path []any, v any) (places [][]any) {
+	step := func(key, value any) {
+		below := append(path[:len(path):len(path)], key)
+		places = append(append(places, below), placesOf(below, value)...)
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			step(name, v[name])
+		}
+	case []any:
+		for i := range v {
+			step(i, v[i])
+		}
+	}
+	return places
+}
+
+// set replaces the value at a path, where it is still there.
+func set(v any, path []any, value any) {
+	for i, key := range path {
+		last := i == len(path)-1
+		switch at := v.(type) {
+		case map[string]any:
+			name, ok := key.(string)
+			switch {
+			case !ok:
+				return
+			case last && value == any(absent{}):
+				delete(at, name)
+			case last:
+				at[name] = value
+			default:
+				v = at[name]
+			}
+		case []any:
+			index, ok := key.(int)
+			switch {
+			case !ok || index >= len(at):
+				return
+			case last && value != any(absent{}):
+				at[index] = value
+			default:
+				v = at[index]
+			}
+		default:
+			return
+		}
+	}
 }
 
 // holdEqual compares the one pass with the schema: an object is without schema
