@@ -132,11 +132,14 @@ create view planning.capacity as
 select
     g.supplier, g.customer, g.capacity_group_id, c.point_in_time,
     c.actual_capacity, c.maximum_capacity, c.agreed_capacity, c.delta_production_result,
-    c.maximum_capacity - c.actual_capacity as flexible_capacity
+    c.maximum_capacity - c.actual_capacity as flexible_capacity,
+    g.unit_of_measure, g.is_inactive
 from dcm.capacity_group g
 cross join lateral unnest(g.point_in_time, g.actual_capacity, g.maximum_capacity, g.agreed_capacity, g.delta_production_result)
     as c (point_in_time, actual_capacity, maximum_capacity, agreed_capacity, delta_production_result);
-comment on view planning.capacity is 'One row per stored WeekBasedCapacityGroup and week. Quantities are per week, in the unit_of_measure of planning.capacity_group.';
+comment on view planning.capacity is 'One row per stored WeekBasedCapacityGroup and week. Quantities are per week, in unit_of_measure.';
+comment on column planning.capacity.unit_of_measure is 'Unit of the quantities, such as unit:piece. NULL where the supplier omitted it.';
+comment on column planning.capacity.is_inactive is 'True if the supplier does not use or maintain the group at present; leave it out of sums.';
 comment on column planning.capacity.supplier is 'BPNL of the supplier.';
 comment on column planning.capacity.customer is 'BPNL of ours that the capacity is for.';
 comment on column planning.capacity.capacity_group_id is 'UUID of the group; unique for one supplier and customer only.';

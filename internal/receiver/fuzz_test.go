@@ -57,7 +57,9 @@ func comesBack(t *testing.T, conn *pgx.Conn, body, answer []byte) {
 		sent = envelope["content"].(map[string]any)["informationObject"]
 	}
 	object := sent.([]any)[0].(map[string]any)
-	var a struct{ Results []struct{ CapacityGroupId uuid.UUID } }
+	var a struct {
+		Results []struct{ CapacityGroupId uuid.UUID }
+	}
 	if err := json.Unmarshal(answer, &a); err != nil {
 		t.Fatal(err)
 	}
