@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 	"unsafe"
 
 	"dcm-receiver/internal/dcm"
@@ -283,11 +285,17 @@ func (r *reader) explain(err error) error {
 	}
 }
 
-// shorten keeps what a body brought into a message at a readable length.
+// shorten keeps what a body brought into a sentence at a readable length, and
+// free of what no log and no database takes.
 func shorten(s string) string {
 	const limit = 200
-	if len(s) <= limit {
-		return s
+	if len(s) > limit {
+		s = s[:limit] + "…"
 	}
-	return strings.ToValidUTF8(s[:limit], "") + "…"
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return utf8.RuneError
+		}
+		return r
+	}, strings.ToValidUTF8(s, ""))
 }

@@ -137,9 +137,11 @@ func (r *reader) messageHeader(m *Message) {
 				var ok bool
 				switch name {
 				case "messageId":
-					if m.MessageID, ok = r.string(); ok {
+					var id string
+					if id, ok = r.string(); ok {
 						var err error
-						header.MessageID, err = dcm.ParseID(m.MessageID)
+						m.MessageID = id
+						header.MessageID, err = dcm.ParseID(id)
 						ok = err == nil
 					}
 				case "context":

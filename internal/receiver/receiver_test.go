@@ -297,6 +297,31 @@ func TestUnparsableStatus(t *testing.T) {
 	}
 }
 
+// TestNULNeverReachesTheStore, which cannot keep it: wherever a body has one,
+// the answer is the one that its place asks for.
+func TestNULNeverReachesTheStore(t *testing.T) {
+	f := newFixture(t, nil)
+	group := string(read(t, "testdata/week-based-capacity-group/rule-5-bare-list/request.json"))
+	for body, want := range map[string]int{
+		`{"a\u0000":1,"a\u0000":2}`: 422,
+		`["\u0000",`:                422,
+		"[\"\x00\"]":                422,
+		`{"messageHeader":{"header":{"messageId":"\u0000"}},"content":{"informationObject":` + group + `}}`: 400,
+		`{"\u0000":"\u0000","content":{"informationObject":` + group + `}}`:                                 201,
+		strings.Replace(group, `"Spark plugs"`, `"Spark\u0000plugs"`, 1):                                    400,
+		strings.Replace(group, `"unit:piece"`, `"unit:\u0000"`, 1):                                          400,
+		strings.Replace(group, `"2026-12-07"`, `"\u0000"`, 1):                                               400,
+		strings.Replace(group, `"name"`, `"na\u0000me"`, 1):                                                 400,
+	} {
+		if w := f.post(receiver.CapacityGroupEndpoint, []byte(body)); w.Code != want {
+			t.Errorf("%.100s: %d %s; want %d", body, w.Code, w.Body, want)
+		}
+		if w := f.post(receiver.RequestForUpdateEndpoint, []byte(body)); w.Code != 200 && w.Code != 400 && w.Code != 422 {
+			t.Errorf("request for update %.100s: %d %s", body, w.Code, w.Body)
+		}
+	}
+}
+
 // TestMessages: a sender can fetch the answers to its own messages, and no
 // others.
 func TestMessages(t *testing.T) {
