@@ -174,10 +174,12 @@ func column[T any](rows []T, of func(*T) dcm.Decimal) decimals {
 
 // optionalColumn is a column that is empty where no row has a value.
 func optionalColumn[T any](rows []T, of func(*T) dcm.Decimal) decimals {
-	if !slices.ContainsFunc(rows, func(row T) bool { return of(&row) != "" }) {
-		return decimals{}
+	for i := range rows {
+		if of(&rows[i]) != "" {
+			return column(rows, of)
+		}
 	}
-	return column(rows, of)
+	return decimals{}
 }
 
 func texts[T any](rows []T, of func(*T) string) []string {
