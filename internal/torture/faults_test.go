@@ -40,7 +40,9 @@ var storeFaults = []fault{
 	}},
 	{"session crashed", func(w *world) {
 		if pids := w.sessions(); len(pids) > 0 {
-			_ = syscall.Kill(pids[w.random.IntN(len(pids))], syscall.SIGKILL) // the server restarts all sessions
+			pid := pids[w.random.IntN(len(pids))]
+			_ = syscall.Kill(pid, syscall.SIGKILL) // the server restarts all sessions
+			within(patience, func() bool { return syscall.Kill(pid, 0) != nil })
 		}
 		w.awaitServer()
 	}},
@@ -69,7 +71,8 @@ var storeFaults = []fault{
 	}},
 	{"tables locked", func(w *world) {
 		tables := []string{"dcm.capacity_group", "dcm.message", "dcm.capacity_group, dcm.message, dcm.request_for_update"}
-		w.admin("set statement_timeout = 0", "begin", "lock table "+tables[w.random.IntN(len(tables))], fmt.Sprintf("select pg_sleep(%f)", 1+5*w.random.Float64()))
+		_ = execute(w.server.URL("dcm"), "set statement_timeout = 0", "begin", "lock table "+tables[w.random.IntN(len(tables))],
+			fmt.Sprintf("select pg_sleep(%f)", 1+5*w.random.Float64())) // it may lose against a deadlock
 	}},
 	{"sessions frozen", func(w *world) {
 		pids := w.sessions()

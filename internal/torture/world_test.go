@@ -188,6 +188,7 @@ func (w *world) round(duration time.Duration, faults []fault) findings {
 	}
 	for w.pause(800 * time.Millisecond); ctx.Err() == nil; w.pause(800 * time.Millisecond) {
 		f := faults[w.random.IntN(len(faults))]
+		w.awaitServer() // it may still recover from the last one
 		f.happen(w)
 		w.figures.faults[f.name]++
 		w.serviceReturns(probe, f.name)
