@@ -108,7 +108,6 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 	rc.Stop()
 	log.Info("stopping")
 	if fault == nil {
-		partnerServer.SetKeepAlivesEnabled(false)
 		time.Sleep(c.ShutdownDelay)
 	}
 	stopBackground()

@@ -118,6 +118,12 @@ func (rc *Receiver) unpanicked(next http.Handler) http.Handler {
 				rc.refuse(w, noEndpoint, unavailable("the receiver met a fault; try again"))
 			}
 		}()
+		if rc.stopping.Load() {
+			// Ends the connections that are in use after their answer. Idle ones stay
+			// until nobody uses them: closed at once, they would cut off a request
+			// that a load balancer sends at this very moment.
+			w.Header().Set("Connection", "close")
+		}
 		next.ServeHTTP(w, r)
 	})
 }
