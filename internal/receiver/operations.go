@@ -76,8 +76,15 @@ func (rc *Receiver) notReady(ctx context.Context) error {
 	if time.Since(rc.ready.at) > 500*time.Millisecond {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
+		before, first := rc.ready.err, rc.ready.at.IsZero()
 		rc.ready.err = rc.store.Ready(ctx)
 		rc.ready.at = time.Now()
+		switch {
+		case rc.ready.err != nil && (first || before == nil):
+			rc.log.Warn("not ready", "why", rc.ready.err)
+		case rc.ready.err == nil && (first || before != nil):
+			rc.log.Info("ready")
+		}
 	}
 	return rc.ready.err
 }
