@@ -8,7 +8,7 @@ set -euo pipefail
 . "$(dirname "$0")/lab.sh"
 lab_needs "the EDC lab" || exit 77
 umask 077 # keys and settings are nobody else's
-mkdir -p "$LAB_RUN"
+mkdir -p "$LAB_CACHE" "$LAB_RUN"
 [ ! -s "$LAB_RUN/pids" ] || { echo "the lab runs already, or was left behind: run $LAB_DIR/down.sh" >&2; exit 1; }
 
 cd "$LAB_DIR"
