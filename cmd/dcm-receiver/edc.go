@@ -287,15 +287,6 @@ func (c *edcSendCommand) send(ctx context.Context, s *edc.Supplier, kind edc.Kin
 	return stored.Status/100 == 2, nil
 }
 
-// keysIn reads API keys, separated by commas or line ends.
-func keysIn(file string) ([]string, error) {
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("DCM_API_KEYS_FILE: %w", err)
-	}
-	return trimmed(strings.FieldsFunc(string(content), func(r rune) bool { return r == ',' || r == '\n' || r == '\r' })), nil
-}
-
 func indented(data []byte) []byte {
 	var out bytes.Buffer
 	if json.Indent(&out, bytes.TrimSpace(data), "", "  ") != nil {

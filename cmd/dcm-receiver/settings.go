@@ -75,11 +75,10 @@ type serveSettings struct {
 func (s *serveSettings) check() error {
 	s.CustomerBPNLs, s.Partners, s.APIKeys = trimmed(s.CustomerBPNLs), trimmed(s.Partners), trimmed(s.APIKeys)
 	if s.APIKeysFile != "" {
-		content, err := os.ReadFile(s.APIKeysFile)
+		keys, err := keysIn(s.APIKeysFile)
 		if err != nil {
-			return fmt.Errorf("DCM_API_KEYS_FILE: %w", err)
+			return err
 		}
-		keys := trimmed(strings.FieldsFunc(string(content), func(r rune) bool { return r == ',' || r == '\n' || r == '\r' }))
 		if len(keys) == 0 {
 			return fmt.Errorf("DCM_API_KEYS_FILE: %s has no key", s.APIKeysFile)
 		}
@@ -129,6 +128,15 @@ func (s *serveSettings) check() error {
 		return fmt.Errorf("DCM_SENDER_HEADER is empty: name the header in which the data plane names the sender")
 	}
 	return nil
+}
+
+// keysIn reads API keys, separated by commas or line ends.
+func keysIn(file string) ([]string, error) {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("DCM_API_KEYS_FILE: %w", err)
+	}
+	return trimmed(strings.FieldsFunc(string(content), func(r rune) bool { return r == ',' || r == '\n' || r == '\r' })), nil
 }
 
 // trimmed leaves out the empty parts of a list, and spaces around the others.

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"dcm-receiver/internal/dcm"
 )
 
 // What the standards call the endpoints in a catalogue. CX-0048 §3.2.5 asks
@@ -128,7 +130,7 @@ func (r Registration) Validate() error {
 		return fmt.Errorf("DCM_EDC_PREFIX is %q, but must be letters, digits, '.', '_' and '-', at most 100", r.Prefix)
 	}
 	for _, p := range r.Partners {
-		if !bpnl.MatchString(p) {
+		if !dcm.IsBPNL(p) {
 			return fmt.Errorf("DCM_PARTNERS: %q is no BPNL", p)
 		}
 	}

@@ -7,8 +7,9 @@ package edc
 
 import (
 	"net/http"
-	"regexp"
 	"strings"
+
+	"dcm-receiver/internal/dcm"
 )
 
 // SenderHeader is the header in which the Tractus-X data plane names the
@@ -18,8 +19,6 @@ const SenderHeader = "Edc-Bpn"
 // AgreementHeader carries the ID of the contract agreement under which a
 // request was let through.
 const AgreementHeader = "Edc-Contract-Agreement-Id"
-
-var bpnl = regexp.MustCompile(`^BPNL[a-zA-Z0-9]{12}$`)
 
 // Sender says who is sending: the one BPNL in the header called name, and the
 // contract agreement it sends under, "" where none (or none fit to be stored)
@@ -35,7 +34,7 @@ func Sender(h http.Header, name string) (sender, agreement string, ok bool) {
 		return "", "", false
 	}
 	sender = strings.TrimSpace(values[0])
-	if !bpnl.MatchString(sender) {
+	if !dcm.IsBPNL(sender) {
 		return "", "", false
 	}
 	if ids := h.Values(AgreementHeader); len(ids) == 1 {

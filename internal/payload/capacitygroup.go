@@ -7,8 +7,6 @@ import (
 
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/schemas"
-
-	"github.com/google/uuid"
 )
 
 // maxQuantity is the largest capacity (field list of WeekBasedCapacityGroup 3.0).
@@ -69,9 +67,9 @@ func (r *reader) capacityGroup(pointer string, today dcm.Date, limit int) Capaci
 			case "capacityGroupIsInactive":
 				g.IsInactive, ok = r.boolean()
 			case "supplierLocations":
-				g.SupplierLocations, ok = r.supplierLocations(&checks)
+				g.SupplierLocations, ok = scalarSet(r, &checks, name, func() (string, bool) { return r.matching(dcm.IsBPNS) })
 			case "linkedCapacityGroups":
-				g.LinkedCapacityGroups, ok = r.linkedCapacityGroups(&checks)
+				g.LinkedCapacityGroups, ok = scalarSet(r, &checks, name, r.id)
 			case "linkedDemandSeries":
 				g.LinkedDemandSeries, ok = r.linkedDemandSeries(&checks)
 			case "capacities":
@@ -207,34 +205,21 @@ func (n *noEntryTwice[T]) check(c *checks, entry T, at ...any) {
 	n.seen[entry] = true
 }
 
-func (r *reader) supplierLocations(c *checks) (locations []string, ok bool) {
+// scalarSet reads a list of which each entry is one value, and none is there
+// twice. entry must consume a value.
+func scalarSet[T comparable](r *reader, c *checks, name string, entry func() (T, bool)) (values []T, ok bool) {
 	valid := true
-	var set noEntryTwice[string]
+	var set noEntryTwice[T]
 	ok = r.array(func(i int) {
-		location, ok := r.matching(dcm.IsBPNS)
+		value, ok := entry()
 		if !ok {
 			valid = false
 			return
 		}
-		set.check(c, location, "supplierLocations", i)
-		locations = append(locations, location)
+		set.check(c, value, name, i)
+		values = append(values, value)
 	})
-	return locations, ok && valid
-}
-
-func (r *reader) linkedCapacityGroups(c *checks) (ids []uuid.UUID, ok bool) {
-	valid := true
-	var set noEntryTwice[uuid.UUID]
-	ok = r.array(func(i int) {
-		id, ok := r.id()
-		if !ok {
-			valid = false
-			return
-		}
-		set.check(c, id, "linkedCapacityGroups", i)
-		ids = append(ids, id)
-	})
-	return ids, ok && valid
+	return values, ok && valid
 }
 
 func (r *reader) linkedDemandSeries(c *checks) (series []dcm.LinkedDemandSeries, ok bool) {

@@ -89,8 +89,6 @@ func (rc *Receiver) notReady(ctx context.Context) error {
 	return rc.ready.err
 }
 
-func stack() string { return string(debug.Stack()) }
-
 // Housekeeping restores the partners' times from the journal, and removes old
 // entries every hour until ctx ends.
 func (rc *Receiver) Housekeeping(ctx context.Context, retention time.Duration) {

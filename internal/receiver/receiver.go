@@ -15,6 +15,7 @@ import (
 	"mime"
 	"net/http"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -113,7 +114,7 @@ func (rc *Receiver) unpanicked(next http.Handler) http.Handler {
 		defer func() {
 			if fault := recover(); fault != nil && fault != http.ErrAbortHandler {
 				rc.metrics.faults.Inc()
-				rc.log.Error("a fault in the program; please report it", "fault", fmt.Sprintf("%T", fault), "path", r.URL.Path, "stack", stack())
+				rc.log.Error("a fault in the program; please report it", "fault", fmt.Sprintf("%T", fault), "path", r.URL.Path, "stack", string(debug.Stack()))
 				w.Header().Set("Retry-After", retryAfter)
 				rc.refuse(w, noEndpoint, unavailable("the receiver met a fault; try again"))
 			}
