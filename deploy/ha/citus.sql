@@ -5,8 +5,8 @@
 -- `dcm-receiver migrate`. With data in the tables each call copies its table and
 -- holds up writes; create_distributed_table_concurrently does not.
 
--- A message is of one supplier, and so are all groups in it: every transaction
--- stays on one server. 64 shards leave room for 32 servers and more.
+-- A message is of one supplier, and so are all groups in it: each statement stays
+-- on one server. 64 shards leave room for 32 servers and more.
 select create_distributed_table('dcm.capacity_group', 'supplier', shard_count => 64);
 
 -- In the same place as the groups of that supplier, so that views join locally.

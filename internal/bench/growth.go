@@ -103,8 +103,8 @@ func (b *bench) fill(ctx context.Context, f *floor, from, to, among int) error {
 			strings.Join(f.columns, ", "), values, supplierName(suppliers))); err != nil {
 			return err
 		}
-		if err := b.exec(ctx, `insert into dcm.message (sender, id, received_at, endpoint, message_id, repeat, status, objects, bytes, duration, more_errors, capacity_group_id, rule, object_errors)
-			select supplier, gen_random_uuid(), now() - n % 30 * interval '1 day', 'week-based-capacity-group', gen_random_uuid(), 0, case when n % 50 = 0 then 400 else 200 end, 1, 10811, interval '2 ms', 0,
+		if err := b.exec(ctx, `insert into dcm.message (sender, id, received_at, endpoint, message_id, status, objects, bytes, duration, more_errors, capacity_group_id, rule, object_errors)
+			select supplier, gen_random_uuid(), now() - n % 30 * interval '1 day', 'week-based-capacity-group', gen_random_uuid(), case when n % 50 = 0 then 400 else 200 end, 1, 10811, interval '2 ms', 0,
 			array[id::uuid], array[case when n % 50 = 0 then 6 else 4 end::smallint],
 			case when n % 50 = 0 then jsonb '{"0": {"errors": [{"pointer": "/content/informationObject/0/changedAt", "detail": "older than what was received before"}]}}' end
 			from key`); err != nil {

@@ -28,6 +28,7 @@ func (rc *Receiver) judgeCapacityGroups(ctx context.Context, in *inbound) (store
 		})
 	}
 	situations := make([]cx0048.CapacityGroupSituation, len(m.CapacityGroups))
+	writes := make([]store.Write, len(m.CapacityGroups))
 	var keys []store.Key
 	for i := range m.CapacityGroups {
 		g := &m.CapacityGroups[i]
@@ -37,10 +38,11 @@ func (rc *Receiver) judgeCapacityGroups(ctx context.Context, in *inbound) (store
 		}
 		if situations[i].NeedsStore() {
 			keys = append(keys, keyOf(g))
+			writes[i] = store.NewWrite(&g.CapacityGroup, g.Raw)
 		}
 	}
-	decision, err := rc.store.SaveCapacityGroups(ctx, in.Arrival, keys, func(stored map[store.Key]store.Stored) store.Decision {
-		return decide(m.CapacityGroups, situations, stored)
+	decision, err := rc.store.Save(ctx, in.Arrival, keys, func(stored map[store.Key]store.Stored) store.Decision {
+		return decide(m.CapacityGroups, situations, writes, stored)
 	})
 	return decision.Entry, err
 }
@@ -50,20 +52,21 @@ func keyOf(g *payload.CapacityGroup) store.Key {
 }
 
 // decide runs the rules over the objects in the order sent: what one of them
-// stores is known to the next.
-func decide(groups []payload.CapacityGroup, situations []cx0048.CapacityGroupSituation, stored map[store.Key]store.Stored) store.Decision {
+// stores is known to the next. writes are the objects as they would be stored.
+func decide(groups []payload.CapacityGroup, situations []cx0048.CapacityGroupSituation, writes []store.Write, stored map[store.Key]store.Stored) store.Decision {
 	d := store.Decision{Writes: make(map[store.Key]store.Write)}
-	known := make(map[store.Key]*dcm.Timestamp, len(stored))
-	for key, s := range stored {
-		known[key] = &s.ChangedAt
-	}
 	rules := make([]cx0048.Rule, len(groups))
 	d.Entry.Objects = len(groups)
 	d.Entry.Results = make([]store.Result, len(groups))
 	for i := range groups {
 		g, s, key := &groups[i], situations[i], keyOf(&groups[i])
 		if s.NeedsStore() {
-			s.Stored = known[key]
+			if before, known := stored[key]; known {
+				s.Stored = &before.ChangedAt
+			}
+			if before, known := d.Writes[key]; known {
+				s.Stored = &before.Group.ChangedAt
+			}
 		}
 		rules[i] = cx0048.DecideCapacityGroup(s)
 		result := store.Result{Rule: rules[i].Number, Errors: why(rules[i].Number, g, s)}
@@ -72,8 +75,7 @@ func decide(groups []payload.CapacityGroup, situations []cx0048.CapacityGroupSit
 		}
 		d.Entry.Results[i] = result
 		if rules[i].Outcome != cx0048.Ignored {
-			known[key] = &g.ChangedAt
-			d.Writes[key] = store.Write{Group: &g.CapacityGroup, Raw: g.Raw}
+			d.Writes[key] = writes[i]
 		}
 	}
 	d.Entry.Status = cx0048.Status(rules)

@@ -215,7 +215,7 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, in *inbound,
 		rc.log.ErrorContext(ctx, "store failed; answered 503", "error", store.Describe(err), "kind", store.Kind(err), "message", in.ID)
 		w.Header().Set("Retry-After", retryAfter)
 		a := unavailable("the store of this receiver does not answer; nothing of the message was stored, send it again")
-		return entry, &a
+		return store.Entry{}, &a
 	}
 	return entry, nil
 }
@@ -379,10 +379,13 @@ func (rc *Receiver) unreadable(ctx context.Context, in *inbound, err error) (sto
 
 // journal stores the entry of a message that is refused as a whole.
 func (rc *Receiver) journal(ctx context.Context, in *inbound, e store.Entry) (store.Entry, error) {
-	_, err := rc.store.SaveCapacityGroups(ctx, in.Arrival, nil, func(map[store.Key]store.Stored) store.Decision {
-		return store.Decision{Entry: e}
-	})
-	return e, err
+	return rc.save(ctx, in, store.Decision{Entry: e})
+}
+
+// save stores a decision that does not depend on what is stored.
+func (rc *Receiver) save(ctx context.Context, in *inbound, d store.Decision) (store.Entry, error) {
+	_, err := rc.store.Save(ctx, in.Arrival, nil, func(map[store.Key]store.Stored) store.Decision { return d })
+	return d.Entry, err
 }
 
 // logMessage writes the one event of a request. It has no value of the payload.

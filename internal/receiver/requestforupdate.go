@@ -21,12 +21,12 @@ func (rc *Receiver) judgeRequestForUpdate(ctx context.Context, in *inbound) (sto
 		entry.Status, entry.Errors = http.StatusBadRequest, listed(m.Errors)
 		return rc.journal(ctx, in, entry)
 	}
-	customer := ""
-	if len(rc.config.CustomerBPNLs) == 1 {
-		customer = rc.config.CustomerBPNLs[0]
+	requests := &store.UpdateRequests{Requests: m.Requests}
+	switch {
+	case m.Header != nil:
+		requests.Customer, requests.ResponseBy = m.Header.ReceiverBPN, m.Header.ExpectedResponseBy
+	case len(rc.config.CustomerBPNLs) == 1:
+		requests.Customer = rc.config.CustomerBPNLs[0]
 	}
-	if m.Header == nil {
-		return entry, rc.store.SaveRequestForUpdate(ctx, in.Arrival, entry, customer, nil, m.Requests)
-	}
-	return entry, rc.store.SaveRequestForUpdate(ctx, in.Arrival, entry, m.Header.ReceiverBPN, m.Header.ExpectedResponseBy, m.Requests)
+	return rc.save(ctx, in, store.Decision{Entry: entry, Requests: requests})
 }

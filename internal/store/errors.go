@@ -27,14 +27,15 @@ func violates(err error, constraint string) bool {
 // same transaction can be run again.
 func isConflict(err error) bool {
 	pg := pgError(err)
-	if pg == nil {
-		return errors.Is(err, errOvertaken)
-	}
-	switch pg.Code {
-	case "40001", "40P01": // serialization failure, deadlock
-		return true
-	}
-	return violates(err, "capacity_group_pkey") || violates(err, "message_repeat")
+	return pg != nil && (pg.Code == "40001" || pg.Code == "40P01") || // serialization failure, deadlock
+		violates(err, "capacity_group_pkey")
+}
+
+// isLocked reports whether another transaction held for too long what was
+// needed.
+func isLocked(err error) bool {
+	pg := pgError(err)
+	return pg != nil && pg.Code == "55P03"
 }
 
 // isLost reports whether the connection broke, so that it is unknown whether

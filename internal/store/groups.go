@@ -3,7 +3,6 @@ package store
 import (
 	"cmp"
 	"crypto/sha256"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -18,67 +17,80 @@ import (
 // is to be stored in another way, so that a re-send then is written in full.
 const contentVersion = "1"
 
-func contentHash(raw []byte) [sha256.Size]byte {
+// NewWrite prepares a group for being stored. raw is the object as sent: the
+// same again needs no writing.
+func NewWrite(g *dcm.CapacityGroup, raw []byte) Write {
 	h := sha256.New()
 	h.Write([]byte(contentVersion))
 	h.Write(raw)
-	return [sha256.Size]byte(h.Sum(nil))
+	return Write{g, [sha256.Size]byte(h.Sum(nil))}
 }
 
 // groupRow is a group on its way into the table.
 type groupRow struct {
-	*dcm.CapacityGroup
-	hash [sha256.Size]byte
+	Write
+	Arrival // of its message
 }
 
-// row prepares a write, and says what has to be done with it.
-func (w Write) row(stored map[Key]Stored, key Key) (row groupRow, known, same bool) {
-	row = groupRow{w.Group, contentHash(w.Raw)}
-	before, known := stored[key]
-	return row, known, known && before.hash == row.hash
-}
+// groupRows are the groups that a transaction stores.
+type groupRows struct{ created, changed, same []groupRow }
 
-// saveGroups stores the groups, new ones in the order of their keys: two
-// messages that insert the same keys then wait for each other in one direction
-// only.
-func saveGroups(b *batches, a Arrival, writes map[Key]Write, stored map[Key]Stored) error {
-	keys := slices.SortedFunc(maps.Keys(writes), func(x, y Key) int {
-		return cmp.Or(strings.Compare(x.Customer, y.Customer), slices.Compare(x.ID[:], y.ID[:]))
-	})
-	var fresh []groupRow
-	for _, key := range keys {
-		row, known, same := writes[key].row(stored, key)
-		s := overwriteCapacityGroup
-		switch {
+// add adds what a message writes.
+func (r *groupRows) add(a Arrival, writes map[Key]Write, stored map[Key]Stored) {
+	for key, w := range writes {
+		row := groupRow{w, a}
+		switch before, known := stored[key]; {
 		case !known:
-			fresh = append(fresh, row)
-			continue
-		case same:
-			s = touchCapacityGroup
+			r.created = append(r.created, row)
+		case before.hash != w.hash:
+			r.changed = append(r.changed, row)
+		default:
+			r.same = append(r.same, row)
 		}
-		if err := b.add(s, row.value, a.value); err != nil {
+	}
+}
+
+func (r groupRow) compare(other groupRow) int {
+	return cmp.Or(strings.Compare(r.Group.Supplier, other.Group.Supplier), strings.Compare(r.Group.Customer, other.Group.Customer),
+		slices.Compare(r.Group.ID[:], other.Group.ID[:]))
+}
+
+// save stores the groups, new ones in the order of their keys: two transactions
+// that insert the same keys then wait for each other in one direction only.
+func (r *groupRows) save(b *batches) error {
+	for _, row := range r.same {
+		if err := b.add(touchCapacityGroup, row.value); err != nil {
 			return err
 		}
 	}
-	const few = 8
-	if len(fresh) > few { // then COPY is faster, as it runs while rows are made
-		if err := b.send(); err != nil {
-			return err
-		}
-		_, err := b.conn.CopyFrom(b.ctx, pgx.Identifier{"dcm", "capacity_group"}, insertCapacityGroup.names,
-			pgx.CopyFromSlice(len(fresh), func(i int) ([]any, error) { return insertCapacityGroup.args(fresh[i].value, a.value), nil }))
+	if err := b.addRows(overwriteCapacityGroup, values(r.changed)); err != nil {
 		return err
 	}
-	for _, row := range fresh {
-		if err := b.add(insertCapacityGroup, row.value, a.value); err != nil {
-			return err
-		}
+	slices.SortFunc(r.created, groupRow.compare)
+	const few = 32
+	if len(r.created) <= few {
+		return b.addRows(insertCapacityGroup, values(r.created))
 	}
-	return nil
+	// COPY is faster for many, as it runs while rows are made.
+	if err := b.send(); err != nil {
+		return err
+	}
+	_, err := b.conn.CopyFrom(b.ctx, pgx.Identifier{"dcm", "capacity_group"}, insertCapacityGroup.names,
+		pgx.CopyFromSlice(len(r.created), func(i int) ([]any, error) { return insertCapacityGroup.args(r.created[i].value), nil }))
+	return err
 }
 
-// value is a column of dcm.capacity_group that the group itself fills.
-func (g groupRow) value(name string) (any, bool) {
+func values(rows []groupRow) []value {
+	values := make([]value, len(rows))
+	for i := range rows {
+		values[i] = rows[i].value
+	}
+	return values
+}
+
+// value is a column of dcm.capacity_group.
+func (r groupRow) value(name string) (any, bool) {
+	g := r.Group
 	volatility := g.DemandVolatility
 	if volatility == nil {
 		volatility = &dcm.DemandVolatilityParameters{}
@@ -95,7 +107,7 @@ func (g groupRow) value(name string) (any, bool) {
 	case "changed_at_nanosecond":
 		return nanosecond(g.ChangedAt), true
 	case "content_hash":
-		return g.hash[:], true
+		return r.hash[:], true
 	case "unit_of_measure_is_omitted":
 		return g.UnitOfMeasureIsOmitted, true
 	case "is_inactive":
@@ -160,7 +172,7 @@ func (g groupRow) value(name string) (any, bool) {
 	case "absolute_negative_deviation":
 		return optionalColumn(volatility.AlertThresholds, func(t *dcm.AlertThreshold) dcm.Decimal { return t.AbsoluteNegativeDeviation }), true
 	}
-	return nil, false
+	return r.Arrival.value(name)
 }
 
 // nanosecond is what timestamptz, which ends at the microsecond, cannot keep.
@@ -190,12 +202,12 @@ func texts[T any](rows []T, of func(*T) string) []string {
 	return values
 }
 
-// queueRequests queues the statement that stores the requested objects.
-func queueRequests(b *batches, a Arrival, customer string, responseBy *dcm.Timestamp, requests []dcm.RequestForUpdate) {
-	n := len(requests)
+// value is an argument of the statement that stores the requests.
+func (u *UpdateRequests) value(a Arrival) value {
+	n := len(u.Requests)
 	kinds, forAll, ids := make([]string, n), make([]bool, n), make([]uuid.UUID, n)
 	changedAt, nanoseconds := make([]*time.Time, n), make([]*int16, n)
-	for i, r := range requests {
+	for i, r := range u.Requests {
 		kinds[i] = string(r.Kind)
 		if r.ID == nil {
 			forAll[i] = true
@@ -207,7 +219,7 @@ func queueRequests(b *batches, a Arrival, customer string, responseBy *dcm.Times
 			changedAt[i], nanoseconds[i] = &r.ChangedAt.Time, &ns
 		}
 	}
-	insertRequestsForUpdate.queue(b.next, a.value, func(name string) (any, bool) {
+	return func(name string) (any, bool) {
 		switch name {
 		case "message_key":
 			if a.MessageID != nil {
@@ -215,12 +227,12 @@ func queueRequests(b *batches, a Arrival, customer string, responseBy *dcm.Times
 			}
 			return pgUUID(&a.ID), true
 		case "customer":
-			return nullable(customer), true
+			return nullable(u.Customer), true
 		case "expected_response_by":
-			if responseBy == nil {
+			if u.ResponseBy == nil {
 				return nil, true
 			}
-			return responseBy.Time, true
+			return u.ResponseBy.Time, true
 		case "kinds":
 			return kinds, true
 		case "asks_for_all":
@@ -233,5 +245,5 @@ func queueRequests(b *batches, a Arrival, customer string, responseBy *dcm.Times
 			return nanoseconds, true
 		}
 		return nil, false
-	})
+	}
 }

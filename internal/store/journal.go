@@ -86,19 +86,29 @@ func collect(rows pgx.Rows, err error) ([]Recorded, error) {
 }
 
 // RemoveOld removes journal entries and requests that were received before the
-// given time, and returns how many of both it removed.
+// given time, and returns how many of both it removed. It removes what arrived
+// within a minute at a time, so that no statement takes long.
 func (s *Store) RemoveOld(ctx context.Context, before time.Time) (removed int64, err error) {
-	const portion = 5000
-	for _, statement := range []statement{removeOldMessages, removeOldRequests} {
+	for _, of := range []struct{ oldest, remove statement }{{oldestMessage, removeOldMessages}, {oldestRequest, removeOldRequests}} {
 		for {
-			tag, err := s.pool.Exec(ctx, statement.sql, statement.args(given(map[string]any{"before": before, "portion": portion}))...)
+			// As text: the plan then is made for this very time, and reads no more
+			// than the pages that old entries are on.
+			var oldest *time.Time
+			if err := s.pool.QueryRow(ctx, of.oldest.sql, pgx.QueryExecModeSimpleProtocol, before).Scan(&oldest); err != nil {
+				return removed, fmt.Errorf("find old journal entries: %w", err)
+			}
+			if oldest == nil {
+				break
+			}
+			until := oldest.Add(time.Minute)
+			if until.After(before) {
+				until = before
+			}
+			tag, err := s.pool.Exec(ctx, of.remove.sql, pgx.QueryExecModeSimpleProtocol, until)
 			if err != nil {
 				return removed, fmt.Errorf("remove old journal entries: %w", err)
 			}
 			removed += tag.RowsAffected()
-			if tag.RowsAffected() < portion {
-				break
-			}
 		}
 	}
 	return removed, nil

@@ -1,11 +1,15 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"time"
 
 	"dcm-receiver/internal/dcm"
@@ -15,83 +19,67 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// SaveCapacityGroups reads the groups of the sender that keys name, has decide
-// decide on what is stored of them, and stores the decision together with the
-// journal entry. It returns the decision that is committed. decide is called
-// again when another message changed the ground meanwhile.
-func (s *Store) SaveCapacityGroups(ctx context.Context, a Arrival, keys []Key, decide func(map[Key]Stored) Decision) (Decision, error) {
-	decisions := map[int]Decision{}
-	stands, err := s.transact(ctx, a, func(conn *pgxpool.Conn, try int) error {
-		save := saveSeveral
-		// A single group is written only if it is still as it was read, which takes
-		// no lock and fewer statements. Where many messages want the same one, they
-		// had better queue up at its lock.
-		if len(keys) <= 1 && try <= 3 {
-			save = saveOne
-		}
-		return save(ctx, conn, a, keys, func(stored map[Key]Stored) Decision {
-			decisions[try] = decide(stored)
-			return decisions[try]
-		})
-	})
-	if err != nil {
-		return Decision{}, fmt.Errorf("store capacity groups: %w", err)
-	}
-	return decisions[stands], nil
+// saving is a message on its way into the store.
+type saving struct {
+	Arrival
+	keys     []Key
+	decide   func(stored map[Key]Stored) Decision
+	decision Decision // of the last try
+	round    chan error
 }
 
-// SaveRequestForUpdate stores the requests and the journal entry. customer is
-// "" if the message does not say which of our BPNLs it asks.
-func (s *Store) SaveRequestForUpdate(ctx context.Context, a Arrival, e Entry, customer string, responseBy *dcm.Timestamp, requests []dcm.RequestForUpdate) error {
-	_, err := s.transact(ctx, a, func(conn *pgxpool.Conn, _ int) error {
-		b := &batches{ctx, conn, &pgx.Batch{}}
-		b.next.Queue("begin")
-		queueRequests(b, a, customer, responseBy, requests)
-		insertMessage.queue(b.next, a.value, e.value(a))
-		b.next.Queue("commit")
-		return b.send()
-	})
-	if err != nil {
-		return fmt.Errorf("store request for update: %w", err)
-	}
-	return nil
-}
-
-// transact runs a transaction, again where another message or a lost connection
-// came in between. It returns which try is the one that is committed.
-func (s *Store) transact(ctx context.Context, a Arrival, run func(conn *pgxpool.Conn, try int) error) (stands int, err error) {
+// Save reads the groups of the sender that keys name, has decide decide on what
+// is stored of them, and stores the decision together with the journal entry.
+// It returns the decision that is committed. decide is called again when another
+// message changed the ground meanwhile, perhaps in another goroutine, and may
+// still run when Save has failed.
+func (s *Store) Save(ctx context.Context, a Arrival, keys []Key, decide func(stored map[Key]Stored) Decision) (Decision, error) {
+	m := &saving{Arrival: a, keys: keys, decide: decide}
 	const tries = 20
-	lost := 0 // the try whose end is unknown; a restarted server leaves dead connections behind
+	inRound := m.isSmall()
+	var lost *Decision // of the try whose end is unknown; a restarted server leaves dead connections behind
 	for try := 1; ; try++ {
-		err := s.once(ctx, func(conn *pgxpool.Conn) error { return run(conn, try) })
+		var err error
+		if inRound {
+			err = s.saveInRound(ctx, m)
+		} else {
+			err = s.once(ctx, func(conn *pgxpool.Conn) error { return save(ctx, conn, []*saving{m}, patient) })
+		}
 		switch {
 		case err == nil:
-			return try, nil
+			return m.decision, nil
 		case errors.Is(err, errUnreplicated):
-			return try, s.confirm(ctx, a)
-		case violates(err, "message_pkey"):
-			return lost, s.confirm(ctx, a) // the commit whose answer was lost had succeeded
+			return s.confirm(ctx, a, m.decision)
+		case violates(err, "message_pkey") && lost != nil:
+			return s.confirm(ctx, a, *lost) // the commit whose answer was lost had succeeded
+		case (isLost(err) || inRound && pgError(err) == nil) && lost == nil && ctx.Err() == nil:
+			decision := m.decision
+			lost = &decision
+		case inRound && ctx.Err() == nil: // another message may be to blame
 		case isConflict(err) && try < tries:
 			pause(ctx, time.Duration(rand.Int64N(int64(try)))*time.Millisecond)
-		case isLost(err) && lost == 0 && ctx.Err() == nil:
-			lost = try
 		default:
-			return 0, err
+			return Decision{}, fmt.Errorf("store message: %w", err)
 		}
+		inRound = false
 	}
 }
 
-// confirm returns when an entry that is seen to be committed is as safe as any
-// other. A server that ends while a commit waits for a synchronous standby
+// confirm returns a decision that is seen to be committed when it is as safe as
+// any other. A server that ends while a commit waits for a synchronous standby
 // leaves it visible on its own disk, but not on the standby.
-func (s *Store) confirm(ctx context.Context, a Arrival) error {
-	return s.once(ctx, func(conn *pgxpool.Conn) error {
+func (s *Store) confirm(ctx context.Context, a Arrival, d Decision) (Decision, error) {
+	err := s.once(ctx, func(conn *pgxpool.Conn) error {
 		tag, err := conn.Exec(ctx, confirmMessage.sql, confirmMessage.args(a.value)...)
 		if err == nil && tag.RowsAffected() != 1 {
 			err = errUnreplicated // and meanwhile another server has taken over
 		}
 		return err
 	})
+	if err != nil {
+		return Decision{}, fmt.Errorf("confirm message: %w", err)
+	}
+	return d, nil
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -101,6 +89,8 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
+// once runs a transaction on some connection, which is good for the next one
+// afterwards.
 func (s *Store) once(ctx context.Context, run func(*pgxpool.Conn) error) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
@@ -112,10 +102,9 @@ func (s *Store) once(ctx context.Context, run func(*pgxpool.Conn) error) error {
 		delete(notes, unreplicated)
 		return errUnreplicated
 	}
-	const idle = 'I'
 	switch {
-	case err == nil, errors.Is(err, errOvertaken) && conn.Conn().PgConn().TxStatus() == idle:
-	case isConflict(err):
+	case err == nil:
+	case isConflict(err), isLocked(err):
 		if _, rollback := conn.Exec(ctx, "rollback"); rollback != nil {
 			return errors.Join(err, rollback)
 		}
@@ -132,109 +121,87 @@ const unreplicated = "unreplicated"
 
 var errUnreplicated = errors.New("the commit is on one server only")
 
-// errOvertaken means that another message wrote the group after it was read.
-var errOvertaken = errors.New("another message changed the capacity group meanwhile")
+// patient statements wait for as long as another transaction holds what they
+// need.
+const patient = ""
 
-// saveOne saves a message that needs one stored group or none, in two
-// statements of which each is a transaction of its own.
-func saveOne(ctx context.Context, conn *pgxpool.Conn, a Arrival, keys []Key, decide func(map[Key]Stored) Decision) error {
-	var stored map[Key]Stored
-	if len(keys) == 1 {
-		rows, err := conn.Query(ctx, readCapacityGroup.sql, readCapacityGroup.args(given(map[string]any{
-			"supplier": a.Sender, "customer": keys[0].Customer, "capacity_group_id": pgUUID(&keys[0].ID),
-		}))...)
-		if err != nil {
-			return err
-		}
-		if stored, err = collectStored(rows); err != nil {
-			return err
-		}
-	}
-	d := decide(stored)
-	s, values := insertMessage, []value{a.value, d.Entry.value(a)}
-	for key, w := range d.Writes {
-		row, known, same := w.row(stored, key)
-		switch {
-		case !known:
-			s = insertCapacityGroupWithMessage
-		case same:
-			s = touchCapacityGroupWithMessage
-		default:
-			s = overwriteCapacityGroupWithMessage
-		}
-		values = append(values, row.value, stored[key].value)
-	}
-	tag, err := conn.Exec(ctx, s.sql, s.args(values...)...)
-	if err == nil && tag.RowsAffected() == 0 {
-		err = errOvertaken
-	}
-	return err
-}
-
-// saveSeveral saves a message in one transaction, in which the stored groups
-// stay locked.
-func saveSeveral(ctx context.Context, conn *pgxpool.Conn, a Arrival, keys []Key, decide func(map[Key]Stored) Decision) error {
-	customers, ids := make([]string, len(keys)), make([]pgtype.UUID, len(keys))
-	for i, k := range keys {
-		customers[i], ids[i] = k.Customer, pgUUID(&k.ID)
-	}
-	var begin pgx.Batch
-	begin.Queue("begin")
-	lockCapacityGroups.queue(&begin, given(map[string]any{"supplier": a.Sender, "customers": customers, "ids": ids}))
-	results := conn.SendBatch(ctx, &begin)
-	defer results.Close()
-	if _, err := results.Exec(); err != nil {
-		return err
-	}
-	rows, err := results.Query()
+// save saves messages in one transaction, in which the stored groups stay
+// locked. No two of them may be about the same group. limit is a statement that
+// bounds how long others are waited for, or patient.
+func save(ctx context.Context, conn *pgxpool.Conn, messages []*saving, limit string) error {
+	stored, err := lock(ctx, conn, messages, limit)
 	if err != nil {
 		return err
 	}
-	stored, err := collectStored(rows)
-	if err != nil {
+	var groups groupRows
+	var entries []value
+	b := &batches{ctx: ctx, conn: conn}
+	for _, m := range messages {
+		m.decision = m.decide(stored[m.Sender])
+		groups.add(m.Arrival, m.decision.Writes, stored[m.Sender])
+		entries = append(entries, either(m.Arrival.value, m.decision.Entry.value(m.Arrival)))
+		if r := m.decision.Requests; r != nil {
+			insertRequestsForUpdate.queue(&b.next, either(r.value(m.Arrival), m.Arrival.value))
+		}
+	}
+	if err := groups.save(b); err != nil {
 		return err
 	}
-	if err := results.Close(); err != nil {
+	if err := b.addRows(insertMessage, entries); err != nil {
 		return err
 	}
-	d := decide(stored)
-	b := &batches{ctx, conn, &pgx.Batch{}}
-	if err := saveGroups(b, a, d.Writes, stored); err != nil {
-		return err
-	}
-	insertMessage.queue(b.next, a.value, d.Entry.value(a))
 	b.next.Queue("commit")
 	return b.send()
 }
 
-func collectStored(rows pgx.Rows) (map[Key]Stored, error) {
-	stored := make(map[Key]Stored)
-	var key Key
-	var id pgtype.UUID
-	var s Stored
-	var nanosecond int16
-	var hash []byte
-	_, err := pgx.ForEachRow(rows, []any{&key.Customer, &id, &s.ChangedAt.Time, &nanosecond, &hash}, func() error {
-		key.ID = id.Bytes
-		s.ChangedAt.Time = s.ChangedAt.Add(time.Duration(nanosecond))
-		s.hash = [sha256.Size]byte(hash)
-		stored[key] = s
-		return nil
+// owner is whose groups are locked by one statement.
+type owner struct{ supplier, customer string }
+
+// lock begins a transaction. It reads and locks the stored groups that the
+// messages name, by sender. All transactions lock in the same order.
+func lock(ctx context.Context, conn *pgxpool.Conn, messages []*saving, limit string) (map[string]map[Key]Stored, error) {
+	ids := map[owner][]pgtype.UUID{}
+	for _, m := range messages {
+		for i, k := range m.keys {
+			o := owner{m.Sender, k.Customer}
+			ids[o] = append(ids[o], pgUUID(&m.keys[i].ID))
+		}
+	}
+	owners := slices.SortedFunc(maps.Keys(ids), func(a, b owner) int {
+		return cmp.Or(strings.Compare(a.supplier, b.supplier), strings.Compare(a.customer, b.customer))
 	})
-	return stored, err
+	var b pgx.Batch
+	b.Queue("begin")
+	if limit != patient {
+		b.Queue(limit)
+	}
+	stored := map[string]map[Key]Stored{}
+	for _, o := range owners {
+		if stored[o.supplier] == nil {
+			stored[o.supplier] = map[Key]Stored{}
+		}
+		slices.SortFunc(ids[o], func(a, b pgtype.UUID) int { return slices.Compare(a.Bytes[:], b.Bytes[:]) })
+		s, id := lockCapacityGroups, any(ids[o])
+		if len(ids[o]) == 1 {
+			s, id = lockCapacityGroup, ids[o][0]
+		}
+		b.Queue(s.sql, s.args(given(map[string]any{"supplier": o.supplier, "customer": o.customer, "id": id, "ids": id}))...).Query(func(rows pgx.Rows) error {
+			return collectStored(rows, o.customer, stored[o.supplier])
+		})
+	}
+	return stored, conn.SendBatch(ctx, &b).Close()
 }
 
-// value is what a group must still be when it is written.
-func (s Stored) value(name string) (any, bool) {
-	switch name {
-	case "read_changed_at":
-		return s.ChangedAt.Time, true
-	case "read_changed_at_nanosecond":
-		return nanosecond(s.ChangedAt), true
-	case "read_content_hash":
-		return s.hash[:], true
-	}
-	return nil, false
+func collectStored(rows pgx.Rows, customer string, stored map[Key]Stored) error {
+	var id pgtype.UUID
+	var at time.Time
+	var nanosecond int16
+	var hash []byte
+	_, err := pgx.ForEachRow(rows, []any{&id, &at, &nanosecond, &hash}, func() error {
+		stored[Key{customer, id.Bytes}] = Stored{dcm.Timestamp{Time: at.Add(time.Duration(nanosecond))}, [sha256.Size]byte(hash)}
+		return nil
+	})
+	return err
 }
 
 // batches sends statements in portions, so that the memory for a long list
@@ -242,20 +209,38 @@ func (s Stored) value(name string) (any, bool) {
 type batches struct {
 	ctx  context.Context
 	conn *pgxpool.Conn
-	next *pgx.Batch
+	next pgx.Batch
+	rows int // that are in next
 }
 
-func (b *batches) add(s statement, values ...value) error {
+// add adds a statement that writes one row.
+func (b *batches) add(s statement, row value) error {
+	s.queue(&b.next, row)
+	return b.added(1)
+}
+
+// addRows adds statements that write all rows.
+func (b *batches) addRows(s rowsStatement, rows []value) error {
+	for len(rows) > 0 {
+		n := s.queue(&b.next, rows)
+		if err := b.added(n); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	return nil
+}
+
+func (b *batches) added(rows int) error {
 	const portion = 64
-	s.queue(b.next, values...)
-	if b.next.Len() < portion {
+	if b.rows += rows; b.rows < portion {
 		return nil
 	}
 	return b.send()
 }
 
 func (b *batches) send() error {
-	err := b.conn.SendBatch(b.ctx, b.next).Close()
-	b.next = &pgx.Batch{}
+	err := b.conn.SendBatch(b.ctx, &b.next).Close()
+	b.next, b.rows = pgx.Batch{}, 0
 	return err
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"math/bits"
 	"regexp"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -20,39 +22,29 @@ type statement struct {
 }
 
 var (
-	readCapacityGroup                 = load("read_capacity_group")
-	lockCapacityGroups                = load("lock_capacity_groups")
-	insertCapacityGroup               = load("insert_capacity_group")
-	overwriteCapacityGroup            = load("overwrite_capacity_group")
-	touchCapacityGroup                = load("touch_capacity_group")
-	insertCapacityGroupWithMessage    = withMessage("insert_capacity_group", "on conflict do nothing")
-	overwriteCapacityGroupWithMessage = withMessage("overwrite_capacity_group", unchanged)
-	touchCapacityGroupWithMessage     = withMessage("touch_capacity_group", unchanged)
-	insertMessage                     = load("insert_message")
-	confirmMessage                    = load("confirm_message")
-	insertRequestsForUpdate           = load("insert_requests_for_update")
-	removeOldMessages                 = load("remove_old_message")
-	removeOldRequests                 = load("remove_old_request_for_update")
-	messages                          = load("messages")
-	message                           = load("message")
-	lastAccepted                      = load("last_accepted")
-	ready                             = load("ready")
+	lockCapacityGroup       = load("lock_capacity_group")
+	lockCapacityGroups      = load("lock_capacity_groups")
+	insertCapacityGroup     = loadRows("insert_capacity_group")
+	overwriteCapacityGroup  = loadRows("overwrite_capacity_group")
+	touchCapacityGroup      = load("touch_capacity_group")
+	insertMessage           = loadRows("insert_message")
+	confirmMessage          = load("confirm_message")
+	insertRequestsForUpdate = load("insert_requests_for_update")
+	oldestMessage           = load("oldest_message")
+	oldestRequest           = load("oldest_request_for_update")
+	removeOldMessages       = load("remove_old_message")
+	removeOldRequests       = load("remove_old_request_for_update")
+	messages                = load("messages")
+	message                 = load("message")
+	lastAccepted            = load("last_accepted")
+	ready                   = load("ready")
 )
 
-var argument = regexp.MustCompile(`@([a-z_]+)`)
+var arguments = regexp.MustCompile(`@([a-z_]+)`)
 
 // load reads sql/<name>.sql and numbers its arguments, once, because doing it
 // at every call costs more than the call.
 func load(name string) statement { return number(name, text(name)) }
-
-// withMessage is a statement that writes one group, together with its journal
-// entry: both or, where condition finds the group changed meanwhile, neither.
-func withMessage(name, condition string) statement {
-	return number(name, "with stored as (\n"+text(name)+condition+"\nreturning 1\n)\n"+text("insert_message")+"from stored\n")
-}
-
-// unchanged is the condition that the group is as it was when it was read.
-const unchanged = "    and changed_at = @read_changed_at and changed_at_nanosecond = @read_changed_at_nanosecond and content_hash = @read_content_hash"
 
 func text(name string) string {
 	content, err := files.ReadFile("sql/" + name + ".sql")
@@ -64,7 +56,7 @@ func text(name string) string {
 
 func number(name, text string) statement {
 	itself := pgx.NamedArgs{} // each argument's value is its name: so rewriting tells their order
-	for _, match := range argument.FindAllStringSubmatch(text, -1) {
+	for _, match := range arguments.FindAllStringSubmatch(text, -1) {
 		itself[match[1]] = match[1]
 	}
 	sql, args, err := itself.RewriteQuery(context.Background(), nil, text, nil)
@@ -78,28 +70,78 @@ func number(name, text string) statement {
 	return s
 }
 
+// rowsStatement inserts rows, several by one statement: it is worth less than
+// half of their cost to begin and end each of them.
+type rowsStatement struct {
+	statement          // of one row
+	of        []string // the statement of 1, 2, 4, … rows
+}
+
+// loadRows reads sql/<name>.sql, which inserts one row.
+func loadRows(name string) rowsStatement {
+	s := rowsStatement{statement: load(name)}
+	const most = 16
+	head, rest, ok1 := strings.Cut(text(name), ") values ")
+	row, tail, ok2 := strings.Cut(rest, "\n)")
+	if !ok1 || !ok2 {
+		panic("read sql/" + name + ".sql: no row of values")
+	}
+	for n := 1; n <= most; n *= 2 {
+		argument, rows := 0, make([]string, n)
+		for i := range rows {
+			rows[i] = arguments.ReplaceAllStringFunc(row+"\n)", func(string) string {
+				argument++
+				return fmt.Sprint("$", argument)
+			})
+		}
+		s.of = append(s.of, head+") values "+strings.Join(rows, ", ")+tail)
+	}
+	return s
+}
+
+// queue adds to a batch the statement of as many of the rows as there is one
+// for, and returns how many.
+func (s rowsStatement) queue(b *pgx.Batch, rows []value) int {
+	size := min(bits.Len(uint(len(rows))), len(s.of)) - 1
+	n := 1 << size
+	args := make([]any, 0, n*len(s.names))
+	for _, row := range rows[:n] {
+		args = append(args, s.args(row)...)
+	}
+	b.Queue(s.of[size], args...)
+	return n
+}
+
 // value gives the value of a named argument; ok is false if it knows none.
 type value func(name string) (v any, ok bool)
 
-// args are the statement's arguments in order, each from the first that knows it.
-func (s statement) args(values ...value) []any {
-	args := make([]any, len(s.names))
-name:
-	for i, name := range s.names {
+// either gives what the first of the values knows.
+func either(values ...value) value {
+	return func(name string) (any, bool) {
 		for _, value := range values {
 			if v, ok := value(name); ok {
-				args[i] = v
-				continue name
+				return v, true
 			}
 		}
-		panic("store: no value for argument " + name)
+		return nil, false
+	}
+}
+
+// args are the statement's arguments in order.
+func (s statement) args(of value) []any {
+	args := make([]any, len(s.names))
+	for i, name := range s.names {
+		var ok bool
+		if args[i], ok = of(name); !ok {
+			panic("store: no value for argument " + name)
+		}
 	}
 	return args
 }
 
 // queue adds the statement to a batch.
-func (s statement) queue(b *pgx.Batch, values ...value) {
-	b.Queue(s.sql, s.args(values...)...)
+func (s statement) queue(b *pgx.Batch, of value) {
+	b.Queue(s.sql, s.args(of)...)
 }
 
 // given are the values of a map.

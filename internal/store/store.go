@@ -1,4 +1,4 @@
-// Package store keeps what was received in Postgres: one transaction a message,
+// Package store keeps what was received in Postgres: a message in one transaction,
 // so that its objects, its journal entry and the answer agree. It asks the
 // caller what to do with what is stored, and knows none of the rules itself.
 package store
@@ -19,7 +19,11 @@ import (
 )
 
 // Store is the database of one receiver. It is safe for concurrent use.
-type Store struct{ pool *pgxpool.Pool }
+type Store struct {
+	pool    *pgxpool.Pool
+	timeout time.Duration
+	rounds  rounds
+}
 
 // Open prepares connections to the database of url ("" leaves it to the PG*
 // variables); it does not connect yet. A statement that takes longer than
@@ -58,7 +62,7 @@ func Open(url string, connections int, timeout time.Duration) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	return &Store{pool}, nil
+	return &Store{pool: pool, timeout: timeout, rounds: newRounds(connections)}, nil
 }
 
 // Close waits for connections in use and closes all.
@@ -114,14 +118,22 @@ type ErrorList struct {
 	MoreErrors int                 `json:"moreErrors,omitempty"`
 }
 
-// Write is a group to be stored.
+// Write is a group to be stored, made by NewWrite.
 type Write struct {
 	Group *dcm.CapacityGroup
-	Raw   []byte // the object as sent: the same again needs no writing
+	hash  [sha256.Size]byte
+}
+
+// UpdateRequests are the requests of one IdBasedRequestForUpdate.
+type UpdateRequests struct {
+	Customer   string         // BPNL of ours that is asked; "" if the message does not say
+	ResponseBy *dcm.Timestamp // nil if the message does not say
+	Requests   []dcm.RequestForUpdate
 }
 
 // Decision is what is to be done with a message.
 type Decision struct {
-	Entry  Entry
-	Writes map[Key]Write
+	Entry    Entry
+	Writes   map[Key]Write
+	Requests *UpdateRequests // nil if it is no request for update
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -52,27 +54,51 @@ func TestEveryStatementFitsTheDatabase(t *testing.T) {
 	}
 }
 
-// TestEveryKeyBeginsWithTheSupplier, so that the tables can be spread by it
-// without a change: no unique index may leave it out or put it later.
-func TestEveryKeyBeginsWithTheSupplier(t *testing.T) {
-	conn := connect(t, pgtest.New(t))
-	rows, err := conn.Query(context.Background(), `
-		select i.indexrelid::regclass || ': ' || a.attname
-		from pg_index i
-		join pg_class c on c.oid = i.indrelid
-		join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
-		where c.relnamespace = 'dcm'::regnamespace and i.indisunique and c.relname <> 'schema_version'
-		order by 1`)
+// TestTablesCanBeSpreadBySupplier holds the catalogue and the statements against
+// deploy/ha/citus.sql: each table has a column by which it is spread, which
+// begins every unique key, and which each statement of a message names.
+func TestTablesCanBeSpreadBySupplier(t *testing.T) {
+	script, err := os.ReadFile("../../deploy/ha/citus.sql")
 	if err != nil {
 		t.Fatal(err)
 	}
-	indexes, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil || len(indexes) < 4 {
-		t.Fatalf("%d indexes: %v", len(indexes), err)
+	spreadBy := map[string]string{}
+	for _, m := range regexp.MustCompile(`create_distributed_table\('dcm\.(\w+)', '(\w+)'`).FindAllStringSubmatch(string(script), -1) {
+		spreadBy[m[1]] = m[2]
 	}
-	for _, index := range indexes {
-		if !strings.HasSuffix(index, ": supplier") && !strings.HasSuffix(index, ": sender") {
-			t.Errorf("%s comes first", index)
+	conn := connect(t, pgtest.New(t))
+	rows, _ := conn.Query(context.Background(), `
+		select c.relname, coalesce(i.indexrelid::regclass::text, 'no unique key'), coalesce(a.attname, '')
+		from pg_class c
+		left join pg_index i on i.indrelid = c.oid and i.indisunique
+		left join pg_attribute a on a.attrelid = c.oid and a.attnum = i.indkey[0]
+		where c.relnamespace = 'dcm'::regnamespace and c.relkind = 'r' and c.relname <> 'schema_version'`)
+	var table, key, first string
+	seen := map[string]bool{}
+	if _, err := pgx.ForEachRow(rows, []any{&table, &key, &first}, func() error {
+		seen[table] = true
+		if spreadBy[table] == "" || first != spreadBy[table] {
+			t.Errorf("%s is spread by %q, but %s begins with %q", table, spreadBy[table], key, first)
+		}
+		return nil
+	}); err != nil || len(seen) < 3 {
+		t.Fatalf("%d tables: %v", len(seen), err)
+	}
+	statements, _ := filepath.Glob("sql/*.sql") // the pattern is well formed
+	for _, path := range statements {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ofNoMessage := []string{"last_accepted.sql", "ready.sql", "oldest_message.sql", "oldest_request_for_update.sql", "remove_old_message.sql", "remove_old_request_for_update.sql"}
+		for table := range seen {
+			if !strings.Contains(string(text), "dcm."+table) || slices.Contains(ofNoMessage, filepath.Base(path)) {
+				continue
+			}
+			column := spreadBy[table]
+			if !regexp.MustCompile(`where\s+` + column + ` = @|insert into dcm\.` + table + ` \(\s+` + column + `,`).Match(text) {
+				t.Errorf("%s does not say which %s it is about", path, column)
+			}
 		}
 	}
 }
@@ -123,8 +149,8 @@ func TestDecimalsComeBack(t *testing.T) {
 		}
 		a := store.Arrival{ID: uuid.New(), Sender: g.Supplier, Endpoint: "e", ReceivedAt: time.Now()}
 		key := store.Key{Customer: g.Customer, ID: g.ID}
-		if _, err := s.SaveCapacityGroups(context.Background(), a, []store.Key{key}, func(map[store.Key]store.Stored) store.Decision {
-			return store.Decision{Writes: map[store.Key]store.Write{key: {Group: g}}}
+		if _, err := s.Save(context.Background(), a, []store.Key{key}, func(map[store.Key]store.Stored) store.Decision {
+			return store.Decision{Writes: map[store.Key]store.Write{key: store.NewWrite(g, nil)}}
 		}); err != nil {
 			rt.Fatal(err)
 		}
@@ -149,7 +175,8 @@ func TestRetention(t *testing.T) {
 	now := time.Now()
 	for age := range 10 {
 		a := store.Arrival{ID: uuid.New(), Sender: "BPNL6666666666YY", Endpoint: "e", ReceivedAt: now.AddDate(0, 0, -age)}
-		if err := s.SaveRequestForUpdate(context.Background(), a, store.Entry{Status: 200}, "", nil, []dcm.RequestForUpdate{{Kind: dcm.MaterialDemand}}); err != nil {
+		d := store.Decision{Entry: store.Entry{Status: 200}, Requests: &store.UpdateRequests{Requests: []dcm.RequestForUpdate{{Kind: dcm.MaterialDemand}}}}
+		if _, err := s.Save(context.Background(), a, nil, func(map[store.Key]store.Stored) store.Decision { return d }); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -14,10 +14,11 @@ import (
 // faults/ applied to a copy of the source, it must find something.
 func TestProof(t *testing.T) {
 	for patch, name := range map[string]string{
-		"answer-before-commit.patch":   "a bad receiver, a bad store",
-		"compare-without-lock.patch":   "one receiver, a bad store",
-		"trust-a-lonely-primary.patch": "failover to a synchronous standby",
-		"list-in-several-parts.patch":  "a bad receiver, a bad store",
+		"answer-before-commit.patch":    "a bad receiver, a bad store",
+		"compare-without-lock.patch":    "one receiver, a bad store",
+		"trust-a-lonely-primary.patch":  "failover to a synchronous standby",
+		"list-in-several-parts.patch":   "a bad receiver, a bad store",
+		"a-round-always-succeeds.patch": "one receiver, a bad store",
 	} {
 		t.Run(patch, func(t *testing.T) {
 			binary := build(t, patched(t, patch))

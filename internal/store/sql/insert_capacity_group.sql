@@ -1,5 +1,5 @@
--- Fails if another message inserted the same key meanwhile: then the whole
--- message is decided again.
+-- Fails if another message inserted the same key meanwhile: then the messages of
+-- this transaction are decided again.
 insert into dcm.capacity_group (
     supplier,
     customer,

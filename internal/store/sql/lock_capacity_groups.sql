@@ -1,8 +1,12 @@
--- Locks in the order of the key, so that two lists in opposite order cannot
--- wait for each other. Row locks live in the rows: a long list fills no table.
-select g.customer, g.capacity_group_id, g.changed_at, g.changed_at_nanosecond, g.content_hash
-from dcm.capacity_group g
-where g.supplier = @supplier
-    and (g.customer, g.capacity_group_id) in (select k.customer, k.id from unnest(@customers::text[], @ids::uuid[]) as k (customer, id))
-order by g.customer, g.capacity_group_id
-for update
+-- One look-up by key after the other, in the order of ids, whatever the planner
+-- knows of the table: two lists in opposite order cannot wait for each other.
+-- Row locks live in the rows: a long list fills no table. The parameter stands in
+-- a query of its own so that the plan is kept.
+select g.capacity_group_id, g.changed_at, g.changed_at_nanosecond, g.content_hash
+from unnest((select @ids::uuid[])) as k (id)
+cross join lateral (
+    select capacity_group_id, changed_at, changed_at_nanosecond, content_hash
+    from dcm.capacity_group
+    where supplier = @supplier and customer = @customer and capacity_group_id = k.id
+    for update
+) as g

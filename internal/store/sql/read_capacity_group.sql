@@ -1,3 +1,0 @@
-select customer, capacity_group_id, changed_at, changed_at_nanosecond, content_hash
-from dcm.capacity_group
-where supplier = @supplier and customer = @customer and capacity_group_id = @capacity_group_id
