@@ -75,6 +75,9 @@ func (d Decimal) IsNegative() bool { return d != "" && d[0] == '-' }
 // AtMost reports whether d, which must not be negative, is ≤ limit, a canonical
 // whole number.
 func (d Decimal) AtMost(limit string) bool {
+	if len(d) < len(limit) {
+		return true // as nearly all are
+	}
 	whole, fraction, _ := strings.Cut(string(d), ".")
 	if len(whole) != len(limit) {
 		return len(whole) < len(limit)

@@ -21,17 +21,19 @@ func ParseDate(s string) (Date, error) {
 	if !ok1 || !ok2 || !ok3 || len(s) != 10 || s[4] != '-' || s[7] != '-' {
 		return 0, errors.New("parse date: not of the form YYYY-MM-DD")
 	}
-	if year < 1 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month) {
+	t := time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC)
+	if year < 1 || month < 1 || month > 12 || t.Day() != day {
 		return 0, errors.New("parse date: no such day")
 	}
-	return DateOf(time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC)), nil
+	return Date(t.Unix() / secondsADay), nil // exact: a midnight
 }
+
+const secondsADay = 86400
 
 // DateOf is the day that t shows.
 func DateOf(t time.Time) Date {
 	y, m, d := t.Date()
-	seconds := time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix()
-	return Date(seconds / 86400) // exact: a midnight
+	return Date(time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix() / secondsADay)
 }
 
 // Weekday is the day of the week of d.
@@ -41,7 +43,7 @@ func (d Date) Weekday() time.Weekday {
 }
 
 // String is YYYY-MM-DD.
-func (d Date) String() string { return time.Unix(int64(d)*86400, 0).UTC().Format(time.DateOnly) }
+func (d Date) String() string { return time.Unix(int64(d)*secondsADay, 0).UTC().Format(time.DateOnly) }
 
 // Monday is the Monday of the week (ISO 8601) that d lies in.
 func (d Date) Monday() Date { return d - Date((d.Weekday()+6)%7) }
@@ -101,7 +103,7 @@ type dateTime struct {
 // instant fails where the zone leads out of the years 0001 to 9999, which many
 // programs that read the database cannot leave.
 func (t dateTime) instant() (Timestamp, error) {
-	seconds := int64(t.date)*86400 + int64(t.hour)*3600 + int64(t.minute)*60 + int64(t.second)
+	seconds := int64(t.date)*secondsADay + int64(t.hour)*3600 + int64(t.minute)*60 + int64(t.second)
 	if t.zone != noZone {
 		seconds -= int64(t.zone) * 60
 	}
@@ -177,8 +179,4 @@ func digits(s string, from, n int) (value int, ok bool) {
 		value = value*10 + int(c-'0')
 	}
 	return value, true
-}
-
-func daysIn(year, month int) int {
-	return time.Date(year, time.Month(month)+1, 0, 0, 0, 0, 0, time.UTC).Day()
 }

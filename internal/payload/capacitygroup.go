@@ -83,7 +83,7 @@ func (r *reader) capacityGroup(pointer string, today dcm.Date, limit int) Capaci
 			have.read(name, ok)
 		}))
 	})
-	if r.err != nil {
+	if r.failed {
 		return g
 	}
 	if have.has("unitOfMeasureIsOmitted") {

@@ -1,97 +1,90 @@
 package payload
 
 import (
-	"bytes"
-	"errors"
-	"fmt"
-	"io"
+	"encoding/json"
+	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 	"unsafe"
 
 	"dcm-receiver/internal/dcm"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 )
 
 // maxDepth is how deep arrays and objects may nest.
 const maxDepth = 64
 
-// SyntaxError says why a body is not one JSON text in the strict sense: cut
-// off, trailing data, invalid UTF-8, lone surrogates, a name twice in one
-// object, or nested deeper than 64.
-type SyntaxError struct{ Detail string }
-
-func (e *SyntaxError) Error() string { return "read JSON: " + e.Detail }
-
-// reader walks over a body token by token. Each of its methods consumes exactly
-// one value, whatever it is, so that one bad value never hides the next. The
-// first syntax error sticks and ends every loop.
+// reader walks over a body once, value by value. Each of its methods consumes
+// exactly one value, whatever it is, so that one bad value never hides the next.
+// It is strict, and fast because it does nothing else: what it does not take is
+// no JSON, and package jsontext then says why (syntax.go). A fuzz test holds the
+// two equal. The first thing that is no JSON ends every loop.
 type reader struct {
-	dec  *jsontext.Decoder
-	body string // the same memory as the decoder reads
-	all  []byte // the same again
-	err  error
+	body   string // the same memory as all
+	all    []byte
+	at     int // the next byte
+	depth  int
+	failed bool
 }
 
+// newReader reads a body that is never written to again: values may point into
+// it, which spares a copy of every string and number.
 func newReader(body []byte) *reader {
-	return &reader{
-		dec: jsontext.NewDecoder(bytes.NewBuffer(body)),
-		// The body is never written to again: values may point into it, which
-		// spares a copy of every string and number.
-		body: unsafe.String(unsafe.SliceData(body), len(body)),
-		all:  body,
-	}
+	return &reader{body: unsafe.String(unsafe.SliceData(body), len(body)), all: body}
 }
 
-// text consumes a scalar or a name and returns it as written.
-func (r *reader) text() string {
-	value, err := r.dec.ReadValue()
-	if err != nil {
-		r.fail(err)
-		return ""
+// fail ends reading.
+func (r *reader) fail() { r.failed, r.at = true, len(r.body) }
+
+// peek skips white space and returns the next byte; 0 at the end.
+func (r *reader) peek() byte {
+	for r.at < len(r.body) {
+		switch c := r.body[r.at]; c {
+		case ' ', '\n', '\t', '\r':
+			r.at++
+		default:
+			return c
+		}
 	}
-	end := r.dec.InputOffset()
-	return r.body[end-int64(len(value)) : end]
+	return 0
 }
 
-func (r *reader) fail(err error) {
-	if r.err == nil {
-		r.err = r.explain(err)
-	}
-}
-
-// open consumes the start of a composite of the given kind. What is of another
-// kind is skipped.
-func (r *reader) open(kind jsontext.Kind) bool {
-	if r.err != nil || r.dec.PeekKind() != kind {
+// open consumes the start of a composite. What begins otherwise is skipped.
+func (r *reader) open(start byte) bool {
+	if r.peek() != start {
 		r.skip()
 		return false
 	}
-	_, err := r.dec.ReadToken()
-	if err != nil {
-		r.fail(err)
-	} else if r.dec.StackDepth() > maxDepth {
-		r.tooDeep()
+	r.at++
+	if r.depth++; r.depth > maxDepth {
+		r.fail()
 	}
-	return r.err == nil
+	return !r.failed
 }
 
-// more reports whether the composite that ends with end has another member; if
-// not, its end is consumed.
-func (r *reader) more(end jsontext.Kind) bool {
-	if r.err != nil {
+// close consumes the end of a composite, if it is next.
+func (r *reader) close(end byte) bool {
+	if r.peek() != end {
 		return false
 	}
-	if kind := r.dec.PeekKind(); kind != end && kind > 0 {
-		return true
+	r.at++
+	r.depth--
+	return true
+}
+
+// more consumes what stands after a member of a composite that ends with end. It
+// reports whether there is another member.
+func (r *reader) more(end byte) bool {
+	if r.failed || r.close(end) {
+		return false
 	}
-	if _, err := r.dec.ReadToken(); err != nil {
-		r.fail(err)
+	if r.peek() != ',' {
+		r.fail()
+		return false
 	}
-	return false
+	r.at++
+	return true
 }
 
 // object consumes a value and, if it is an object, calls member for each name;
@@ -100,15 +93,52 @@ func (r *reader) object(member func(name string)) bool {
 	if !r.open('{') {
 		return false
 	}
-	for r.more('}') {
-		name := r.text()
-		if r.err != nil {
+	if r.close('}') {
+		return true
+	}
+	var names names
+	for more := true; more; more = r.more('}') {
+		if r.peek() != '"' {
+			r.fail()
 			break
 		}
-		name, _ = unquote(name)
+		name := r.quoted()
+		if r.failed || r.peek() != ':' || !names.add(name) {
+			r.fail()
+			break
+		}
+		r.at++
 		member(name)
 	}
-	return r.err == nil
+	return !r.failed
+}
+
+// names are those of one object.
+type names struct {
+	few  [16]string // an array: nearly every object has no more
+	n    int
+	many map[string]bool
+}
+
+// add reports whether the name is a new one.
+func (n *names) add(name string) bool {
+	if n.n < len(n.few) {
+		if slices.Contains(n.few[:n.n], name) {
+			return false
+		}
+		n.few[n.n] = name
+		n.n++
+		return true
+	}
+	if n.many == nil {
+		n.many = make(map[string]bool)
+		for _, name := range n.few {
+			n.many[name] = true
+		}
+	}
+	before := len(n.many)
+	n.many[name] = true
+	return len(n.many) > before
 }
 
 // array consumes a value and, if it is an array, calls item for each index;
@@ -117,63 +147,188 @@ func (r *reader) array(item func(index int)) bool {
 	if !r.open('[') {
 		return false
 	}
-	for i := 0; r.more(']'); i++ {
+	if r.close(']') {
+		return true
+	}
+	for i, more := 0, true; more; i, more = i+1, r.more(']') {
 		item(i)
 	}
-	return r.err == nil
+	return !r.failed
 }
 
 // skip consumes any value.
 func (r *reader) skip() {
-	base := r.dec.StackDepth()
-	for r.err == nil {
-		if _, err := r.dec.ReadToken(); err != nil {
-			r.fail(err)
-			return
+	switch r.peek() {
+	case '{':
+		r.object(func(string) { r.skip() })
+	case '[':
+		r.array(func(int) { r.skip() })
+	case '"':
+		r.quoted()
+	case 't':
+		r.word("true")
+	case 'f':
+		r.word("false")
+	case 'n':
+		r.word("null")
+	default:
+		r.number()
+	}
+}
+
+func (r *reader) word(word string) {
+	if strings.HasPrefix(r.body[r.at:], word) {
+		r.at += len(word)
+	} else {
+		r.fail()
+	}
+}
+
+// usual are the characters that stand for themselves in a string, as nearly all
+// do.
+var usual = func() (usual [256]bool) {
+	for c := ' '; c < utf8.RuneSelf; c++ {
+		usual[c] = c != '"' && c != '\\'
+	}
+	return usual
+}()
+
+// quoted consumes a string and returns its value.
+func (r *reader) quoted() string {
+	start, escaped := r.at, false
+	for {
+		at := r.at + 1
+		for at < len(r.body) && usual[r.body[at]] {
+			at++
 		}
-		switch depth := r.dec.StackDepth(); {
-		case depth > maxDepth:
-			r.tooDeep()
-		case depth <= base:
-			return
+		r.at = at
+		if at == len(r.body) {
+			r.fail() // it does not end
+			return ""
+		}
+		switch c := r.body[at]; {
+		case c == '"':
+			r.at++
+			if escaped {
+				return unescape(r.body[start:r.at])
+			}
+			return r.body[start+1 : at]
+		case c == '\\' && r.escape():
+			escaped = true
+		case c >= utf8.RuneSelf:
+			char, size := utf8.DecodeRuneInString(r.body[at:])
+			if char == utf8.RuneError && size == 1 {
+				r.fail()
+				return ""
+			}
+			r.at += size - 1
+		default:
+			r.fail()
+			return ""
 		}
 	}
 }
 
-func (r *reader) tooDeep() {
-	if r.err == nil {
-		r.err = &SyntaxError{fmt.Sprintf("arrays and objects are nested deeper than %d at byte %d", maxDepth, r.dec.InputOffset())}
-	}
+func unescape(quoted string) (s string) {
+	_ = json.Unmarshal([]byte(quoted), &s) // it is a string of JSON
+	return s
 }
 
-// scalar consumes a value; ok is true if it is of the given kind.
-func (r *reader) scalar(kind jsontext.Kind) (text string, ok bool) {
-	if r.err != nil || r.dec.PeekKind() != kind {
+// escape consumes what a backslash begins, up to its last character.
+func (r *reader) escape() bool {
+	rest := r.body[r.at:]
+	if len(rest) < 2 {
+		return false
+	}
+	if rest[1] != 'u' {
+		r.at++
+		return strings.IndexByte(`"\/bfnrt`, rest[1]) >= 0
+	}
+	const surrogate, low, end = 0xd800, 0xdc00, 0xe000
+	char, ok := unit(rest)
+	if !ok || char < surrogate || char >= end {
+		r.at += 5
+		return ok
+	}
+	second, ok := unit(rest[6:]) // half of a character needs the other half
+	r.at += 11
+	return ok && char < low && second >= low && second < end
+}
+
+// unit is the value of the escape \uXXXX that s begins with.
+func unit(s string) (value uint32, ok bool) {
+	if len(s) < 6 || s[:2] != `\u` {
+		return 0, false
+	}
+	for _, c := range []byte(s[2:6]) {
+		switch {
+		case c >= '0' && c <= '9':
+			c -= '0'
+		case c >= 'a' && c <= 'f':
+			c -= 'a' - 10
+		case c >= 'A' && c <= 'F':
+			c -= 'A' - 10
+		default:
+			return 0, false
+		}
+		value = value<<4 | uint32(c)
+	}
+	return value, true
+}
+
+// number consumes a number and returns it as written.
+func (r *reader) number() string {
+	start := r.at
+	if r.at < len(r.body) && r.body[r.at] == '-' {
+		r.at++
+	}
+	first := r.at
+	if !r.digits() || r.body[first] == '0' && r.at-first > 1 {
+		r.fail()
+		return ""
+	}
+	if r.at < len(r.body) && r.body[r.at] == '.' {
+		if r.at++; !r.digits() {
+			r.fail()
+			return ""
+		}
+	}
+	if r.at < len(r.body) && r.body[r.at]|0x20 == 'e' {
+		if r.at++; r.at < len(r.body) && (r.body[r.at] == '+' || r.body[r.at] == '-') {
+			r.at++
+		}
+		if !r.digits() {
+			r.fail()
+			return ""
+		}
+	}
+	return r.body[start:r.at]
+}
+
+// digits consumes digits; there must be one.
+func (r *reader) digits() bool {
+	start := r.at
+	for r.at < len(r.body) && r.body[r.at] >= '0' && r.body[r.at] <= '9' {
+		r.at++
+	}
+	return r.at > start
+}
+
+// string consumes a value; ok is true if it is a string without NUL, which
+// Postgres cannot store (and no partner means).
+func (r *reader) string() (s string, ok bool) {
+	if r.peek() != '"' {
 		r.skip()
 		return "", false
 	}
-	text = r.text()
-	return text, r.err == nil
-}
-
-// string consumes a value; ok is true if it is a string without NUL.
-func (r *reader) string() (s string, ok bool) {
-	s, ok = r.scalar('"')
-	if !ok {
-		return "", false
-	}
-	return unquote(s)
+	s = r.quoted()
+	return s, strings.IndexByte(s, 0) < 0 && !r.failed
 }
 
 func (r *reader) boolean() (value, ok bool) {
-	switch r.dec.PeekKind() {
-	case 't', 'f':
-		text := r.text()
-		return text == "true", r.err == nil
-	default:
-		r.skip()
-		return false, false
-	}
+	c := r.peek()
+	r.skip()
+	return c == 't', (c == 't' || c == 'f') && !r.failed
 }
 
 func (r *reader) id() (id uuid.UUID, ok bool) {
@@ -186,8 +341,12 @@ func (r *reader) id() (id uuid.UUID, ok bool) {
 }
 
 func (r *reader) decimal() (d dcm.Decimal, ok bool) {
-	s, ok := r.scalar('0')
-	if !ok {
+	if c := r.peek(); c != '-' && (c < '0' || c > '9') {
+		r.skip()
+		return "", false
+	}
+	s := r.number()
+	if r.failed {
 		return "", false
 	}
 	d, err := dcm.ParseDecimal(s)
@@ -232,70 +391,16 @@ func (r *reader) matching(valid func(string) bool) (s string, ok bool) {
 
 // raw consumes any value and returns it as written.
 func (r *reader) raw(read func()) []byte {
-	start := r.dec.InputOffset() // before the comma or colon and the white space
+	r.peek()
+	start := r.at
 	read()
-	return bytes.TrimLeft(r.all[start:r.dec.InputOffset()], " \t\r\n,:")
+	return r.all[start:r.at]
 }
 
-// unquote is the value of a JSON string literal; ok is false if it has a NUL,
-// which Postgres cannot store (and no partner means).
-func unquote(literal string) (s string, ok bool) {
-	inner := literal[1 : len(literal)-1]
-	if strings.IndexByte(inner, '\\') < 0 {
-		return inner, true
-	}
-	// The decoder has checked the literal: this cannot fail.
-	value, _ := jsontext.AppendUnquote(nil, literal)
-	return string(value), bytes.IndexByte(value, 0) < 0
-}
-
-// end checks that nothing follows the JSON text.
+// end checks that nothing follows the JSON text. The error is a *SyntaxError.
 func (r *reader) end() error {
-	if r.err != nil {
-		return r.err
-	}
-	switch _, err := r.dec.ReadToken(); {
-	case err == io.EOF:
+	if r.peek() == 0 && r.at == len(r.body) && !r.failed {
 		return nil
-	default:
-		return &SyntaxError{fmt.Sprintf("there is something after the JSON text, at byte %d", r.dec.InputOffset())}
 	}
-}
-
-// explain words an error of the decoder for the engineer who sent the body.
-func (r *reader) explain(err error) error {
-	at := r.dec.InputOffset()
-	var syntactic *jsontext.SyntacticError
-	if errors.As(err, &syntactic) {
-		at = syntactic.ByteOffset
-	}
-	switch {
-	case len(r.body) == 0:
-		return &SyntaxError{"the body is empty"}
-	case strings.HasPrefix(r.body, "\ufeff"):
-		return &SyntaxError{"the body begins with a byte order mark (U+FEFF); send it without"}
-	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-		return &SyntaxError{fmt.Sprintf("it ends too early, at byte %d; was it cut off?", len(r.body))}
-	case errors.Is(err, jsontext.ErrDuplicateName) && syntactic != nil:
-		return &SyntaxError{fmt.Sprintf("a name is twice in one object: %s, at byte %d", shorten(string(syntactic.JSONPointer)), at)}
-	case syntactic != nil:
-		return &SyntaxError{fmt.Sprintf("%s at byte %d (in %q)", shorten(syntactic.Err.Error()), at, shorten(string(syntactic.JSONPointer)))}
-	default:
-		return &SyntaxError{shorten(err.Error())}
-	}
-}
-
-// shorten keeps what a body brought into a sentence at a readable length, and
-// free of what no log and no database takes.
-func shorten(s string) string {
-	const limit = 200
-	if len(s) > limit {
-		s = s[:limit] + "…"
-	}
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return utf8.RuneError
-		}
-		return r
-	}, strings.ToValidUTF8(s, ""))
+	return whyNoJSON(r.all)
 }

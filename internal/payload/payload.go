@@ -90,7 +90,7 @@ func (r *reader) envelope(m *Message, item func(pointer string)) (place string) 
 	list := func(base string) bool {
 		return r.array(func(i int) { item(base + "/" + strconv.Itoa(i)) })
 	}
-	if r.dec.PeekKind() == '[' {
+	if r.peek() == '[' {
 		list("")
 		return ""
 	}
@@ -170,7 +170,7 @@ func (r *reader) messageHeader(m *Message) {
 			}))
 		}))
 	})
-	if r.err != nil {
+	if r.failed {
 		return
 	}
 	if have.all("header", "messageId", "context", "sentDateTime", "senderBpn", "receiverBpn", "version") {

@@ -1,8 +1,10 @@
 package payload_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -19,6 +21,7 @@ import (
 	"dcm-receiver/internal/payload"
 	"dcm-receiver/schemas"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -386,6 +389,74 @@ func FuzzRead(f *testing.F) {
 		}
 		if m, err := payload.ReadRequestForUpdate(body); err == nil {
 			holdPlaces(t, body, m.Errors)
+		}
+	})
+}
+
+// isJSON is what package jsontext says: one JSON text in the strict sense, not
+// nested deeper than 64.
+func isJSON(body []byte) bool {
+	d := jsontext.NewDecoder(bytes.NewReader(body))
+	for {
+		if _, err := d.ReadToken(); err != nil || d.StackDepth() > 64 {
+			return false
+		}
+		if d.StackDepth() == 0 {
+			_, err := d.ReadToken()
+			return err == io.EOF
+		}
+	}
+}
+
+// holdStrict: our reading takes what package jsontext takes, and nothing else.
+func holdStrict(t *testing.T, body []byte) {
+	t.Helper()
+	want := isJSON(body)
+	_, err := payload.ReadCapacityGroups(body, today)
+	_, errOther := payload.ReadRequestForUpdate(body)
+	if (err == nil) != want || (errOther == nil) != want {
+		t.Fatalf("is it JSON? %t, but read: %v, %v\n%q", want, err, errOther, body)
+	}
+	if err != nil && strings.Contains(err.Error(), "could not be read") {
+		t.Fatalf("%v\n%q", err, body)
+	}
+}
+
+// TestEveryByte changes each byte of a text that has everything JSON has.
+func TestEveryByte(t *testing.T) {
+	text := []byte(`[{"name":"a\"\\\/\b\u00e9\ud83d\udE00é😀","a":-1.5e+10,"b":[0, 1E-2 ,{}],"c":null,"d":true,"e":false}, {"x" : {"y":[[],{"z":""}]}}]` + "\r\n\t ")
+	random := rand.New(rand.NewPCG(1, 1))
+	for i := range text {
+		holdStrict(t, text[:i])
+		holdStrict(t, slices.Delete(slices.Clone(text), i, i+1))
+		for c := range 256 {
+			changed := slices.Clone(text)
+			changed[i] = byte(c)
+			holdStrict(t, changed)
+			holdStrict(t, slices.Insert(slices.Clone(text), i, byte(c)))
+			changed[random.IntN(len(text))] = text[random.IntN(len(text))]
+			holdStrict(t, changed)
+		}
+	}
+}
+
+// FuzzJSON: our reading is as strict as package jsontext, and a string means the
+// same to both.
+func FuzzJSON(f *testing.F) {
+	for _, text := range []string{`"a\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00é😀\u0000"`, `{"a":1,"\u0061":2}`, `[0,-0.5,1e9,1E+9,[],{},true,false,null]`, "\ufeff1", `"\ud83dx"`, "\"\xed\xa0\x80\"",
+		strings.Repeat("[", 64) + strings.Repeat("]", 64), `{` + strings.Repeat(`"a":1,`, 20) + `"b":2}`} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		holdStrict(t, text)
+		body := slices.Concat([]byte(`[{"name":`), text, []byte(`}]`))
+		holdStrict(t, body)
+		var want string
+		if m, err := payload.ReadCapacityGroups(body, today); err != nil || json.Unmarshal(text, &want) != nil || len(m.CapacityGroups) != 1 {
+			return
+		}
+		if got := readGroups(t, body).CapacityGroups[0].Name; got != want && want != "" {
+			t.Fatalf("%s is read as %q, want %q", text, got, want)
 		}
 	})
 }

@@ -83,7 +83,7 @@ func (r *reader) requestForUpdate(m *Message, pointer string, all map[dcm.Reques
 	if everything {
 		all[dcm.MaterialDemand], all[dcm.Capacities] = true, true
 	}
-	if r.err == nil && have.unsure && m.Errors.count() < maxCounted {
+	if !r.failed && have.unsure && m.Errors.count() < maxCounted {
 		m.Errors.askSchema(schemas.RequestForUpdate, raw, pointer, MaxErrors)
 	}
 }
