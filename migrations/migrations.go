@@ -23,7 +23,7 @@ var files embed.FS
 var planner string
 
 // Version is the number of the newest migration.
-const Version = 2
+const Version = 3
 
 // Up runs what is missing in the database of url ("" leaves it to the PG*
 // variables), and gives role dcm_planner its rights; where the role may not be

@@ -15,9 +15,9 @@ func (b *bench) halfLoad(ctx context.Context, k *kinds, r *receiver) error {
 	type turn struct{ rate, p50, p99 float64 }
 	var turns []turn
 	for range b.repeat {
-		peak := load{address: r.partner, kind: kind, connections: 8, time: b.time}.run()
+		peak := load{addresses: []string{r.partner}, kind: kind, connections: 8, time: b.time}.run()
 		rate := float64(peak.messages) / peak.took.Seconds() / 2
-		o := load{address: r.partner, kind: kind, connections: 64, time: 2 * b.time, rate: rate}.run()
+		o := load{addresses: []string{r.partner}, kind: kind, connections: 64, time: 2 * b.time, rate: rate}.run()
 		if o.failed+peak.failed > 0 {
 			return fmt.Errorf("half load: %s%s", peak.failure, o.failure)
 		}
@@ -26,6 +26,39 @@ func (b *bench) halfLoad(ctx context.Context, k *kinds, r *receiver) error {
 	fmt.Printf("\nChanged weeks at half of the rate of 8 connections, sent whether or not answers come: %s messages/s, p50 %s ms, p99 %s ms.\n",
 		spreadOf(turns, "%.0f", func(t *turn) float64 { return t.rate }), spreadOf(turns, "%.1f", func(t *turn) float64 { return t.p50 }),
 		spreadOf(turns, "%.1f", func(t *turn) float64 { return t.p99 }))
+	return ctx.Err()
+}
+
+// replicas measures what three receivers on one database reach beside one of
+// them, with as many connections in all.
+func (b *bench) replicas(ctx context.Context, k *kinds, r *receiver) error {
+	const connections = 32
+	addresses := []string{r.partner}
+	for range 2 {
+		other, err := startReceiver(b.binary, b.url, b.dir)
+		if err != nil {
+			return err
+		}
+		defer other.stop()
+		addresses = append(addresses, other.partner)
+	}
+	kind := kind{path: capacityGroups, next: k.changed(changedSet, stored, suppliers)}
+	type turn struct{ one, three float64 }
+	var turns []turn
+	for range b.repeat {
+		var t turn
+		for into, n := range map[*float64]int{&t.one: 1, &t.three: 3} {
+			o := load{addresses: addresses[:n], kind: kind, connections: connections, time: b.time}.run()
+			if o.failed+o.busy > 0 {
+				return fmt.Errorf("replicas: %d answered 503, %d failed: %s", o.busy, o.failed, o.failure)
+			}
+			*into = float64(o.messages) / o.took.Seconds()
+		}
+		turns = append(turns, t)
+	}
+	fmt.Printf("\nChanged weeks over %d connections, messages/s: one receiver %s, three on the same database %s, ratio %s.\n", connections,
+		spreadOf(turns, "%.0f", func(t *turn) float64 { return t.one }), spreadOf(turns, "%.0f", func(t *turn) float64 { return t.three }),
+		spreadOf(turns, "%.2f", func(t *turn) float64 { return t.three / t.one }))
 	return ctx.Err()
 }
 
@@ -61,7 +94,7 @@ Lists of groups of 104 weeks without agreedCapacity, over one connection; s for 
 			}{{&t.created, 0, 0}, {&t.changed, 1, time.Second}, {&t.identical, 1, time.Second}} {
 				i := -1
 				self, postgres := cpu(r.pid(), false), cpu(b.server.PID(), true)
-				o := load{address: r.partner, connections: 1, messages: messages, kind: kind{path: capacityGroups, next: func(_, _ int, buf []byte) ([]byte, string) {
+				o := load{addresses: []string{r.partner}, connections: 1, messages: messages, kind: kind{path: capacityGroups, next: func(_, _ int, buf []byte) ([]byte, string) {
 					i++
 					body = variants[step.variant].fill(buf, supplier, keys[i], k.base.Add(step.later))
 					return body, supplier
@@ -115,7 +148,7 @@ func (b *bench) memory(ctx context.Context, k *kinds, variants []*message) error
 				return err
 			}
 			if concurrent > 0 {
-				o := load{address: r.partner, connections: concurrent, messages: 3 * concurrent, kind: kind{path: capacityGroups, next: func(c, _ int, buf []byte) ([]byte, string) {
+				o := load{addresses: []string{r.partner}, connections: concurrent, messages: 3 * concurrent, kind: kind{path: capacityGroups, next: func(c, _ int, buf []byte) ([]byte, string) {
 					supplier := supplierName(suppliers + c)
 					return variants[c%len(variants)].fill(buf, supplier, rand.Uint64(), k.base), supplier
 				}}}.run()

@@ -95,7 +95,7 @@ func (k *kinds) prepare(address string) error {
 			at := int(i.Add(1)-1) % stored
 			return k.again(buf, set, at, among, at%len(k.variants), k.base)
 		}}
-		if r := (load{address: address, kind: store, connections: 16, messages: stored}).run(); r.failed > 0 {
+		if r := (load{addresses: []string{address}, kind: store, connections: 16, messages: stored}).run(); r.failed > 0 {
 			return fmt.Errorf("store the groups to be sent again: %s", r.failure)
 		}
 	}
@@ -104,7 +104,7 @@ func (k *kinds) prepare(address string) error {
 
 // load is a number of messages, or messages for some time.
 type load struct {
-	address     string
+	addresses   []string // of replicas, which connections take in turn
 	kind        kind
 	connections int
 	messages    int
@@ -171,7 +171,7 @@ func cmpOr(a, b string) string {
 }
 
 func (l load) connection(ctx context.Context, c int, start time.Time, o *outcome) error {
-	conn, err := net.Dial("tcp", l.address)
+	conn, err := net.Dial("tcp", l.addresses[c%len(l.addresses)])
 	if err != nil {
 		return err
 	}

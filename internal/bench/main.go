@@ -46,7 +46,7 @@ func main() {
 	defer cancel()
 	b := &bench{}
 	connections := flag.String("connections", "1,8,32,128", "connections of the small messages")
-	only := flag.String("only", "", "measure only what matches this regular expression: a kind of small message, lists, half load, ready")
+	only := flag.String("only", "", "measure only what matches this regular expression: a kind of small message, lists, half load, replicas, ready")
 	dir := flag.String("dir", "/var/tmp", "where the database is made, on a disk")
 	grow := flag.String("grow", "", "instead measure with so many stored groups, such as 10000,100000,1000000 (4 GB)")
 	flag.IntVar(&b.repeat, "repeat", 5, "how often each figure is taken")
@@ -121,6 +121,11 @@ func (b *bench) run(ctx context.Context, parent string, grow []int) (err error) 
 			return err
 		}
 	}
+	if b.only.MatchString("replicas") {
+		if err := b.replicas(ctx, k, r); err != nil {
+			return err
+		}
+	}
 	if b.only.MatchString("lists") {
 		if err := b.lists(ctx, k, f, r); err != nil {
 			return err
@@ -159,7 +164,7 @@ func (b *bench) turn(ctx context.Context, k kind, connections int, f *floor, r *
 		s.floorsWAL = (b.wal(ctx) - wal) / rows
 	}
 	postgres, self, wal, allocations := cpu(b.server.PID(), true), cpu(r.pid(), false), b.wal(ctx), r.allocations()
-	o := load{address: r.partner, kind: k, connections: connections, time: b.time}.run()
+	o := load{addresses: []string{r.partner}, kind: k, connections: connections, time: b.time}.run()
 	n := float64(o.messages)
 	s.receiver = (cpu(r.pid(), false) - self).Seconds() / n * 1000
 	s.postgres = (cpu(b.server.PID(), true) - postgres).Seconds() / n * 1000

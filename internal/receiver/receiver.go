@@ -21,6 +21,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"dcm-receiver/internal/cx0048"
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/edc"
 	"dcm-receiver/internal/payload"
@@ -397,12 +398,22 @@ func (rc *Receiver) logMessage(ctx context.Context, in *inbound, e store.Entry, 
 	if !rc.log.Enabled(ctx, level) {
 		return
 	}
-	rules := map[string]int{}
+	counts := make([]int, len(cx0048.CapacityGroupRules)+1)
 	for _, r := range e.Results {
-		rules[strconv.Itoa(r.Rule)]++
+		counts[r.Rule]++
+	}
+	var rules []slog.Attr
+	for rule, n := range counts {
+		if n > 0 {
+			rules = append(rules, slog.Int(strconv.Itoa(rule), n))
+		}
+	}
+	messageID := ""
+	if in.MessageID != nil {
+		messageID = in.MessageID.String()
 	}
 	rc.log.LogAttrs(ctx, level, "message", slog.String("endpoint", in.Endpoint), slog.Int("status", status), slog.String("problem", problem),
-		slog.String("sender", in.Sender), slog.String("agreement", in.Agreement), slog.Any("id", in.ID),
-		slog.Any("messageId", in.MessageID), slog.Int("objects", e.Objects), slog.Any("rules", rules),
+		slog.String("sender", in.Sender), slog.String("agreement", in.Agreement), slog.String("id", in.ID.String()),
+		slog.String("messageId", messageID), slog.Int("objects", e.Objects), slog.GroupAttrs("rules", rules...),
 		slog.Int64("bytes", in.Bytes), slog.Float64("seconds", took.Seconds()))
 }
