@@ -129,6 +129,7 @@ type storeCollector struct{ store *store.Store }
 var (
 	connections     = prometheus.NewDesc("dcm_store_connections", "Connections to the database by state; limit is how many there may be.", []string{"state"}, nil)
 	acquires        = prometheus.NewDesc("dcm_store_acquires_total", "How often a connection was taken from the pool.", nil, nil)
+	rounds          = prometheus.NewDesc("dcm_store_rounds_total", "Transactions of small messages that came at once, by result; after a failed one each message had one of its own.", []string{"result"}, nil)
 	acquiresSeconds = prometheus.NewDesc("dcm_store_acquire_seconds_total", "Time spent waiting for a connection.", nil, nil)
 )
 
@@ -139,6 +140,9 @@ func (c storeCollector) Collect(ch chan<- prometheus.Metric) {
 	for state, n := range map[string]int32{"idle": stat.IdleConns(), "used": stat.AcquiredConns(), "limit": stat.MaxConns()} {
 		ch <- prometheus.MustNewConstMetric(connections, prometheus.GaugeValue, float64(n), state)
 	}
+	committed, failed := c.store.Rounds()
+	ch <- prometheus.MustNewConstMetric(rounds, prometheus.CounterValue, float64(committed), "committed")
+	ch <- prometheus.MustNewConstMetric(rounds, prometheus.CounterValue, float64(failed), "failed")
 	ch <- prometheus.MustNewConstMetric(acquires, prometheus.CounterValue, float64(stat.AcquireCount()))
 	ch <- prometheus.MustNewConstMetric(acquiresSeconds, prometheus.CounterValue, stat.AcquireDuration().Seconds())
 }

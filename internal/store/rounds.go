@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,6 +24,8 @@ type rounds struct {
 	running int
 	waiting []*saving
 	busy    map[subject]bool // what running rounds are about
+
+	committed, failed atomic.Int64
 }
 
 const (
@@ -39,8 +41,10 @@ const (
 	hurry = "set local lock_timeout = '100ms'"
 )
 
-func newRounds(connections int) rounds {
-	return rounds{atOnce: max(1, min(runtime.GOMAXPROCS(0), connections/2)), busy: map[subject]bool{}}
+// Rounds tells how many transactions that small messages share were committed,
+// and how many failed, so that each of their messages had one of its own.
+func (s *Store) Rounds() (committed, failed int64) {
+	return s.rounds.committed.Load(), s.rounds.failed.Load()
 }
 
 // isSmall reports whether the message may share a transaction.
@@ -148,7 +152,13 @@ func (r *rounds) end(round []*saving, err error) {
 // runRounds runs rounds until nobody waits.
 func (s *Store) runRounds() {
 	for round := s.rounds.next(); round != nil; round = s.rounds.next() {
-		s.rounds.end(round, s.runRound(round))
+		err := s.runRound(round)
+		if err == nil {
+			s.rounds.committed.Add(1)
+		} else {
+			s.rounds.failed.Add(1)
+		}
+		s.rounds.end(round, err)
 	}
 }
 

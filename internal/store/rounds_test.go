@@ -79,6 +79,9 @@ func TestMessagesShareTransactions(t *testing.T) {
 	if n := s.count("select count(*) from planning.message m join planning.message_object o on o.sender = m.sender and o.message = m.id join planning.capacity_group g using (capacity_group_id)"); n != messages {
 		t.Errorf("%d of %d messages are there", n, messages)
 	}
+	if committed, failed := s.store.Rounds(); committed == 0 || committed > messages/2 || failed > 0 {
+		t.Errorf("%d rounds were committed, %d failed", committed, failed)
+	}
 	// xmin is the transaction that wrote a row.
 	if n := s.count("select count(distinct xmin::text) from dcm.message"); n > messages/2 {
 		t.Errorf("%d messages were saved in %d transactions", messages, n)
@@ -105,6 +108,9 @@ func TestARoundIsNoVerdict(t *testing.T) {
 		})
 	}
 	all.Wait()
+	if _, failed := s.store.Rounds(); failed == 0 {
+		t.Error("no round failed")
+	}
 	if groups, entries := s.count("select count(*) from dcm.capacity_group"), s.count("select count(*) from dcm.message"); groups != 90 || entries != 90 {
 		t.Errorf("%d groups and %d entries are stored, want 90", groups, entries)
 	}

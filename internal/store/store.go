@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"runtime"
 	"time"
 
 	"dcm-receiver/internal/dcm"
@@ -62,7 +63,12 @@ func Open(url string, connections int, timeout time.Duration) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	return &Store{pool: pool, timeout: timeout, rounds: newRounds(connections)}, nil
+	s := &Store{pool: pool, timeout: timeout}
+	// More rounds at once would be smaller ones: about as many as there are cores
+	// keep a Postgres of the same size at work.
+	s.rounds.atOnce = max(1, min(runtime.GOMAXPROCS(0), connections/2))
+	s.rounds.busy = map[subject]bool{}
+	return s, nil
 }
 
 // Close waits for connections in use and closes all.
