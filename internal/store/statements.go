@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/bits"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -25,7 +26,7 @@ var (
 	lockCapacityGroup       = load("lock_capacity_group")
 	lockCapacityGroups      = load("lock_capacity_groups")
 	insertCapacityGroup     = loadRows("insert_capacity_group")
-	overwriteCapacityGroup  = loadRows("overwrite_capacity_group")
+	overwriteCapacityGroup  = insertCapacityGroup.overwriting("supplier", "customer", "capacity_group_id")
 	touchCapacityGroup      = load("touch_capacity_group")
 	insertMessage           = loadRows("insert_message")
 	confirmMessage          = load("confirm_message")
@@ -97,6 +98,26 @@ func loadRows(name string) rowsStatement {
 		s.of = append(s.of, head+") values "+strings.Join(rows, ", ")+tail)
 	}
 	return s
+}
+
+// overwriting is the statement for rows that are there, and locked, so that each
+// of them overwrites: an update of several rows in the one form that takes arrays
+// of different lengths. All values but those of key and first_received_at are
+// replaced: a week missing in the new message is gone (CX-0048 §3.2.2: no delta
+// updates).
+func (s rowsStatement) overwriting(key ...string) rowsStatement {
+	var columns []string
+	for _, name := range s.names { // which are those of the columns
+		if name != "first_received_at" && !slices.Contains(key, name) {
+			columns = append(columns, name+" = excluded."+name)
+		}
+	}
+	end := fmt.Sprintf("on conflict (%s) do update set %s", strings.Join(key, ", "), strings.Join(columns, ", "))
+	o := rowsStatement{statement: s.statement}
+	for _, sql := range s.of {
+		o.of = append(o.of, sql+end)
+	}
+	return o
 }
 
 // queue adds to a batch the statement of as many of the rows as there is one
