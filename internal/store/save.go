@@ -129,13 +129,17 @@ const patient = ""
 // locked. No two of them may be about the same group. limit is a statement that
 // bounds how long others are waited for, or patient.
 func save(ctx context.Context, conn *pgxpool.Conn, messages []*saving, limit string) error {
-	stored, err := lock(ctx, conn, messages, limit)
+	b := &batches{ctx: ctx, conn: conn}
+	b.next.Queue("begin")
+	if limit != patient {
+		b.next.Queue(limit)
+	}
+	stored, err := lock(b, messages)
 	if err != nil {
 		return err
 	}
 	var groups groupRows
 	var entries []value
-	b := &batches{ctx: ctx, conn: conn}
 	for _, m := range messages {
 		m.decision = m.decide(stored[m.Sender])
 		groups.add(m.Arrival, m.decision.Writes, stored[m.Sender])
@@ -157,9 +161,9 @@ func save(ctx context.Context, conn *pgxpool.Conn, messages []*saving, limit str
 // owner is whose groups are locked by one statement.
 type owner struct{ supplier, customer string }
 
-// lock begins a transaction. It reads and locks the stored groups that the
-// messages name, by sender. All transactions lock in the same order.
-func lock(ctx context.Context, conn *pgxpool.Conn, messages []*saving, limit string) (map[string]map[Key]Stored, error) {
+// lock reads and locks the stored groups that the messages name, by sender. All
+// transactions lock in the same order.
+func lock(b *batches, messages []*saving) (map[string]map[Key]Stored, error) {
 	ids := map[owner][]pgtype.UUID{}
 	for _, m := range messages {
 		for i, k := range m.keys {
@@ -170,11 +174,6 @@ func lock(ctx context.Context, conn *pgxpool.Conn, messages []*saving, limit str
 	owners := slices.SortedFunc(maps.Keys(ids), func(a, b owner) int {
 		return cmp.Or(strings.Compare(a.supplier, b.supplier), strings.Compare(a.customer, b.customer))
 	})
-	var b pgx.Batch
-	b.Queue("begin")
-	if limit != patient {
-		b.Queue(limit)
-	}
 	stored := map[string]map[Key]Stored{}
 	for _, o := range owners {
 		if stored[o.supplier] == nil {
@@ -185,11 +184,14 @@ func lock(ctx context.Context, conn *pgxpool.Conn, messages []*saving, limit str
 		if len(ids[o]) == 1 {
 			s, id = lockCapacityGroup, ids[o][0]
 		}
-		b.Queue(s.sql, s.args(given(map[string]any{"supplier": o.supplier, "customer": o.customer, "id": id, "ids": id}))...).Query(func(rows pgx.Rows) error {
+		b.next.Queue(s.sql, s.args(given(map[string]any{"supplier": o.supplier, "customer": o.customer, "id": id, "ids": id}))...).Query(func(rows pgx.Rows) error {
 			return collectStored(rows, o.customer, stored[o.supplier])
 		})
 	}
-	return stored, conn.SendBatch(ctx, &b).Close()
+	if len(owners) == 0 {
+		return nil, nil // without a round trip
+	}
+	return stored, b.send()
 }
 
 func collectStored(rows pgx.Rows, customer string, stored map[Key]Stored) error {
