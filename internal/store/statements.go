@@ -45,17 +45,8 @@ var arguments = regexp.MustCompile(`@([a-z_]+)`)
 
 // load reads sql/<name>.sql and numbers its arguments, once, because doing it
 // at every call costs more than the call.
-func load(name string) statement { return number(name, text(name)) }
-
-func text(name string) string {
-	content, err := files.ReadFile("sql/" + name + ".sql")
-	if err != nil {
-		panic(err)
-	}
-	return string(content)
-}
-
-func number(name, text string) statement {
+func load(name string) statement {
+	text := text(name)
 	itself := pgx.NamedArgs{} // each argument's value is its name: so rewriting tells their order
 	for _, match := range arguments.FindAllStringSubmatch(text, -1) {
 		itself[match[1]] = match[1]
@@ -69,6 +60,14 @@ func number(name, text string) statement {
 		s.names = append(s.names, arg.(string))
 	}
 	return s
+}
+
+func text(name string) string {
+	content, err := files.ReadFile("sql/" + name + ".sql")
+	if err != nil {
+		panic(err)
+	}
+	return string(content)
 }
 
 // rowsStatement inserts rows, several by one statement: it is worth less than
