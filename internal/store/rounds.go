@@ -31,6 +31,9 @@ type rounds struct {
 const (
 	// roundSize is how many messages may share a transaction.
 	roundSize = 32
+	// besides is how many messages must wait for a round to begin beside another:
+	// one of fewer costs nearly as much, and the other's end is near.
+	besides = 4
 	// smallMessage is the size of a body up to which it does, in bytes.
 	smallMessage = 64 << 10
 	// roundPatience is how long a message waits for its round to begin; then it
@@ -96,7 +99,7 @@ func (r *rounds) enter(m *saving) (run bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.waiting = append(r.waiting, m)
-	if run = r.running < r.atOnce; run {
+	if run = r.running == 0 || r.running < r.atOnce && len(r.waiting) >= besides; run {
 		r.running++
 	}
 	return run

@@ -4,7 +4,6 @@ import (
 	"context"
 	"embed"
 	"fmt"
-	"math/bits"
 	"regexp"
 	"slices"
 	"strings"
@@ -74,19 +73,22 @@ func text(name string) string {
 // half of their cost to begin and end each of them.
 type rowsStatement struct {
 	statement          // of one row
-	of        []string // the statement of 1, 2, 4, … rows
+	of        []string // the statement of each number of rows in rowsOf
 }
+
+// rowsOf are the numbers of rows that there are statements for: that of a usual
+// round, and more for lists.
+var rowsOf = []int{1, 2, 3, 4, 5, 6, 7, 8, 16}
 
 // loadRows reads sql/<name>.sql, which inserts one row.
 func loadRows(name string) rowsStatement {
 	s := rowsStatement{statement: load(name)}
-	const most = 16
 	head, rest, ok1 := strings.Cut(text(name), ") values ")
 	row, tail, ok2 := strings.Cut(rest, "\n)")
 	if !ok1 || !ok2 {
 		panic("read sql/" + name + ".sql: no row of values")
 	}
-	for n := 1; n <= most; n *= 2 {
+	for _, n := range rowsOf {
 		argument, rows := 0, make([]string, n)
 		for i := range rows {
 			rows[i] = arguments.ReplaceAllStringFunc(row+"\n)", func(string) string {
@@ -122,8 +124,11 @@ func (s rowsStatement) overwriting(key ...string) rowsStatement {
 // queue adds to a batch the statement of as many of the rows as there is one
 // for, and returns how many.
 func (s rowsStatement) queue(b *pgx.Batch, rows []value) int {
-	size := min(bits.Len(uint(len(rows))), len(s.of)) - 1
-	n := 1 << size
+	size := len(rowsOf) - 1
+	for rowsOf[size] > len(rows) {
+		size--
+	}
+	n := rowsOf[size]
 	args := make([]any, 0, n*len(s.names))
 	for _, row := range rows[:n] {
 		args = append(args, s.args(row)...)
