@@ -2,7 +2,9 @@ package payload
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
+	"strconv"
 	"time"
 
 	"dcm-receiver/internal/dcm"
@@ -16,22 +18,53 @@ const maxQuantity = "1000000000000000000"
 // envelope of the API 3.0, or the bare list of CX-0048 §3.2.2. today decides
 // which week is the current one. The error is a *SyntaxError.
 func ReadCapacityGroups(body []byte, today dcm.Date) (*Message, error) {
+	pieces := 1
+	if len(body) >= longList {
+		pieces = runtime.GOMAXPROCS(0)
+	}
+	return readCapacityGroups(body, today, pieces)
+}
+
+func readCapacityGroups(body []byte, today dcm.Date, pieces int) (*Message, error) {
 	r := newReader(body)
 	m := &Message{}
 	listed := 0
-	item := func(pointer string) {
-		if most := max(alwaysObjects, len(body)/minObject); len(m.CapacityGroups) == most {
+	most := max(alwaysObjects, len(body)/minObject)
+	var ahead []*piece
+	item := func(base string, _ int) {
+		pointer := func(i int) string { return base + "/" + strconv.Itoa(i) }
+		n := len(m.CapacityGroups)
+		if n == most {
 			r.skip()
 			if !m.Errors.Any() {
 				m.Errors.add(1, "", fmt.Sprintf("there are more than %d objects in %d bytes; they cannot all be capacity groups, so none was judged", most, len(body)))
 			}
 			return
 		}
-		group := r.capacityGroup(pointer, today, min(MaxErrors, max(1, maxListed-listed)))
+		r.peek()
+		if n == 0 {
+			ahead = r.readAhead(pieces, today)
+		}
+		for len(ahead) > 0 && ahead[0].from <= r.at {
+			next := ahead[0]
+			ahead = ahead[1:]
+			if <-next.read; next.from == r.at && len(next.groups) > 0 && n+len(next.groups) <= most {
+				for i := range next.groups {
+					next.groups[i].Pointer = pointer(n + i)
+				}
+				m.CapacityGroups = append(m.CapacityGroups, next.groups...)
+				r.at = next.to
+				return
+			}
+		}
+		group := r.capacityGroup(pointer(n), today, min(MaxErrors, max(1, maxListed-listed)))
 		listed += len(group.Errors.List)
 		m.CapacityGroups = append(m.CapacityGroups, group)
 	}
 	place := r.envelope(m, item)
+	for _, unused := range ahead {
+		<-unused.read
+	}
 	if len(m.CapacityGroups) == 0 && !m.Errors.Any() {
 		m.Errors.add(MaxErrors, place, "there is no WeekBasedCapacityGroup; a message carries at least one, in a list (also where it is only one)")
 	}

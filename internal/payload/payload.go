@@ -8,8 +8,6 @@
 package payload
 
 import (
-	"strconv"
-
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/schemas"
 
@@ -84,11 +82,12 @@ func (e *Errors) add(limit int, pointer, detail string) {
 // count is how many violations there are.
 func (e *Errors) count() int { return len(e.List) + e.More }
 
-// envelope reads the whole body and calls item for each object, which it must
-// consume. It returns the place where objects are, or would have been.
-func (r *reader) envelope(m *Message, item func(pointer string)) (place string) {
+// envelope reads the whole body and calls item for each object, with the place of
+// their list and its index there; item must consume it. It returns the place where
+// objects are, or would have been.
+func (r *reader) envelope(m *Message, item func(base string, i int)) (place string) {
 	list := func(base string) bool {
-		return r.array(func(i int) { item(base + "/" + strconv.Itoa(i)) })
+		return r.array(func(i int) { item(base, i) })
 	}
 	if r.peek() == '[' {
 		list("")

@@ -1,6 +1,8 @@
 package payload
 
 import (
+	"strconv"
+
 	"github.com/google/uuid"
 
 	"dcm-receiver/internal/dcm"
@@ -14,9 +16,9 @@ func ReadRequestForUpdate(body []byte) (*Message, error) {
 	m := &Message{}
 	entries := 0
 	all := map[dcm.RequestKind]bool{}
-	r.envelope(m, func(pointer string) {
+	r.envelope(m, func(base string, i int) {
 		entries++
-		r.requestForUpdate(m, pointer, all)
+		r.requestForUpdate(m, base+"/"+strconv.Itoa(i), all)
 	})
 	if entries == 0 {
 		all[dcm.MaterialDemand], all[dcm.Capacities] = true, true
