@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // contentVersion is part of every content hash. It changes when the same object
@@ -33,10 +34,20 @@ type groupRow struct {
 }
 
 // groupRows are the groups that a transaction stores.
-type groupRows struct{ created, changed, same []groupRow }
+type groupRows struct {
+	created, changed []groupRow
+	same             []sameGroups
+}
+
+// sameGroups are the groups of a message and customer that came as they are stored.
+type sameGroups struct {
+	ids []pgtype.UUID
+	of  value
+}
 
 // add adds what a message writes.
 func (r *groupRows) add(a Arrival, writes map[Key]Write, stored map[Key]Stored) {
+	same := map[string][]pgtype.UUID{} // by customer
 	for key, w := range writes {
 		row := groupRow{w, a}
 		switch before, known := stored[key]; {
@@ -45,8 +56,11 @@ func (r *groupRows) add(a Arrival, writes map[Key]Write, stored map[Key]Stored) 
 		case before.hash != w.hash:
 			r.changed = append(r.changed, row)
 		default:
-			r.same = append(r.same, row)
+			same[key.Customer] = append(same[key.Customer], pgUUID(&key.ID))
 		}
+	}
+	for customer, ids := range same {
+		r.same = append(r.same, sameGroups{ids, either(given(map[string]any{"supplier": a.Sender, "customer": customer}), a.value)})
 	}
 }
 
@@ -58,10 +72,8 @@ func (r groupRow) compare(other groupRow) int {
 // save stores the groups, new ones in the order of their keys: two transactions
 // that insert the same keys then wait for each other in one direction only.
 func (r *groupRows) save(b *batches) error {
-	for _, row := range r.same {
-		if err := b.add(touchCapacityGroup, row.value); err != nil {
-			return err
-		}
+	for _, same := range r.same {
+		touchCapacityGroups.queue(&b.next, same.ids, same.of)
 	}
 	if err := b.addRows(overwriteCapacityGroup, values(r.changed)); err != nil {
 		return err

@@ -180,11 +180,7 @@ func lock(b *batches, messages []*saving) (map[string]map[Key]Stored, error) {
 			stored[o.supplier] = map[Key]Stored{}
 		}
 		slices.SortFunc(ids[o], func(a, b pgtype.UUID) int { return slices.Compare(a.Bytes[:], b.Bytes[:]) })
-		s, id := lockCapacityGroups, any(ids[o])
-		if len(ids[o]) == 1 {
-			s, id = lockCapacityGroup, ids[o][0]
-		}
-		b.next.Queue(s.sql, s.args(given(map[string]any{"supplier": o.supplier, "customer": o.customer, "id": id, "ids": id}))...).Query(func(rows pgx.Rows) error {
+		lockCapacityGroups.queue(&b.next, ids[o], given(map[string]any{"supplier": o.supplier, "customer": o.customer})).Query(func(rows pgx.Rows) error {
 			return collectStored(rows, o.customer, stored[o.supplier])
 		})
 	}
@@ -215,30 +211,19 @@ type batches struct {
 	rows int // that are in next
 }
 
-// add adds a statement that writes one row.
-func (b *batches) add(s statement, row value) error {
-	s.queue(&b.next, row)
-	return b.added(1)
-}
-
 // addRows adds statements that write all rows.
 func (b *batches) addRows(s rowsStatement, rows []value) error {
+	const portion = 64
 	for len(rows) > 0 {
 		n := s.queue(&b.next, rows)
-		if err := b.added(n); err != nil {
-			return err
-		}
 		rows = rows[n:]
+		if b.rows += n; b.rows >= portion {
+			if err := b.send(); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
-}
-
-func (b *batches) added(rows int) error {
-	const portion = 64
-	if b.rows += rows; b.rows < portion {
-		return nil
-	}
-	return b.send()
 }
 
 func (b *batches) send() error {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 //go:embed sql/*.sql
@@ -22,11 +23,10 @@ type statement struct {
 }
 
 var (
-	lockCapacityGroup       = load("lock_capacity_group")
-	lockCapacityGroups      = load("lock_capacity_groups")
+	lockCapacityGroups      = loadByID("lock_capacity_group")
 	insertCapacityGroup     = loadRows("insert_capacity_group")
 	overwriteCapacityGroup  = insertCapacityGroup.overwriting("supplier", "customer", "capacity_group_id")
-	touchCapacityGroup      = load("touch_capacity_group")
+	touchCapacityGroups     = loadByID("touch_capacity_group")
 	insertMessage           = loadRows("insert_message")
 	confirmMessage          = load("confirm_message")
 	insertRequestsForUpdate = load("insert_requests_for_update")
@@ -67,6 +67,21 @@ func text(name string) string {
 		panic(err)
 	}
 	return string(content)
+}
+
+// byID is a statement about groups by their IDs, of which Postgres plans the form
+// for a single one once instead of every time.
+type byID struct{ one, many statement }
+
+// loadByID reads sql/<name>.sql and sql/<name>s.sql.
+func loadByID(name string) byID { return byID{load(name), load(name + "s")} }
+
+// queue adds the statement to a batch.
+func (s byID) queue(b *pgx.Batch, ids []pgtype.UUID, of value) *pgx.QueuedQuery {
+	if len(ids) == 1 {
+		return s.one.queue(b, either(given(map[string]any{"id": ids[0]}), of))
+	}
+	return s.many.queue(b, either(given(map[string]any{"ids": ids}), of))
 }
 
 // rowsStatement inserts rows, several by one statement: it is worth less than
@@ -165,8 +180,8 @@ func (s statement) args(of value) []any {
 }
 
 // queue adds the statement to a batch.
-func (s statement) queue(b *pgx.Batch, of value) {
-	b.Queue(s.sql, s.args(of)...)
+func (s statement) queue(b *pgx.Batch, of value) *pgx.QueuedQuery {
+	return b.Queue(s.sql, s.args(of)...)
 }
 
 // given are the values of a map.

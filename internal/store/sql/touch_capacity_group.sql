@@ -2,4 +2,4 @@
 update dcm.capacity_group set
     received_at = @received_at,
     message_id = @message_id
-where supplier = @supplier and customer = @customer and capacity_group_id = @capacity_group_id
+where supplier = @supplier and customer = @customer and capacity_group_id = @id
