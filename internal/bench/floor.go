@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,17 +21,21 @@ import (
 )
 
 // floor is the least that storing costs: the row that the receiver stores for
-// a group of 104 weeks, written by pgbench into the same table. The values are
-// constants of prepared statements, so they are neither sent nor read; there is
-// no rule to decide by, no journal, and nothing to answer.
+// a group of 104 weeks, written by pgbench into the same table. There is no rule
+// to decide by, no journal, and nothing to answer. There are two: pgbench sends
+// the values, as whoever stores what comes from elsewhere must; or the values are
+// constants of prepared statements, so that they are neither sent nor read.
 type floor struct {
 	pgbench string
 	columns []string
-	scripts map[string][]string // files, by what they do: new or overwritten
+	sent    []string            // the values that are sent, as options
+	scripts map[string][]string // files, by what they do: new or overwritten, also with constants
 }
 
-// newFloor takes the rows that the receiver has stored of the given set as
-// constants. Several statements take turns, because writing the same values
+// constants marks the scripts that send nothing.
+const constants = ", constants"
+
+// newFloor takes rows that the receiver has stored. Several statements take turns, because writing the same values
 // again would spare Postgres some of its log.
 func (b *bench) newFloor(ctx context.Context) (*floor, error) {
 	bin, err := privatepg.FindBinaries()
@@ -48,39 +53,53 @@ func (b *bench) newFloor(ctx context.Context) (*floor, error) {
 		where attrelid = 'dcm.capacity_group'::regclass and attnum > 0 and not attisdropped`).Scan(&f.columns, &types); err != nil {
 		return nil, fmt.Errorf("read the columns: %w", err)
 	}
-	literals := make([]string, len(f.columns))
+	quoted := make([]string, len(f.columns))
 	updates := make([]string, len(f.columns))
 	for i, c := range f.columns {
-		literals[i] = "quote_nullable(" + c + "::text)"
+		quoted[i] = "quote_nullable(" + c + "::text)"
 		updates[i] = c + " = excluded." + c
 	}
-	rows, _ := b.db.Query(ctx, "select array["+strings.Join(literals, ", ")+"] from dcm.capacity_group where supplier < $1 order by supplier, capacity_group_id limit 8", supplierName(8))
+	rows, _ := b.db.Query(ctx, "select array["+strings.Join(quoted, ", ")+"] from dcm.capacity_group where supplier < $1 order by supplier, capacity_group_id limit 8", supplierName(8))
 	all, err := pgx.CollectRows(rows, pgx.RowTo[[]string])
 	if err != nil {
 		return nil, fmt.Errorf("read rows for the floor: %w", err)
 	}
-	for n, values := range all {
+	for n, literals := range all {
+		sent := slices.Clone(literals)
 		for i, c := range f.columns {
-			switch c {
-			case "supplier":
-				values[i] = "'BPNLFLOOR000' || (1000 + :key::bigint % 100)"
-			case "capacity_group_id":
-				values[i] = "md5(:key::bigint::text)::uuid"
-			case "changed_at", "received_at":
-				values[i] = "now()"
+			switch name := fmt.Sprintf("v%d_%d", n, i); {
+			case c == "supplier":
+				literals[i] = "'BPNLFLOOR000' || (1000 + :key::bigint % 100)"
+			case c == "capacity_group_id":
+				literals[i] = "md5(:key::bigint::text)::uuid"
+			case c == "changed_at", c == "received_at":
+				literals[i] = "now()"
+			case literals[i] == "NULL":
 			default:
+				f.sent = append(f.sent, "-D", name+"="+strings.ReplaceAll(strings.Trim(literals[i], "'"), "''", "'"))
+				sent[i] = ":" + name + "::" + types[i]
 				// A colon would begin a variable of pgbench's, also in a string.
-				values[i] = "(" + strings.ReplaceAll(values[i], ":", "' || chr(58) || '") + ")::" + types[i]
+				literals[i] = "(" + strings.ReplaceAll(literals[i], ":", "' || chr(58) || '") + ")::" + types[i]
+				continue
 			}
+			sent[i] = literals[i]
 		}
-		upsert := fmt.Sprintf("insert into dcm.capacity_group (%s) values (%s) on conflict (supplier, customer, capacity_group_id) do update set %s",
-			strings.Join(f.columns, ", "), strings.Join(values, ", "), strings.Join(updates, ", "))
-		for name, keys := range map[string]string{"new": "9000000000000000000", "overwritten": strconv.Itoa(stored)} {
+		write := func(name, keys string, values []string) (upsert string, err error) {
+			upsert = fmt.Sprintf("insert into dcm.capacity_group (%s) values (%s) on conflict (supplier, customer, capacity_group_id) do update set %s",
+				strings.Join(f.columns, ", "), strings.Join(values, ", "), strings.Join(updates, ", "))
 			file := filepath.Join(b.dir, fmt.Sprintf("%s-%d.sql", name, n))
-			if err := os.WriteFile(file, []byte(`\set key random(1, `+keys+")\n"+upsert+";\n"), 0o600); err != nil {
+			f.scripts[name] = append(f.scripts[name], file)
+			return upsert, os.WriteFile(file, []byte(`\set key random(1, `+keys+")\n"+upsert+";\n"), 0o600)
+		}
+		var upsert string
+		for name, keys := range map[string]string{"new": "9000000000000000000", "overwritten": strconv.Itoa(stored)} {
+			var err error
+			if _, err = write(name, keys, sent); err == nil {
+				upsert, err = write(name+constants, keys, literals)
+			}
+			if err != nil {
 				return nil, fmt.Errorf("write a script for pgbench: %w", err)
 			}
-			f.scripts[name] = append(f.scripts[name], file)
 		}
 		if n > 0 {
 			continue
@@ -106,6 +125,9 @@ func (f *floor) run(ctx context.Context, url, name string, connections int, time
 		args = append(args, "-t", "1")
 	} else {
 		args = append(args, "-T", strconv.Itoa(max(1, int(time.Seconds()+0.5))+connections/64)) // and time to connect
+	}
+	if !strings.HasSuffix(name, constants) {
+		args = append(args, f.sent...)
 	}
 	for _, file := range f.scripts[name] {
 		args = append(args, "-f", file)

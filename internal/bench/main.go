@@ -139,7 +139,8 @@ func (b *bench) run(ctx context.Context, parent string, grow []int) (err error) 
 
 // sample is one turn.
 type sample struct {
-	rate, floor, ratio             float64 // a second
+	rate, floor, constants         float64 // a second
+	ratio, ratioOfConstants        float64
 	p50, p99                       float64 // ms
 	receiver, postgres, floorsCost float64 // CPU seconds per 1,000
 	wal, floorsWAL, allocations    float64 // per message
@@ -162,6 +163,9 @@ func (b *bench) turn(ctx context.Context, k kind, connections int, f *floor, r *
 		s.floor = rate
 		s.floorsCost = (cpu(b.server.PID(), true) - before - connecting).Seconds() / (rows - few) * 1000
 		s.floorsWAL = (b.wal(ctx) - wal) / rows
+		if _, s.constants, err = f.run(ctx, b.url, k.floor+constants, connections, b.time); err != nil {
+			return s, err
+		}
 	}
 	postgres, self, wal, allocations := cpu(b.server.PID(), true), cpu(r.pid(), false), b.wal(ctx), r.allocations()
 	o := load{addresses: []string{r.partner}, kind: k, connections: connections, time: b.time}.run()
@@ -173,7 +177,7 @@ func (b *bench) turn(ctx context.Context, k kind, connections int, f *floor, r *
 	s.rate = n / o.took.Seconds()
 	s.p50, s.p99 = milliseconds(o.quantile(0.5)), milliseconds(o.quantile(0.99))
 	if s.floor > 0 {
-		s.ratio = s.rate / s.floor
+		s.ratio, s.ratioOfConstants = s.rate/s.floor, s.rate/s.constants
 	}
 	if o.failed > 0 {
 		return s, fmt.Errorf("%s: %d failed, the first: %s", k.name, o.failed, o.failure)
@@ -213,16 +217,17 @@ func (b *bench) small(ctx context.Context, kinds []kind, f *floor, r *receiver) 
 	fmt.Printf(`
 Messages of one group of 104 weeks (%.1f kB), from %d suppliers where not said otherwise; requests for update for one ID. Median of %d turns of %s, with the lowest and the highest. CPU and WAL are of receiver and Postgres processes together with what they do for themselves meanwhile.
 
-| message | connections | floor, rows/s | messages/s | ratio | p50, ms | p99, ms | CPU s per 1,000: receiver | Postgres | Postgres for the floor | WAL, bytes | for the floor | allocations |
-|---|---|---|---|---|---|---|---|---|---|---|---|---|
+| message | connections | floor, rows/s | floor of constants | messages/s | ratio | ratio to constants | p50, ms | p99, ms | CPU s per 1,000: receiver | Postgres | Postgres for the floor | WAL, bytes | for the floor | allocations |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
 `, float64(len(newMessage(1, 0, false, time.Now().Truncate(time.Second).Add(123456789)).body))/1000, suppliers, b.repeat, b.time)
 	for _, k := range kinds {
 		for _, c := range b.connections {
 			all := results[fmt.Sprint(k.name, c)]
 			cell := func(format string, of func(*sample) float64) string { return spreadOf(all, format, of) }
-			fmt.Printf("| %s | %d | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", k.name, c,
-				cell("%.0f", func(s *sample) float64 { return s.floor }), cell("%.0f", func(s *sample) float64 { return s.rate }),
-				cell("%.2f", func(s *sample) float64 { return s.ratio }), cell("%.1f", func(s *sample) float64 { return s.p50 }),
+			fmt.Printf("| %s | %d | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", k.name, c,
+				cell("%.0f", func(s *sample) float64 { return s.floor }), cell("%.0f", func(s *sample) float64 { return s.constants }),
+				cell("%.0f", func(s *sample) float64 { return s.rate }), cell("%.2f", func(s *sample) float64 { return s.ratio }),
+				cell("%.2f", func(s *sample) float64 { return s.ratioOfConstants }), cell("%.1f", func(s *sample) float64 { return s.p50 }),
 				cell("%.1f", func(s *sample) float64 { return s.p99 }), cell("%.2f", func(s *sample) float64 { return s.receiver }),
 				cell("%.2f", func(s *sample) float64 { return s.postgres }), cell("%.2f", func(s *sample) float64 { return s.floorsCost }),
 				cell("%.0f", func(s *sample) float64 { return s.wal }), cell("%.0f", func(s *sample) float64 { return s.floorsWAL }),
