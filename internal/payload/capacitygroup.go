@@ -316,15 +316,11 @@ func (r *reader) capacities(c *checks, today dcm.Date) (capacities []dcm.Capacit
 	// would be allocated anew.
 	var capacity dcm.Capacity
 	var have fields
-	var index int
-	property := func(name string) {
-		var ok bool
+	var spelling spelling
+	property := func(name string) (known, ok bool) {
 		switch name {
 		case "pointInTime":
-			if capacity.PointInTime, ok = r.date(); ok {
-				c.monday(capacity.PointInTime, index)
-				weeks.check(c, capacity.PointInTime, index)
-			}
+			capacity.PointInTime, ok = r.date()
 		case "actualCapacity":
 			capacity.ActualCapacity, ok = r.quantity(maxQuantity)
 		case "maximumCapacity":
@@ -334,15 +330,37 @@ func (r *reader) capacities(c *checks, today dcm.Date) (capacities []dcm.Capacit
 		case "deltaProductionResult":
 			capacity.DeltaProductionResult, ok = r.decimal()
 		default:
-			r.skip()
-			return
+			return false, false
 		}
-		have.read(name, ok)
+		return true, ok
+	}
+	member := func(name string) {
+		r.peek()
+		spelling.add(r, name)
+		known, ok := property(name)
+		if !known {
+			r.skip()
+			spelling.alike = false
+		} else {
+			have.read(name, ok)
+		}
+		spelling.at = r.at
 	}
 	ok = r.array(func(i int) {
-		capacity, have, index = dcm.Capacity{}, fields{}, i
-		have.sure(r.object(property))
-		if !have.all("pointInTime", "actualCapacity", "maximumCapacity") {
+		capacity = dcm.Capacity{}
+		complete := spelling.read(r, property)
+		if !complete {
+			capacity, have = dcm.Capacity{}, fields{}
+			spelling.begin(r)
+			have.sure(r.object(member))
+			complete = have.all("pointInTime", "actualCapacity", "maximumCapacity")
+			spelling.end(r, complete)
+		}
+		if complete || have.has("pointInTime") {
+			c.monday(capacity.PointInTime, i)
+			weeks.check(c, capacity.PointInTime, i)
+		}
+		if !complete {
 			valid = false
 			return
 		}

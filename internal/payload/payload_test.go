@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -21,6 +22,7 @@ import (
 	"dcm-receiver/internal/payload"
 	"dcm-receiver/schemas"
 
+	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
 )
@@ -379,7 +381,26 @@ func FuzzRead(f *testing.F) {
 	f.Add(example.Message(example.Options{Groups: 1, Weeks: 3, Supplier: example.Supplier, Customer: example.Customer, Now: time.Unix(1795392000, 0)}))
 	f.Add([]byte(`[{"weekBasedMaterialDemand":[{"materialDemandId":"0157ba42-d2a8-4e28-8565-7b07830c1111","changedAt":"2024-01-01T24:00:00"}]}]`))
 	f.Add([]byte(`{"content":{"informationObject":[{"capacities":[{"pointInTime":"2023-02-13","actualCapacity":-0.0,"maximumCapacity":1e18}]}]}}`))
+	// Capacities that are spelled alike, and others after them.
+	alike := `"capacities":[{"pointInTime":"2026-12-07","actualCapacity":1,"maximumCapacity":2},{"pointInTime":"2026-12-14","actualCapacity":30,"maximumCapacity":4.5}`
+	valid := regexp.MustCompile(`"capacities":\[[^]]*`)
+	for _, other := range []string{
+		`{"pointInTime":"2026-12-21","actualCapacity":5,"maximumCapacity":6,"agreedCapacity":7},{"pointInTime":"2026-12-28","actualCapacity":8,"maximumCapacity":9}`,
+		`{"maximumCapacity":6,"actualCapacity":5,"pointInTime":"2026-12-21"}`,
+		`{"pointInTime":"2026-12-21","actualCapacity":5,"maximumCapacity":6,"other":[]},{"pointInTime":"2026-12-28","actualCapacity":5,"maximumCapacity":6,"other":[]}`,
+		`{"pointInTime" : "2026-12-21", "actualCapacity": 5, "maximumCapacity": 6 }`,
+		`{"pointInTime":"2026-12-21","actualCapacity":-1,"maximumCapacity":6}`,
+		`{"pointInTime":"2026-12-22","actualCapacity":1e3,"maximumCapacity":"6"}`,
+		`{"pointInTime":"2026-12-21","actualCapacity":5,"maximumCapacity":6,"actualCapacity":5}`,
+		`{"pointInTime":"2026-12-21","actualCapacity":05,"maximumCapacity":6}`,
+		`{"pointInTime":"2026-12-21","actualCapacity":5,"maximumCapacity":6`,
+		`{"pointInTime":"2026-12-21","actualCapacity":5,"maximumCapacity":{"pointInTime":[[`,
+		`{}`,
+	} {
+		f.Add(append(append([]byte{'['}, valid.ReplaceAllLiteral(object, []byte(alike+","+other))...), ']'))
+	}
 	f.Fuzz(func(t *testing.T, body []byte) {
+		holdStrict(t, body)
 		if m, err := payload.ReadCapacityGroups(body, today); err == nil {
 			holdPlaces(t, body, m.Errors)
 			for i := range m.CapacityGroups {
@@ -577,7 +598,8 @@ func set(v any, path []any, value any) {
 }
 
 // holdEqual compares the one pass with the schema: an object is without schema
-// violations for both or for neither.
+// violations for both or for neither. The capacities of one that is taken are
+// those that another reader finds.
 func holdEqual(t *testing.T, g *payload.CapacityGroup) {
 	t.Helper()
 	found := map[schemas.Violation]bool{}
@@ -594,5 +616,37 @@ func holdEqual(t *testing.T, g *payload.CapacityGroup) {
 	}
 	if len(found) > 0 && g.Errors.More == 0 {
 		t.Fatalf("the one pass accepts what the schema refuses: %s: %v", g.Raw, found)
+	}
+	if g.Errors.Any() {
+		return
+	}
+	var other struct {
+		Capacities []struct {
+			PointInTime           string         `json:"pointInTime"`
+			ActualCapacity        jsontext.Value `json:"actualCapacity"`
+			MaximumCapacity       jsontext.Value `json:"maximumCapacity"`
+			AgreedCapacity        jsontext.Value `json:"agreedCapacity"`
+			DeltaProductionResult jsontext.Value `json:"deltaProductionResult"`
+		} `json:"capacities"`
+	}
+	if err := jsonv2.Unmarshal(g.Raw, &other); err != nil {
+		t.Fatal(err)
+	}
+	decimal := func(v jsontext.Value) (d dcm.Decimal) {
+		if v != nil {
+			d, _ = dcm.ParseDecimal(string(v))
+		}
+		return d
+	}
+	for i, c := range other.Capacities {
+		day, _ := dcm.ParseDate(c.PointInTime)
+		want := dcm.Capacity{PointInTime: day, ActualCapacity: decimal(c.ActualCapacity), MaximumCapacity: decimal(c.MaximumCapacity),
+			AgreedCapacity: decimal(c.AgreedCapacity), DeltaProductionResult: decimal(c.DeltaProductionResult)}
+		if i >= len(g.Capacities) || g.Capacities[i] != want {
+			t.Fatalf("capacity %d of %s was read as %+v", i, g.Raw, g.Capacities)
+		}
+	}
+	if len(g.Capacities) != len(other.Capacities) {
+		t.Fatalf("%s was read as %+v", g.Raw, g.Capacities)
 	}
 }
