@@ -35,8 +35,9 @@ type floor struct {
 // constants marks the scripts that send nothing.
 const constants = ", constants"
 
-// newFloor takes rows that the receiver has stored. Several statements take turns, because writing the same values
-// again would spare Postgres some of its log.
+// newFloor takes rows that the receiver has stored. Several statements take
+// turns, because writing the same values again would spare Postgres some of its
+// log.
 func (b *bench) newFloor(ctx context.Context) (*floor, error) {
 	bin, err := privatepg.FindBinaries()
 	if err != nil {
@@ -84,27 +85,23 @@ func (b *bench) newFloor(ctx context.Context) (*floor, error) {
 			}
 			sent[i] = literals[i]
 		}
-		write := func(name, keys string, values []string) (upsert string, err error) {
-			upsert = fmt.Sprintf("insert into dcm.capacity_group (%s) values (%s) on conflict (supplier, customer, capacity_group_id) do update set %s",
+		upsert := func(values []string) string {
+			return fmt.Sprintf("insert into dcm.capacity_group (%s) values (%s) on conflict (supplier, customer, capacity_group_id) do update set %s",
 				strings.Join(f.columns, ", "), strings.Join(values, ", "), strings.Join(updates, ", "))
-			file := filepath.Join(b.dir, fmt.Sprintf("%s-%d.sql", name, n))
-			f.scripts[name] = append(f.scripts[name], file)
-			return upsert, os.WriteFile(file, []byte(`\set key random(1, `+keys+")\n"+upsert+";\n"), 0o600)
 		}
-		var upsert string
 		for name, keys := range map[string]string{"new": "9000000000000000000", "overwritten": strconv.Itoa(stored)} {
-			var err error
-			if _, err = write(name, keys, sent); err == nil {
-				upsert, err = write(name+constants, keys, literals)
-			}
-			if err != nil {
-				return nil, fmt.Errorf("write a script for pgbench: %w", err)
+			for name, values := range map[string][]string{name: sent, name + constants: literals} {
+				file := filepath.Join(b.dir, fmt.Sprintf("%s-%d.sql", name, n))
+				if err := os.WriteFile(file, []byte(`\set key random(1, `+keys+")\n"+upsert(values)+";\n"), 0o600); err != nil {
+					return nil, fmt.Errorf("write a script for pgbench: %w", err)
+				}
+				f.scripts[name] = append(f.scripts[name], file)
 			}
 		}
 		if n > 0 {
 			continue
 		}
-		fill := strings.ReplaceAll(upsert, ":key", "n")
+		fill := strings.ReplaceAll(upsert(literals), ":key", "n")
 		fill = strings.Replace(fill, "values (", "select ", 1)
 		fill = strings.Replace(fill, ") on conflict", fmt.Sprintf(" from generate_series(1, %d) n on conflict", stored), 1)
 		if _, err := b.db.Exec(ctx, fill); err != nil {

@@ -18,11 +18,37 @@ type piece struct {
 	read     chan struct{}   // closed when it has ended
 }
 
+// pieces are those of one list that nobody came to yet, in their order.
+type pieces []*piece
+
+// next returns the groups of the piece that begins at the very next byte, and
+// moves the reader behind them: none if there is no such piece, or if it has more
+// than most.
+func (ps *pieces) next(r *reader, most int) []CapacityGroup {
+	for len(*ps) > 0 && (*ps)[0].from <= r.at {
+		p := (*ps)[0]
+		*ps = (*ps)[1:]
+		<-p.read
+		if p.from == r.at && len(p.groups) <= most && len(p.groups) > 0 {
+			r.at = p.to
+			return p.groups
+		}
+	}
+	return nil
+}
+
+// wait waits until no piece is being read any more.
+func (ps pieces) wait() {
+	for _, p := range ps {
+		<-p.read
+	}
+}
+
 // readAhead begins to read what follows the next object, which is the first of
 // its list, up to n-1 pieces at once.
-func (r *reader) readAhead(n int, today dcm.Date) (pieces []*piece) {
-	const most = 100
-	first, _, ok := strings.Cut(r.body[r.at:min(r.at+most, len(r.body))], ":")
+func (r *reader) readAhead(n int, today dcm.Date) (pieces pieces) {
+	const longest = 100 // of what objects begin with
+	first, _, ok := strings.Cut(r.body[r.at:min(r.at+longest, len(r.body))], ":")
 	if !ok {
 		return nil
 	}

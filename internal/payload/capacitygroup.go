@@ -18,19 +18,20 @@ const maxQuantity = "1000000000000000000"
 // envelope of the API 3.0, or the bare list of CX-0048 §3.2.2. today decides
 // which week is the current one. The error is a *SyntaxError.
 func ReadCapacityGroups(body []byte, today dcm.Date) (*Message, error) {
-	pieces := 1
+	atOnce := 1
 	if len(body) >= longList {
-		pieces = runtime.GOMAXPROCS(0)
+		atOnce = runtime.GOMAXPROCS(0)
 	}
-	return readCapacityGroups(body, today, pieces)
+	return readCapacityGroups(body, today, atOnce)
 }
 
-func readCapacityGroups(body []byte, today dcm.Date, pieces int) (*Message, error) {
+// readCapacityGroups reads a body in up to so many pieces at once.
+func readCapacityGroups(body []byte, today dcm.Date, atOnce int) (*Message, error) {
 	r := newReader(body)
 	m := &Message{}
 	listed := 0
 	most := max(alwaysObjects, len(body)/minObject)
-	var ahead []*piece
+	var ahead pieces
 	item := func(base string, _ int) {
 		pointer := func(i int) string { return base + "/" + strconv.Itoa(i) }
 		n := len(m.CapacityGroups)
@@ -43,28 +44,21 @@ func readCapacityGroups(body []byte, today dcm.Date, pieces int) (*Message, erro
 		}
 		r.peek()
 		if n == 0 {
-			ahead = r.readAhead(pieces, today)
+			ahead = r.readAhead(atOnce, today)
 		}
-		for len(ahead) > 0 && ahead[0].from <= r.at {
-			next := ahead[0]
-			ahead = ahead[1:]
-			if <-next.read; next.from == r.at && len(next.groups) > 0 && n+len(next.groups) <= most {
-				for i := range next.groups {
-					next.groups[i].Pointer = pointer(n + i)
-				}
-				m.CapacityGroups = append(m.CapacityGroups, next.groups...)
-				r.at = next.to
-				return
+		if groups := ahead.next(r, most-n); groups != nil {
+			for i := range groups {
+				groups[i].Pointer = pointer(n + i)
 			}
+			m.CapacityGroups = append(m.CapacityGroups, groups...)
+			return
 		}
 		group := r.capacityGroup(pointer(n), today, min(MaxErrors, max(1, maxListed-listed)))
 		listed += len(group.Errors.List)
 		m.CapacityGroups = append(m.CapacityGroups, group)
 	}
 	place := r.envelope(m, item)
-	for _, unused := range ahead {
-		<-unused.read
-	}
+	ahead.wait()
 	if len(m.CapacityGroups) == 0 && !m.Errors.Any() {
 		m.Errors.add(MaxErrors, place, "there is no WeekBasedCapacityGroup; a message carries at least one, in a list (also where it is only one)")
 	}

@@ -1,7 +1,5 @@
 package payload
 
-import "strings"
-
 // spelling is how an object of a list is spelled: what stands around its values.
 // The objects of a list from one program are spelled alike, so that comparing
 // this is enough to know what the next one consists of.
@@ -31,25 +29,17 @@ func (s *spelling) end(r *reader, complete bool) {
 // read reads an object that is spelled like the last one, with the values that
 // value takes. If it is another, nothing is read.
 func (s *spelling) read(r *reader, value func(name string) (known, ok bool)) bool {
-	if !s.alike {
-		return false
+	start, ok := *r, s.alike
+	for i := 0; ok && i < len(s.before); i++ {
+		r.word(s.before[i].text)
+		_, ok = value(s.before[i].name)
 	}
-	start := *r
-	for _, before := range s.before {
-		if !strings.HasPrefix(r.body[r.at:], before.text) {
-			*r = start
-			return false
-		}
-		r.at += len(before.text)
-		if _, ok := value(before.name); !ok {
-			*r = start
-			return false
-		}
+	if ok {
+		r.word(s.after)
 	}
-	if !strings.HasPrefix(r.body[r.at:], s.after) {
+	if !ok || r.failed {
 		*r = start
 		return false
 	}
-	r.at += len(s.after)
 	return true
 }

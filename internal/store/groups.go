@@ -60,7 +60,7 @@ func (r *groupRows) add(a Arrival, writes map[Key]Write, stored map[Key]Stored) 
 		}
 	}
 	for customer, ids := range same {
-		r.same = append(r.same, sameGroups{ids, either(given(map[string]any{"supplier": a.Sender, "customer": customer}), a.value)})
+		r.same = append(r.same, sameGroups{ids, either(owner{a.Sender, customer}.value, a.value)})
 	}
 }
 

@@ -158,8 +158,18 @@ func save(ctx context.Context, conn *pgxpool.Conn, messages []*saving, limit str
 	return b.send()
 }
 
-// owner is whose groups are locked by one statement.
+// owner is whose groups one statement is about.
 type owner struct{ supplier, customer string }
+
+func (o owner) value(name string) (any, bool) {
+	switch name {
+	case "supplier":
+		return o.supplier, true
+	case "customer":
+		return o.customer, true
+	}
+	return nil, false
+}
 
 // lock reads and locks the stored groups that the messages name, by sender. All
 // transactions lock in the same order.
@@ -180,7 +190,7 @@ func lock(b *batches, messages []*saving) (map[string]map[Key]Stored, error) {
 			stored[o.supplier] = map[Key]Stored{}
 		}
 		slices.SortFunc(ids[o], func(a, b pgtype.UUID) int { return slices.Compare(a.Bytes[:], b.Bytes[:]) })
-		lockCapacityGroups.queue(&b.next, ids[o], given(map[string]any{"supplier": o.supplier, "customer": o.customer})).Query(func(rows pgx.Rows) error {
+		lockCapacityGroups.queue(&b.next, ids[o], o.value).Query(func(rows pgx.Rows) error {
 			return collectStored(rows, o.customer, stored[o.supplier])
 		})
 	}
