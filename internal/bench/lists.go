@@ -30,17 +30,26 @@ func (b *bench) halfLoad(ctx context.Context, k *kinds, r *receiver) error {
 }
 
 // replicas measures what three receivers on one database reach beside one of
-// them, with as many connections in all.
-func (b *bench) replicas(ctx context.Context, k *kinds, r *receiver) error {
+// them, with as many connections in all. Where percent is not 0, each receiver has
+// so many hundredths of a core, so that it is the bottleneck, as on a machine of
+// its own.
+func (b *bench) replicas(ctx context.Context, k *kinds, percent int) error {
 	const connections = 32
-	addresses := []string{r.partner}
-	for range 2 {
-		other, err := startReceiver(b.binary, b.url, b.dir)
+	var addresses []string
+	for range 3 {
+		r, err := startReceiver(b.binary, b.url, b.dir)
 		if err != nil {
 			return err
 		}
-		defer other.stop()
-		addresses = append(addresses, other.partner)
+		unlimit := func() {}
+		defer func() { r.stop(); unlimit() }()
+		if percent > 0 {
+			if unlimit, err = limit(r.pid(), percent); err != nil {
+				fmt.Printf("\nThree receivers with %d %% of a core each: not measured, no control group can be made here (%v).\n", percent, err)
+				return nil
+			}
+		}
+		addresses = append(addresses, r.partner)
 	}
 	kind := kind{path: capacityGroups, next: k.changed(changedSet, stored, suppliers)}
 	type turn struct{ one, three float64 }
@@ -56,7 +65,11 @@ func (b *bench) replicas(ctx context.Context, k *kinds, r *receiver) error {
 		}
 		turns = append(turns, t)
 	}
-	fmt.Printf("\nChanged weeks over %d connections, messages/s: one receiver %s, three on the same database %s, ratio %s.\n", connections,
+	each := "all on these cores"
+	if percent > 0 {
+		each = fmt.Sprintf("each with %d %% of a core", percent)
+	}
+	fmt.Printf("\nChanged weeks over %d connections, messages/s, %s: one receiver %s, three on the same database %s, ratio %s.\n", connections, each,
 		spreadOf(turns, "%.0f", func(t *turn) float64 { return t.one }), spreadOf(turns, "%.0f", func(t *turn) float64 { return t.three }),
 		spreadOf(turns, "%.2f", func(t *turn) float64 { return t.three / t.one }))
 	return ctx.Err()

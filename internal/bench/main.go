@@ -122,8 +122,10 @@ func (b *bench) run(ctx context.Context, parent string, grow []int) (err error) 
 		}
 	}
 	if b.only.MatchString("replicas") {
-		if err := b.replicas(ctx, k, r); err != nil {
-			return err
+		for _, percent := range []int{0, 50, 25} {
+			if err := b.replicas(ctx, k, percent); err != nil {
+				return err
+			}
 		}
 	}
 	if b.only.MatchString("lists") {

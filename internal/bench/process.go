@@ -112,6 +112,25 @@ func number(s string) int {
 	return n
 }
 
+// limit gives a process at most so many hundredths of a core, by a control group
+// of its own (Linux). remove, which is never nil, removes that once the process
+// has ended.
+func limit(pid, percent int) (remove func(), err error) {
+	const period = 10_000 // microseconds
+	quota := period * percent / 100
+	root, settings := "/sys/fs/cgroup/cpu", [][2]string{{"cpu.cfs_period_us", fmt.Sprint(period)}, {"cpu.cfs_quota_us", fmt.Sprint(quota)}}
+	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil { // version 2
+		root, settings = "/sys/fs/cgroup", [][2]string{{"cpu.max", fmt.Sprint(quota, period)}}
+	}
+	dir, err := os.MkdirTemp(root, "dcm-bench-")
+	for _, s := range append(settings, [2]string{"cgroup.procs", fmt.Sprint(pid)}) {
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, s[0]), []byte(s[1]), 0o644)
+		}
+	}
+	return func() { _ = os.Remove(dir) }, err
+}
+
 // peak is the most memory that a process has held so far, in bytes.
 func peak(pid int) int { return fieldOf(fmt.Sprintf("/proc/%d/status", pid), "VmHWM:") * 1024 }
 
