@@ -7,7 +7,10 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -23,7 +26,21 @@ var files embed.FS
 var planner string
 
 // Version is the number of the newest migration.
-const Version = 3
+var Version = func() (newest int) {
+	names, err := fs.Glob(files, "0*.sql")
+	if err != nil {
+		panic(err) // of a pattern that is wrong
+	}
+	for _, name := range names {
+		number, _, _ := strings.Cut(name, "_")
+		n, err := strconv.Atoi(number)
+		if err != nil {
+			panic(err) // a file that goose would not take either
+		}
+		newest = max(newest, n)
+	}
+	return newest
+}()
 
 // Up runs what is missing in the database of url ("" leaves it to the PG*
 // variables), and gives role dcm_planner its rights; where the role may not be

@@ -1,4 +1,4 @@
--- Spreads the tables over several Postgres servers by supplier (Citus 11 or later
+-- Spreads the tables over several Postgres servers by partner (Citus 11 or later
 -- on the coordinator that DATABASE_URL names). Not tried yet: README.md.
 --
 -- psql -X -v ON_ERROR_STOP=1 -f citus.sql, as owner of the tables, after
@@ -12,6 +12,11 @@ select create_distributed_table('dcm.capacity_group', 'supplier', shard_count =>
 -- In the same place as the groups of that supplier, so that views join locally.
 select create_distributed_table('dcm.message', 'sender', colocate_with => 'dcm.capacity_group');
 select create_distributed_table('dcm.request_for_update', 'supplier', colocate_with => 'dcm.capacity_group');
+
+-- Material demands lie by the partner: the supplier of those sent, the customer of
+-- those received.
+select create_distributed_table('dcm.material_demand', 'partner', colocate_with => 'dcm.capacity_group');
+select create_distributed_table('dcm.demand_series', 'partner', colocate_with => 'dcm.capacity_group');
 
 -- dcm.schema_version stays on the coordinator: only migrations read it. Grants and
 -- views reach the workers by themselves.
