@@ -185,7 +185,7 @@ func serve(t *testing.T) map[string]string {
 		}
 		t.Cleanup(s.Close)
 		rc := receiver.New(receiver.Config{
-			CustomerBPNLs: []string{customer}, Partners: []string{supplier}, APIKeys: []string{key}, SenderHeader: "Edc-Bpn",
+			Standard: receiver.Standards[0], CustomerBPNLs: []string{customer}, Partners: []string{supplier}, APIKeys: []string{key}, SenderHeader: "Edc-Bpn",
 			UnparsableStatus: 422, RequestTimeout: 20 * time.Second, MaxInFlight: 8, MaxBuffered: 1 << 27,
 			Now: func() time.Time { return now },
 		}, s, slog.New(slog.DiscardHandler))

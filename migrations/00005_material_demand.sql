@@ -25,7 +25,8 @@ create table dcm.material_demand (
     unit_of_measure text,
     primary key (partner, direction, supplier, customer, material_demand_id),
     -- CX-0048 §2.2.2: one object a supplier, customer and material.
-    constraint material_demand_one_a_material unique (partner, direction, supplier, customer, material_number_customer),
+    -- Checked at the end of a transaction: a list may hand a material on.
+    constraint material_demand_one_a_material unique (partner, direction, supplier, customer, material_number_customer) deferrable initially deferred,
     constraint direction_is_a_direction check (direction in ('sent', 'received')),
     constraint partner_is_the_other_company check (partner = case direction when 'sent' then supplier else customer end),
     constraint supplier_is_a_bpnl check (supplier ~ '^BPNL[a-zA-Z0-9]{12}$'),

@@ -48,15 +48,23 @@ func TestUpgrade(t *testing.T) {
 			customer_location, demand_category_code, load_factor, sequence_number, subhorizon_length, relative_positive_deviation, relative_negative_deviation, absolute_positive_deviation, absolute_negative_deviation)
 		select 'BPNL6666666666YY', 'BPNL8888888888XX', gen_random_uuid(), now(), 0, now(), now(), '', true, false, 'x', '{}', '{}',
 			array_agg(date '2026-11-23' + 7 * n), array_agg(n), array_agg(2 * n), '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}' from generate_series(1, 1000) n`)
+	exec(`insert into dcm.message (sender, id, received_at, endpoint, repeat, status, objects, bytes, duration, more_errors, capacity_group_id, rule)
+		values ('BPNL6666666666YY', '00000000-0000-7000-8000-000000000009', now(), 'e', 0, 400, 3, 1, '1 ms', 0, array_fill('0157ba42-d2a8-4e28-8565-7b07830c1110'::uuid, '{3}'), '{5,6,7}')`)
+	exec(`insert into dcm.request_for_update (supplier, message_key, kind, asks_for_all, requested_id, changed_at, changed_at_nanosecond, requested_at)
+		values ('BPNL6666666666YY', '0157ba42-d2a8-4e28-8565-7b07830c1110', 'WeekBasedCapacityGroup', true, '00000000-0000-0000-0000-000000000000', null, null, now()),
+			('BPNL6666666666YY', '0157ba42-d2a8-4e28-8565-7b07830c1110', 'WeekBasedMaterialDemand', false, 'be4d8470-2de6-43d2-b5f8-2e5d3eebf3fd', '2026-01-01', 7, now())`)
 	if err := migrations.Up(ctx, url, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	for sql, want := range map[string]int{
-		"select count(*) from planning.message": 4,
-		"select count(*) from planning.message where is_repeat and id = '00000000-0000-7000-8000-000000000002'": 1,
-		"select count(*) from planning.message where is_repeat":                                                 1,
-		"select sum(flexible_capacity)::int from planning.capacity":                                             500_500,
-		"select max(version_id) from dcm.schema_version":                                                        migrations.Version,
+		"select count(*) from planning.message": 5,
+		"select count(*) from planning.message_object where standard = 'CX-0048 v1.0.0 §3.2.7' and (rule, outcome) in ((5, 'created'), (6, 'ignored'), (7, 'overwritten'))":                                     3,
+		"select count(*) from planning.request_for_update where material_demand_id = 'be4d8470-2de6-43d2-b5f8-2e5d3eebf3fd' and changed_at = '2026-01-01' and changed_at_nanosecond = 7 and answer = 'waiting'": 1,
+		"select count(*) from planning.request_for_capacity_group where capacity_group_id is null and changed_at is null":                                                                                       1,
+		"select count(*) from planning.message where is_repeat and id = '00000000-0000-7000-8000-000000000002'":                                                                                                 1,
+		"select count(*) from planning.message where is_repeat":     1,
+		"select sum(flexible_capacity)::int from planning.capacity": 500_500,
+		"select max(version_id) from dcm.schema_version":            migrations.Version,
 	} {
 		var got int
 		if err := db.QueryRowContext(ctx, sql).Scan(&got); err != nil || got != want {

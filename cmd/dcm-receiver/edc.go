@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/edc"
 	"dcm-receiver/internal/receiver"
 
@@ -214,7 +215,7 @@ func (c *edcSendCommand) Run() error {
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()
 	kind := edc.CapacityGroup
-	if c.Endpoint != receiver.CapacityGroupEndpoint {
+	if c.Endpoint != dcm.CapacityGroupEndpoint.Path {
 		kind = edc.RequestForUpdate
 	}
 	s := &edc.Supplier{

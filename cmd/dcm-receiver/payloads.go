@@ -69,23 +69,25 @@ func check(body []byte, endpoint string) (objects int, found []schemas.Violation
 	if len(body) > receiver.MaxBody {
 		return 0, []schemas.Violation{{Detail: fmt.Sprintf("the body has %d bytes, over 15 MiB (%d); send fewer objects in one message", len(body), receiver.MaxBody)}}, 0
 	}
-	var m *payload.Message
-	var err error
-	if endpoint == receiver.CapacityGroupEndpoint {
-		m, err = payload.ReadCapacityGroups(body, dcm.DateOf(time.Now().UTC()))
-	} else {
-		m, err = payload.ReadRequestForUpdate(body)
+	today := dcm.DateOf(time.Now().UTC())
+	if endpoint == dcm.CapacityGroupEndpoint.Path {
+		return violations(payload.ReadCapacityGroups(body, today))
 	}
+	return violations(payload.ReadRequestsForUpdate(body))
+}
+
+// violations lists what is wrong with a message that was read.
+func violations[T any](m *payload.Message[T], err error) (objects int, found []schemas.Violation, more int) {
 	var syntax *payload.SyntaxError
 	if errors.As(err, &syntax) {
 		return 0, []schemas.Violation{{Detail: "not one JSON text: " + syntax.Detail}}, 0
 	}
 	found, more = m.Errors.List, m.Errors.More
-	for i := range m.CapacityGroups {
-		found = append(found, m.CapacityGroups[i].Errors.List...)
-		more += m.CapacityGroups[i].Errors.More
+	for i := range m.Objects {
+		found = append(found, m.Objects[i].Errors.List...)
+		more += m.Objects[i].Errors.More
 	}
-	return len(m.CapacityGroups) + len(m.Requests), found, more
+	return len(m.Objects), found, more
 }
 
 type exampleCommand struct {

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/example"
 	"dcm-receiver/internal/privatepg"
 	"dcm-receiver/internal/receiver"
@@ -61,8 +62,9 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 		return err
 	}
 
+	standard, _ := receiver.StandardOf(c.Standard) // check has seen to it
 	rc := receiver.New(receiver.Config{
-		CustomerBPNLs: c.CustomerBPNLs, Partners: c.Partners, APIKeys: c.APIKeys, SenderHeader: c.SenderHeader,
+		Standard: standard, CustomerBPNLs: c.CustomerBPNLs, Partners: c.Partners, APIKeys: c.APIKeys, SenderHeader: c.SenderHeader,
 		UnparsableStatus: c.UnparsableStatus, RequestTimeout: c.RequestTimeout, MaxInFlight: c.MaxInFlight, MaxBuffered: c.MaxBuffered,
 	}, s, log)
 	register, err := c.EDC.prepare(rc, c.APIKeys, c.Partners, c.SenderHeader, log)
@@ -185,8 +187,10 @@ func (c *serveCommand) server(handler http.Handler, log *slog.Logger) *http.Serv
 		ReadTimeout:       read,
 		WriteTimeout:      read + c.RequestTimeout + 30*time.Second,
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		// Else "OPTIONS *" would be answered without a look at the key.
+		DisableGeneralOptionsHandler: true,
+		MaxHeaderBytes:               64 << 10,
+		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 }
 
@@ -222,7 +226,7 @@ func (c *serveCommand) printHints(partners, operations, psql string) {
 	fmt.Printf(`Partners: %[1]s   Operations: %[2]s/metrics
 Try it:   %[3]s example%[4]s | curl -sS%[5]s -H 'Content-Type: application/json' -H '%[6]s: %[7]s' --data-binary @- %[1]s/%[8]s
 Look:     %[9]s -c 'select * from planning.capacity limit 5'
-`, partners, operations, os.Args[0], customer, key, c.SenderHeader, example.Supplier, receiver.CapacityGroupEndpoint, psql)
+`, partners, operations, os.Args[0], customer, key, c.SenderHeader, example.Supplier, dcm.CapacityGroupEndpoint.Path, psql)
 }
 
 type migrateCommand struct {

@@ -11,12 +11,13 @@ select create_distributed_table('dcm.capacity_group', 'supplier', shard_count =>
 
 -- In the same place as the groups of that supplier, so that views join locally.
 select create_distributed_table('dcm.message', 'sender', colocate_with => 'dcm.capacity_group');
-select create_distributed_table('dcm.request_for_update', 'supplier', colocate_with => 'dcm.capacity_group');
+select create_distributed_table('dcm.requested_update', 'partner', colocate_with => 'dcm.capacity_group');
+select create_distributed_table('dcm.message_count', 'sender', colocate_with => 'dcm.capacity_group');
 
 -- Material demands lie by the partner: the supplier of those sent, the customer of
 -- those received.
 select create_distributed_table('dcm.material_demand', 'partner', colocate_with => 'dcm.capacity_group');
 select create_distributed_table('dcm.demand_series', 'partner', colocate_with => 'dcm.capacity_group');
 
--- dcm.schema_version stays on the coordinator: only migrations read it. Grants and
+-- dcm.schema_version and dcm.compatibility stay on the coordinator. Grants and
 -- views reach the workers by themselves.

@@ -1,106 +1,45 @@
-// Package cx0048 holds the ordered rules of CX-0048 "Demand and Capacity
-// Management API Material Demand and Capacity Group", version 1.0.0. It decides
-// and nothing else: it knows no HTTP, no JSON and no database.
-//
-// CX-0048 was superseded by CX-0128 "Demand and Capacity Management Data
-// Exchange", whose payload rules for a capacity group keep these conditions.
 package cx0048
 
 import (
 	"fmt"
 
 	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/rules"
 )
 
-// CapacityGroupSituation is everything that a rule may ask about a received
-// WeekBasedCapacityGroup.
-type CapacityGroupSituation struct {
-	Valid     bool                       // by the data model and this standard
-	Supplier  string                     // BPNL in the object
-	Customer  string                     // BPNL in the object
-	Sender    string                     // BPNL that the sending connector is registered for
-	Ours      func(customer string) bool // is this BPNL one that we are responsible for?
-	ChangedAt dcm.Timestamp
-	// Stored is changedAt of the group that is stored under the same supplier,
-	// customer and capacityGroupId; nil if there is none.
-	Stored *dcm.Timestamp
+type group = rules.Situation[dcm.CapacityGroup]
+
+// CapacityGroups is the table of CX-0048 v1.0.0 §3.2.7 "Validating Payload" in its
+// order (CX-0128 v2.3: §4.2.2.7).
+var CapacityGroups = rules.Table[dcm.CapacityGroup]{
+	Standard: "CX-0048 v1.0.0 §3.2.7",
+	Rules: []rules.Rule[dcm.CapacityGroup]{
+		rules.Early(1, "any property", "invalid value", invalid[dcm.CapacityGroup], rules.Ignored, 400, nil),
+		rules.Early(2, "supplier", "does not match the sending EDC's registered BPNL", notTheSupplier, rules.Ignored, 400, whyNotTheSupplier),
+		rules.Early(3, "customer", "does not match any customer BPNL that I am responsible for", notOurCustomer, rules.Ignored, 400, whyNotOurCustomer),
+		rules.OnStored(4, "capacityGroupId, changedAt", "known value; more recent than all previously received", newerGroup, rules.Overwritten, 200, nil),
+		rules.OnStored(5, "capacityGroupId", "unknown value", unknown[dcm.CapacityGroup], rules.Created, 201, nil),
+		rules.OnStored(6, "capacityGroupId, changedAt", "known value; older than any previously received", olderGroup, rules.Ignored, 400, whyOlderGroup),
+		rules.OnStored(7, "capacityGroupId, changedAt", "known value; identical to the most recent of all previously received", identicalGroup, rules.Overwritten, 200, nil),
+	},
 }
 
-func (s *CapacityGroupSituation) invalid() bool      { return !s.Valid }
-func (s *CapacityGroupSituation) notTheSender() bool { return s.Supplier != s.Sender }
-func (s *CapacityGroupSituation) notOurs() bool      { return !s.Ours(s.Customer) }
-func (s *CapacityGroupSituation) known() bool        { return s.Stored != nil }
-func (s *CapacityGroupSituation) unknown() bool      { return !s.known() }
-func (s *CapacityGroupSituation) moreRecent() bool {
-	return s.known() && s.ChangedAt.After(s.Stored.Time)
-}
-func (s *CapacityGroupSituation) older() bool { return s.known() && s.ChangedAt.Before(s.Stored.Time) }
-func (s *CapacityGroupSituation) identical() bool {
-	return s.known() && s.ChangedAt.Equal(s.Stored.Time)
+func notTheSupplier(s *group) bool { return s.Object.Supplier != s.Sender }
+func notOurCustomer(s *group) bool { return !s.Ours(s.Object.Customer) }
+func newerGroup(s *group) bool     { return known(s) && s.Object.ChangedAt.After(s.Stored.ChangedAt.Time) }
+func olderGroup(s *group) bool     { return known(s) && s.Object.ChangedAt.Before(s.Stored.ChangedAt.Time) }
+func identicalGroup(s *group) bool {
+	return known(s) && s.Object.ChangedAt.Equal(s.Stored.ChangedAt.Time)
 }
 
-// Outcome is what becomes of an object.
-type Outcome string
-
-// The outcomes that a rule can have.
-const (
-	Created     Outcome = "created"     // saved as new
-	Overwritten Outcome = "overwritten" // all existing values replaced
-	Ignored     Outcome = "ignored"     // received values ignored
-)
-
-// Rule is one row of the table, in the standard's columns.
-type Rule struct {
-	Number     int
-	Property   string // the property that the rule looks at
-	Condition  string // what it looks for, in the standard's words
-	matches    func(*CapacityGroupSituation) bool
-	Outcome    Outcome // business logic
-	ReturnCode int
+func whyNotTheSupplier(s *group) (property, detail string) {
+	return "supplier", fmt.Sprintf("supplier is %s, but the sending connector is registered for %s; a supplier sends its own capacity groups only", s.Object.Supplier, s.Sender)
 }
 
-// CapacityGroupRules is the table of CX-0048 v1.0.0 §3.2.7 "Validating Payload"
-// in its order. The first rule that matches is executed, all others are ignored.
-var CapacityGroupRules = []Rule{
-	{1, "any property", "invalid value", (*CapacityGroupSituation).invalid, Ignored, 400},
-	{2, "supplier", "does not match the sending EDC's registered BPNL", (*CapacityGroupSituation).notTheSender, Ignored, 400},
-	{3, "customer", "does not match any customer BPNL that I am responsible for", (*CapacityGroupSituation).notOurs, Ignored, 400},
-	{4, "capacityGroupId, changedAt", "known value; more recent than all previously received", (*CapacityGroupSituation).moreRecent, Overwritten, 200},
-	{5, "capacityGroupId", "unknown value", (*CapacityGroupSituation).unknown, Created, 201},
-	{6, "capacityGroupId, changedAt", "known value; older than any previously received", (*CapacityGroupSituation).older, Ignored, 400},
-	{7, "capacityGroupId, changedAt", "known value; identical to the most recent of all previously received", (*CapacityGroupSituation).identical, Overwritten, 200},
+func whyNotOurCustomer(s *group) (property, detail string) {
+	return "customer", fmt.Sprintf("customer is %s, which this receiver is not responsible for", s.Object.Customer)
 }
 
-// DecideCapacityGroup is the first rule that matches the situation.
-func DecideCapacityGroup(s CapacityGroupSituation) Rule {
-	for _, rule := range CapacityGroupRules {
-		if rule.matches(&s) {
-			return rule
-		}
-	}
-	// The test walks every situation: some rule always matches.
-	panic(fmt.Sprintf("cx0048: no rule matches %+v", s))
-}
-
-// NeedsStore reports whether the verdict depends on what is stored: it does
-// unless rules 1 to 3 refuse the object. With nothing stored, what is not
-// refused is new.
-func (s CapacityGroupSituation) NeedsStore() bool {
-	s.Stored = nil
-	return DecideCapacityGroup(s).Outcome == Created
-}
-
-// Status is the HTTP status for a message whose objects met the given rules
-// (CX-0048 §3.2.6): a single object has its own, of several objects one that
-// could not be processed makes it 400, and otherwise it is 200.
-func Status(rules []Rule) int {
-	if len(rules) == 1 {
-		return rules[0].ReturnCode
-	}
-	for _, rule := range rules {
-		if rule.ReturnCode >= 400 {
-			return 400
-		}
-	}
-	return 200
+func whyOlderGroup(s *group) (property, detail string) {
+	return olderThanStored(s.Object.ChangedAt, s.Stored.ChangedAt, "capacity group")
 }

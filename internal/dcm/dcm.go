@@ -82,23 +82,17 @@ type MessageHeader struct {
 	Version            string
 }
 
-// RequestForUpdate is one object that a supplier asks to be sent again.
+// RequestForUpdate is one object that a partner asks to be sent again
+// (IdBasedRequestForUpdate 3.0).
 type RequestForUpdate struct {
-	Kind RequestKind
+	// Object is the model's name of what is wanted: WeekBasedMaterialDemand, which
+	// a customer answers, or WeekBasedCapacityGroup, which a supplier does.
+	Object string
 	// ID of the wanted object; nil asks for all of its kind.
 	ID *uuid.UUID
 	// ChangedAt, if sent, restricts the request to what is newer.
 	ChangedAt *Timestamp
 }
-
-// RequestKind says which kind of object an update is asked for.
-type RequestKind string
-
-// The kinds of object that a RequestForUpdate can name.
-const (
-	MaterialDemand RequestKind = "WeekBasedMaterialDemand" // for us to answer
-	Capacities     RequestKind = "WeekBasedCapacityGroup"  // for suppliers to answer; only recorded
-)
 
 // DemandCategoryCodes lists the codes that a LinkedDemandSeries may carry.
 var DemandCategoryCodes = []string{"0001", "A1S1", "SR99", "PI01", "OS01", "OI01", "ED01", "PO01"}

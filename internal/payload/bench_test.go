@@ -31,7 +31,7 @@ func BenchmarkReadCapacityGroups(b *testing.B) {
 	bodies(b, func(b *testing.B, body []byte) {
 		for b.Loop() {
 			m, err := ReadCapacityGroups(body, today)
-			if err != nil || m.Errors.Any() || m.CapacityGroups[0].Errors.Any() {
+			if err != nil || m.Errors.Any() || m.Objects[0].Errors.Any() {
 				b.Fatal("the message is valid")
 			}
 		}

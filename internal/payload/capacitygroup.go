@@ -2,9 +2,7 @@ package payload
 
 import (
 	"fmt"
-	"runtime"
 	"slices"
-	"strconv"
 	"time"
 
 	"dcm-receiver/internal/dcm"
@@ -17,67 +15,28 @@ const maxQuantity = "1000000000000000000"
 // ReadCapacityGroups reads the body of a WeekBasedCapacityGroup message: the
 // envelope of the API 3.0, or the bare list of CX-0048 §3.2.2. today decides
 // which week is the current one. The error is a *SyntaxError.
-func ReadCapacityGroups(body []byte, today dcm.Date) (*Message, error) {
-	atOnce := 1
-	if len(body) >= longList {
-		atOnce = runtime.GOMAXPROCS(0)
-	}
-	return readCapacityGroups(body, today, atOnce)
-}
-
-// readCapacityGroups reads a body in up to so many pieces at once.
-func readCapacityGroups(body []byte, today dcm.Date, atOnce int) (*Message, error) {
-	r := newReader(body)
-	m := &Message{}
-	listed := 0
-	most := max(alwaysObjects, len(body)/minObject)
-	var ahead pieces
-	item := func(base string, _ int) {
-		pointer := func(i int) string { return base + "/" + strconv.Itoa(i) }
-		n := len(m.CapacityGroups)
-		if n == most {
-			r.skip()
-			if !m.Errors.Any() {
-				m.Errors.add(1, "", fmt.Sprintf("there are more than %d objects in %d bytes; they cannot all be capacity groups, so none was judged", most, len(body)))
-			}
-			return
-		}
-		r.peek()
-		if n == 0 {
-			ahead = r.readAhead(atOnce, today)
-		}
-		if groups := ahead.next(r, most-n); groups != nil {
-			for i := range groups {
-				groups[i].Pointer = pointer(n + i)
-			}
-			m.CapacityGroups = append(m.CapacityGroups, groups...)
-			return
-		}
-		group := r.capacityGroup(pointer(n), today, min(MaxErrors, max(1, maxListed-listed)))
-		listed += len(group.Errors.List)
-		m.CapacityGroups = append(m.CapacityGroups, group)
-	}
-	place := r.envelope(m, item)
-	ahead.wait()
-	if len(m.CapacityGroups) == 0 && !m.Errors.Any() {
-		m.Errors.add(MaxErrors, place, "there is no WeekBasedCapacityGroup; a message carries at least one, in a list (also where it is only one)")
-	}
-	return m, r.end()
+func ReadCapacityGroups(body []byte, today dcm.Date) (*Message[dcm.CapacityGroup], error) {
+	return readObjects(body, "capacity groups", "WeekBasedCapacityGroup", func(r *reader, pointer string, limit int) Object[dcm.CapacityGroup] {
+		return r.capacityGroup(pointer, today, limit)
+	})
 }
 
 // capacityGroup reads one object. At most limit errors are listed.
-func (r *reader) capacityGroup(pointer string, today dcm.Date, limit int) CapacityGroup {
-	g := CapacityGroup{Pointer: pointer}
+func (r *reader) capacityGroup(pointer string, today dcm.Date, limit int) Object[dcm.CapacityGroup] {
+	o := Object[dcm.CapacityGroup]{Pointer: pointer}
+	g := &o.Value
 	var have fields
 	checks := checks{limit: limit, base: pointer}
 	unitSent := false // valid or not
-	g.Raw = r.raw(func() {
+	o.Raw = r.raw(func() {
 		have.sure(r.object(func(name string) {
 			var ok bool
 			switch name {
 			case "capacityGroupId":
 				g.ID, ok = r.id()
-				g.HasID = ok
+				if ok {
+					o.ID = &g.ID
+				}
 			case "name":
 				g.Name, ok = r.string()
 			case "customer":
@@ -111,19 +70,16 @@ func (r *reader) capacityGroup(pointer string, today dcm.Date, limit int) Capaci
 		}))
 	})
 	if r.failed {
-		return g
+		return o
 	}
 	if have.has("unitOfMeasureIsOmitted") {
 		checks.unitOmittedOrNot(g.UnitOfMeasureIsOmitted, unitSent)
 	}
 	if !have.all("capacityGroupId", "name", "customer", "supplier", "changedAt", "unitOfMeasureIsOmitted", "capacityGroupIsInactive") {
-		g.Errors.askSchema(schemas.CapacityGroup, g.Raw, pointer, limit)
+		o.Errors.askSchema(schemas.CapacityGroup, o.Raw, pointer, limit)
 	}
-	for _, v := range checks.errors.List {
-		g.Errors.add(limit, v.Pointer, v.Detail)
-	}
-	g.Errors.More += checks.errors.More
-	return g
+	o.Errors.join(checks.errors, limit)
+	return o
 }
 
 // checks holds what the named checks below find: what CX-0048 demands and a
@@ -310,8 +266,8 @@ func (r *reader) capacities(c *checks, today dcm.Date) (capacities []dcm.Capacit
 	// would be allocated anew.
 	var capacity dcm.Capacity
 	var have fields
-	var spelling spelling
-	property := func(name string) (known, ok bool) {
+	member := func(name string) {
+		var ok bool
 		switch name {
 		case "pointInTime":
 			capacity.PointInTime, ok = r.date()
@@ -324,32 +280,15 @@ func (r *reader) capacities(c *checks, today dcm.Date) (capacities []dcm.Capacit
 		case "deltaProductionResult":
 			capacity.DeltaProductionResult, ok = r.decimal()
 		default:
-			return false, false
-		}
-		return true, ok
-	}
-	member := func(name string) {
-		r.peek()
-		spelling.add(r, name)
-		known, ok := property(name)
-		if !known {
 			r.skip()
-			spelling.alike = false
-		} else {
-			have.read(name, ok)
+			return
 		}
-		spelling.at = r.at
+		have.read(name, ok)
 	}
 	ok = r.array(func(i int) {
-		capacity = dcm.Capacity{}
-		complete := spelling.read(r, property)
-		if !complete {
-			capacity, have = dcm.Capacity{}, fields{}
-			spelling.begin(r)
-			have.sure(r.object(member))
-			complete = have.all("pointInTime", "actualCapacity", "maximumCapacity")
-			spelling.end(r, complete)
-		}
+		capacity, have = dcm.Capacity{}, fields{}
+		have.sure(r.object(member))
+		complete := have.all("pointInTime", "actualCapacity", "maximumCapacity")
 		if complete || have.has("pointInTime") {
 			c.monday(capacity.PointInTime, i)
 			weeks.check(c, capacity.PointInTime, i)

@@ -8,6 +8,9 @@
 package payload
 
 import (
+	"fmt"
+	"strconv"
+
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/schemas"
 
@@ -31,32 +34,42 @@ const (
 	maxCounted = 10_000
 )
 
-// Message is a body that is JSON.
-type Message struct {
+// Message is a body that is JSON, with objects of one kind.
+type Message[T any] struct {
+	// Envelope is what all messages have.
+	Envelope
+	// Objects in the order sent, valid or not.
+	Objects []Object[T]
+}
+
+// Envelope is what stands around the objects of a message.
+type Envelope struct {
 	// Header is nil if none was sent or if it is not valid.
 	Header *dcm.MessageHeader
 	// MessageID is messageId as sent, even where the header is not valid.
 	MessageID string
+	// IsBare tells that there was none: the body is a list.
+	IsBare bool
 	// Errors of the message as a whole: its envelope or header is not valid, or
 	// it carries no object.
 	Errors Errors
-	// CapacityGroups in the order sent; of a WeekBasedCapacityGroup message only.
-	CapacityGroups []CapacityGroup
-	// Requests of an IdBasedRequestForUpdate message only.
-	Requests []dcm.RequestForUpdate
+	// Warnings about the message as a whole.
+	Warnings Errors
 }
 
-// CapacityGroup is one object of a message, valid or not.
-type CapacityGroup struct {
-	dcm.CapacityGroup
-	// HasID is false if the capacityGroupId itself could not be read.
-	HasID bool
+// Object is one object of a message, valid or not.
+type Object[T any] struct {
+	Value T
+	// ID is the object's ID; nil if that could not be read.
+	ID *uuid.UUID
 	// Pointer is the object's place in the body (RFC 6901).
 	Pointer string
 	// Raw is the object as sent.
 	Raw []byte
 	// Errors are the reasons for rule 1; none for a valid object.
 	Errors Errors
+	// Warnings about an object, valid or not.
+	Warnings Errors
 }
 
 // Errors are violations with their places in the body.
@@ -79,17 +92,52 @@ func (e *Errors) add(limit int, pointer, detail string) {
 	}
 }
 
+// join adds what another check found.
+func (e *Errors) join(found Errors, limit int) {
+	for _, v := range found.List {
+		e.add(limit, v.Pointer, v.Detail)
+	}
+	e.More += found.More
+}
+
 // count is how many violations there are.
 func (e *Errors) count() int { return len(e.List) + e.More }
+
+// readObjects reads a body with objects of one kind, each by read, which lists at
+// most limit errors. plural and name are what sentences call the objects. The
+// error is a *SyntaxError.
+func readObjects[T any](body []byte, plural, name string, read func(r *reader, pointer string, limit int) Object[T]) (*Message[T], error) {
+	r := newReader(body)
+	m := &Message[T]{}
+	listed := 0
+	most := max(alwaysObjects, len(body)/minObject)
+	place := r.envelope(&m.Envelope, func(base string, i int) {
+		if len(m.Objects) == most {
+			r.skip()
+			if !m.Errors.Any() {
+				m.Errors.add(1, "", fmt.Sprintf("there are more than %d objects in %d bytes; they cannot all be %s, so none was judged", most, len(body), plural))
+			}
+			return
+		}
+		o := read(r, base+"/"+strconv.Itoa(i), min(MaxErrors, max(1, maxListed-listed)))
+		listed += len(o.Errors.List)
+		m.Objects = append(m.Objects, o)
+	})
+	if len(m.Objects) == 0 && !m.Errors.Any() {
+		m.Errors.add(MaxErrors, place, "there is no "+name+"; a message carries at least one, in a list (also where it is only one)")
+	}
+	return m, r.end()
+}
 
 // envelope reads the whole body and calls item for each object, with the place of
 // their list and its index there; item must consume it. It returns the place where
 // objects are, or would have been.
-func (r *reader) envelope(m *Message, item func(base string, i int)) (place string) {
+func (r *reader) envelope(m *Envelope, item func(base string, i int)) (place string) {
 	list := func(base string) bool {
 		return r.array(func(i int) { item(base, i) })
 	}
 	if r.peek() == '[' {
+		m.IsBare = true
 		list("")
 		return ""
 	}
@@ -122,7 +170,7 @@ func (r *reader) envelope(m *Message, item func(base string, i int)) (place stri
 	return place
 }
 
-func (r *reader) messageHeader(m *Message) {
+func (r *reader) messageHeader(m *Envelope) {
 	const base = "/messageHeader"
 	var header dcm.MessageHeader
 	var have fields

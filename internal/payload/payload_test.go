@@ -55,7 +55,7 @@ func marshal(t testing.TB, v any) []byte {
 	return text
 }
 
-func readGroups(t testing.TB, body []byte) *payload.Message {
+func readGroups(t testing.TB, body []byte) *payload.Message[dcm.CapacityGroup] {
 	t.Helper()
 	m, err := payload.ReadCapacityGroups(body, today)
 	if err != nil {
@@ -66,10 +66,10 @@ func readGroups(t testing.TB, body []byte) *payload.Message {
 
 func TestPublishedExample(t *testing.T) {
 	m := readGroups(t, marshal(t, []any{published(t)}))
-	if m.Errors.Any() || len(m.CapacityGroups) != 1 || m.CapacityGroups[0].Errors.Any() {
+	if m.Errors.Any() || len(m.Objects) != 1 || m.Objects[0].Errors.Any() {
 		t.Fatalf("refused: %+v", m)
 	}
-	g := m.CapacityGroups[0].CapacityGroup
+	g := m.Objects[0].Value
 	supplierNumber := "MNR-8101-ID146955.001"
 	start, _ := dcm.ParseXSDDateTime("2024-01-10T12:00:00.320Z")
 	changed, _ := dcm.ParseTimestamp("2023-03-10T12:27:11.320Z")
@@ -122,10 +122,11 @@ func TestNotJSON(t *testing.T) {
 		"byte order mark":   {"\ufeff[]", "byte order mark"},
 		"control character": {"[\"a\x01\"]", "at byte"},
 	} {
-		for _, read := range []func([]byte) (*payload.Message, error){
-			func(b []byte) (*payload.Message, error) { return payload.ReadCapacityGroups(b, today) }, payload.ReadRequestForUpdate,
+		for _, read := range []func([]byte) error{
+			func(b []byte) error { _, err := payload.ReadCapacityGroups(b, today); return err },
+			func(b []byte) error { _, err := payload.ReadRequestsForUpdate(b); return err },
 		} {
-			if _, err := read([]byte(c.body)); err == nil || !strings.Contains(err.Error(), c.want) {
+			if err := read([]byte(c.body)); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%s: %v; want %q", name, err, c.want)
 			}
 		}
@@ -194,7 +195,7 @@ func TestViolations(t *testing.T) {
 		if name == "not an object" {
 			body, c.want = []byte(`[5]`), []string{"/0: "}
 		}
-		errors := readGroups(t, body).CapacityGroups[0].Errors
+		errors := readGroups(t, body).Objects[0].Errors
 		got := fmt.Sprintf("%d violations:", len(errors.List))
 		ok := len(errors.List) == len(c.want)
 		for _, v := range errors.List {
@@ -245,8 +246,8 @@ func TestEnvelope(t *testing.T) {
 		if m.Errors.Any() {
 			got = m.Errors.List[0].Pointer + ": " + m.Errors.List[0].Detail
 		}
-		if len(m.CapacityGroups) != c.objects || !strings.HasPrefix(got, c.want) || (c.want == "") != (got == "") {
-			t.Errorf("%s: %d objects, %q; want %d, %q", name, len(m.CapacityGroups), got, c.objects, c.want)
+		if len(m.Objects) != c.objects || !strings.HasPrefix(got, c.want) || (c.want == "") != (got == "") {
+			t.Errorf("%s: %d objects, %q; want %d, %q", name, len(m.Objects), got, c.objects, c.want)
 		}
 	}
 }
@@ -272,7 +273,7 @@ func TestRequestForUpdate(t *testing.T) {
 		"not a list":      {`{"content":{"informationObject":[{"weekBasedMaterialDemand":{}}]}}`, nil, "/content/informationObject/0/weekBasedMaterialDemand: "},
 		"entry no object": {`[1]`, nil, "/0: "},
 	} {
-		m, err := payload.ReadRequestForUpdate([]byte(c.body))
+		m, err := payload.ReadRequestsForUpdate([]byte(c.body))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -284,13 +285,13 @@ func TestRequestForUpdate(t *testing.T) {
 			continue
 		}
 		var got []string
-		for _, r := range m.Requests {
-			line := string(r.Kind) + " all"
+		for _, r := range m.Objects {
+			line := r.Value.Object + " all"
 			if r.ID != nil {
-				line = string(r.Kind) + " " + r.ID.String()
+				line = r.Value.Object + " " + r.ID.String()
 			}
-			if r.ChangedAt != nil {
-				line += " " + r.ChangedAt.Format(time.DateOnly)
+			if r.Value.ChangedAt != nil {
+				line += " " + r.Value.ChangedAt.Format(time.DateOnly)
 			}
 			got = append(got, line)
 		}
@@ -304,27 +305,27 @@ func TestRequestForUpdate(t *testing.T) {
 // counted; and a message of nothing but errors stays readable.
 func TestErrorsAreBounded(t *testing.T) {
 	weeks := strings.TrimSuffix(strings.Repeat(`{"pointInTime":"2023-02-14","actualCapacity":1,"maximumCapacity":1},`, 150), ",")
-	g := readGroups(t, []byte(`[{"capacities":[`+weeks+`]}]`)).CapacityGroups[0]
+	g := readGroups(t, []byte(`[{"capacities":[`+weeks+`]}]`)).Objects[0]
 	// 150 Tuesdays, 149 of them twice, 7 required properties missing.
 	if len(g.Errors.List) != 100 || g.Errors.More != 150+149+7-100 {
 		t.Errorf("%d listed, %d more", len(g.Errors.List), g.Errors.More)
 	}
 	listed := 0
 	m := readGroups(t, []byte(`[`+strings.TrimSuffix(strings.Repeat(`{}`+strings.Repeat(" ", 200)+`,`, 20_000), ",")+`]`))
-	for i := range m.CapacityGroups {
-		listed += len(m.CapacityGroups[i].Errors.List)
-		if !m.CapacityGroups[i].Errors.Any() {
+	for i := range m.Objects {
+		listed += len(m.Objects[i].Errors.List)
+		if !m.Objects[i].Errors.Any() {
 			t.Fatalf("object %d has no error", i)
 		}
 	}
 	if listed > 31_000 {
 		t.Errorf("%d errors are listed for one message", listed)
 	}
-	if m = readGroups(t, []byte(`[`+strings.Repeat(`{},`, 99)+`{}]`)); m.Errors.Any() || len(m.CapacityGroups) != 100 {
-		t.Errorf("%d objects, errors %+v; want all 100 judged", len(m.CapacityGroups), m.Errors)
+	if m = readGroups(t, []byte(`[`+strings.Repeat(`{},`, 99)+`{}]`)); m.Errors.Any() || len(m.Objects) != 100 {
+		t.Errorf("%d objects, errors %+v; want all 100 judged", len(m.Objects), m.Errors)
 	}
-	if m = readGroups(t, []byte(`[`+strings.Repeat(`{},`, 100)+`{}]`)); !m.Errors.Any() || len(m.CapacityGroups) != 100 {
-		t.Errorf("%d objects, errors %+v; want the message refused", len(m.CapacityGroups), m.Errors)
+	if m = readGroups(t, []byte(`[`+strings.Repeat(`{},`, 100)+`{}]`)); !m.Errors.Any() || len(m.Objects) != 100 {
+		t.Errorf("%d objects, errors %+v; want the message refused", len(m.Objects), m.Errors)
 	}
 }
 
@@ -354,7 +355,7 @@ func TestHostileBodiesCostNoMoreThanTheirSize(t *testing.T) {
 	} {
 		read := func() {
 			if strings.Contains(name, "requests") {
-				_, _ = payload.ReadRequestForUpdate(body)
+				_, _ = payload.ReadRequestsForUpdate(body)
 			} else {
 				_, _ = payload.ReadCapacityGroups(body, today)
 			}
@@ -403,12 +404,12 @@ func FuzzRead(f *testing.F) {
 		holdStrict(t, body)
 		if m, err := payload.ReadCapacityGroups(body, today); err == nil {
 			holdPlaces(t, body, m.Errors)
-			for i := range m.CapacityGroups {
-				holdEqual(t, &m.CapacityGroups[i])
-				holdPlaces(t, body, m.CapacityGroups[i].Errors)
+			for i := range m.Objects {
+				holdEqual(t, &m.Objects[i])
+				holdPlaces(t, body, m.Objects[i].Errors)
 			}
 		}
-		if m, err := payload.ReadRequestForUpdate(body); err == nil {
+		if m, err := payload.ReadRequestsForUpdate(body); err == nil {
 			holdPlaces(t, body, m.Errors)
 		}
 	})
@@ -434,7 +435,7 @@ func holdStrict(t *testing.T, body []byte) {
 	t.Helper()
 	want := isJSON(body)
 	_, err := payload.ReadCapacityGroups(body, today)
-	_, errOther := payload.ReadRequestForUpdate(body)
+	_, errOther := payload.ReadRequestsForUpdate(body)
 	if (err == nil) != want || (errOther == nil) != want {
 		t.Fatalf("is it JSON? %t, but read: %v, %v\n%q", want, err, errOther, body)
 	}
@@ -473,10 +474,10 @@ func FuzzJSON(f *testing.F) {
 		body := slices.Concat([]byte(`[{"name":`), text, []byte(`}]`))
 		holdStrict(t, body)
 		var want string
-		if m, err := payload.ReadCapacityGroups(body, today); err != nil || json.Unmarshal(text, &want) != nil || len(m.CapacityGroups) != 1 {
+		if m, err := payload.ReadCapacityGroups(body, today); err != nil || json.Unmarshal(text, &want) != nil || len(m.Objects) != 1 {
 			return
 		}
-		if got := readGroups(t, body).CapacityGroups[0].Name; got != want && want != "" {
+		if got := readGroups(t, body).Objects[0].Value.Name; got != want && want != "" {
 			t.Fatalf("%s is read as %q, want %q", text, got, want)
 		}
 	})
@@ -527,8 +528,8 @@ func TestMutations(t *testing.T) {
 		}
 		body := marshal(t, []any{object})
 		m := readGroups(t, body)
-		holdEqual(t, &m.CapacityGroups[0])
-		holdPlaces(t, body, m.CapacityGroups[0].Errors)
+		holdEqual(t, &m.Objects[0])
+		holdPlaces(t, body, m.Objects[0].Errors)
 		checked++
 	}
 	random := rand.New(rand.NewPCG(1, 1))
@@ -600,7 +601,7 @@ func set(v any, path []any, value any) {
 // holdEqual compares the one pass with the schema: an object is without schema
 // violations for both or for neither. The capacities of one that is taken are
 // those that another reader finds.
-func holdEqual(t *testing.T, g *payload.CapacityGroup) {
+func holdEqual(t *testing.T, g *payload.Object[dcm.CapacityGroup]) {
 	t.Helper()
 	found := map[schemas.Violation]bool{}
 	schemas.CapacityGroup.Check(g.Raw, func(v schemas.Violation) bool {
@@ -642,11 +643,11 @@ func holdEqual(t *testing.T, g *payload.CapacityGroup) {
 		day, _ := dcm.ParseDate(c.PointInTime)
 		want := dcm.Capacity{PointInTime: day, ActualCapacity: decimal(c.ActualCapacity), MaximumCapacity: decimal(c.MaximumCapacity),
 			AgreedCapacity: decimal(c.AgreedCapacity), DeltaProductionResult: decimal(c.DeltaProductionResult)}
-		if i >= len(g.Capacities) || g.Capacities[i] != want {
-			t.Fatalf("capacity %d of %s was read as %+v", i, g.Raw, g.Capacities)
+		if i >= len(g.Value.Capacities) || g.Value.Capacities[i] != want {
+			t.Fatalf("capacity %d of %s was read as %+v", i, g.Raw, g.Value.Capacities)
 		}
 	}
-	if len(g.Capacities) != len(other.Capacities) {
-		t.Fatalf("%s was read as %+v", g.Raw, g.Capacities)
+	if len(g.Value.Capacities) != len(other.Capacities) {
+		t.Fatalf("%s was read as %+v", g.Raw, g.Value.Capacities)
 	}
 }

@@ -9,38 +9,42 @@ import (
 	"dcm-receiver/schemas"
 )
 
-// ReadRequestForUpdate reads the body of an IdBasedRequestForUpdate message.
-// The error is a *SyntaxError.
-func ReadRequestForUpdate(body []byte) (*Message, error) {
+// The kinds of object that a request can name, by the list that names them.
+var requested = []struct{ list, id, object string }{
+	{"weekBasedMaterialDemand", "materialDemandId", dcm.MaterialDemandEndpoint.Object},
+	{"weekBasedCapacityGroup", "capacityGroupId", dcm.CapacityGroupEndpoint.Object},
+}
+
+// ReadRequestsForUpdate reads the body of an IdBasedRequestForUpdate message. Its
+// objects are what is asked for, without places of their own; where any of them is
+// not valid, the message is not. The error is a *SyntaxError.
+func ReadRequestsForUpdate(body []byte) (*Message[dcm.RequestForUpdate], error) {
 	r := newReader(body)
-	m := &Message{}
+	m := &Message[dcm.RequestForUpdate]{}
 	entries := 0
-	all := map[dcm.RequestKind]bool{}
-	r.envelope(m, func(base string, i int) {
+	all := map[string]bool{}
+	r.envelope(&m.Envelope, func(base string, i int) {
 		entries++
 		r.requestForUpdate(m, base+"/"+strconv.Itoa(i), all)
 	})
-	if entries == 0 {
-		all[dcm.MaterialDemand], all[dcm.Capacities] = true, true
-	}
-	for _, kind := range []dcm.RequestKind{dcm.MaterialDemand, dcm.Capacities} {
-		if all[kind] {
-			m.Requests = append(m.Requests, dcm.RequestForUpdate{Kind: kind})
+	for _, kind := range requested {
+		if all[kind.object] || entries == 0 {
+			m.Objects = append(m.Objects, Object[dcm.RequestForUpdate]{Value: dcm.RequestForUpdate{Object: kind.object}})
 		}
 	}
 	return m, r.end()
 }
 
 // requestForUpdate reads one entry of an IdBasedRequestForUpdate.
-func (r *reader) requestForUpdate(m *Message, pointer string, all map[dcm.RequestKind]bool) {
+func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer string, all map[string]bool) {
 	var have fields
 	everything := true
-	list := func(kind dcm.RequestKind, idName string) bool {
+	list := func(object, idName string) bool {
 		everything = false
 		valid, n := true, 0
 		ok := r.array(func(int) {
 			n++
-			request := dcm.RequestForUpdate{Kind: kind}
+			request := dcm.RequestForUpdate{Object: object}
 			var id uuid.UUID
 			var have fields
 			have.sure(r.object(func(name string) {
@@ -63,27 +67,28 @@ func (r *reader) requestForUpdate(m *Message, pointer string, all map[dcm.Reques
 				valid = false
 				return
 			}
-			m.Requests = append(m.Requests, request)
+			m.Objects = append(m.Objects, Object[dcm.RequestForUpdate]{Value: request, ID: request.ID})
 		})
 		if n == 0 {
-			all[kind] = true
+			all[object] = true
 		}
 		return ok && valid
 	}
 	raw := r.raw(func() {
 		have.sure(r.object(func(name string) {
-			switch name {
-			case "weekBasedMaterialDemand":
-				have.read(name, list(dcm.MaterialDemand, "materialDemandId"))
-			case "weekBasedCapacityGroup":
-				have.read(name, list(dcm.Capacities, "capacityGroupId"))
-			default:
-				r.skip()
+			for _, kind := range requested {
+				if name == kind.list {
+					have.read(name, list(kind.object, kind.id))
+					return
+				}
 			}
+			r.skip()
 		}))
 	})
 	if everything {
-		all[dcm.MaterialDemand], all[dcm.Capacities] = true, true
+		for _, kind := range requested {
+			all[kind.object] = true
+		}
 	}
 	if !r.failed && have.unsure && m.Errors.count() < maxCounted {
 		m.Errors.askSchema(schemas.RequestForUpdate, raw, pointer, MaxErrors)

@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/example"
-	"dcm-receiver/internal/receiver"
 )
 
 // BenchmarkReceive is the way of a message of one group of 104 weeks from the
@@ -31,7 +31,7 @@ func BenchmarkReceive(b *testing.B) {
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					if w := f.post(receiver.CapacityGroupEndpoint, change(body)); w.Code >= 300 {
+					if w := f.post(dcm.CapacityGroupEndpoint.Path, change(body)); w.Code >= 300 {
 						b.Fatalf("%d %s", w.Code, w.Body)
 					}
 				}

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/example"
-	"dcm-receiver/internal/receiver"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -33,10 +33,10 @@ func FuzzReceive(f *testing.F) {
 	f.Add(read(f, "testdata/id-based-request-for-update/one-demand/request.json"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		fixture.log.Reset()
-		if w := fixture.post(receiver.RequestForUpdateEndpoint, body); !slices.Contains([]int{200, 400, 422}, w.Code) {
+		if w := fixture.post(dcm.RequestForUpdateEndpoint.Path, body); !slices.Contains([]int{200, 400, 422}, w.Code) {
 			t.Fatalf("request for update: %d %s\n%s", w.Code, w.Body, fixture.log)
 		}
-		w := fixture.post(receiver.CapacityGroupEndpoint, body)
+		w := fixture.post(dcm.CapacityGroupEndpoint.Path, body)
 		if !slices.Contains([]int{200, 201, 400, 422}, w.Code) {
 			t.Fatalf("%d %s\n%s", w.Code, w.Body, fixture.log)
 		}

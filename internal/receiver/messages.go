@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/store"
 
 	"github.com/go-chi/chi/v5"
@@ -74,7 +75,8 @@ func (rc *Receiver) failed(ctx context.Context, err error) *answer {
 }
 
 func (rc *Receiver) shown(m *store.Recorded) shown {
-	a := rc.recount(m.ID, m.MessageID, m.Endpoint, m.Entry)
+	endpoint, _ := dcm.EndpointOf(m.Endpoint)
+	a := rc.answerTo(m.ID, m.MessageID, endpoint, m.Entry)
 	s := shown{ID: m.ID, MessageID: m.MessageID, Endpoint: m.Endpoint, ReceivedAt: m.ReceivedAt, Status: rc.status(m.Entry), Objects: m.Objects, Instance: a.Instance}
 	if m.Complete {
 		s.Answer = &a
@@ -84,7 +86,11 @@ func (rc *Receiver) shown(m *store.Recorded) shown {
 
 func (rc *Receiver) showMessage(ctx context.Context, r *http.Request, sender string) (any, *answer) {
 	notFound := refusal(http.StatusNotFound, "unknown-message", "No such message", "there is no message of yours with this ID; entries are kept for a limited time")
-	id, err := uuid.Parse(chi.URLParam(r, "id"))
+	text, err := url.PathUnescape(chi.URLParam(r, "id"))
+	if err != nil {
+		return nil, &notFound
+	}
+	id, err := dcm.ParseID(text)
 	if err != nil {
 		return nil, &notFound
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"dcm-receiver/internal/cx0048"
 	"dcm-receiver/internal/store"
 )
 
@@ -20,6 +19,7 @@ type metrics struct {
 	registry      *prometheus.Registry
 	messages      *prometheus.CounterVec
 	objects       *prometheus.CounterVec
+	future        *prometheus.CounterVec
 	duration      *prometheus.HistogramVec
 	bytes         *prometheus.HistogramVec
 	lastAccepted  *prometheus.GaugeVec
@@ -37,8 +37,11 @@ func newMetrics(rc *Receiver) *metrics {
 			Name: "dcm_messages_total", Help: "Requests on the partner listener by endpoint and HTTP status of the answer.",
 		}, []string{"endpoint", "status"}),
 		objects: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "dcm_objects_total", Help: "WeekBasedCapacityGroup objects by the rule of CX-0048 §3.2.7 that decided, and outcome.",
-		}, []string{"rule", "outcome"}),
+			Name: "dcm_objects_total", Help: "Objects by endpoint, standard, the rule of it that decided, and outcome.",
+		}, []string{"endpoint", "standard", "rule", "outcome"}),
+		future: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dcm_future_changed_at_total", Help: "Valid objects whose changedAt is more than a day ahead: once stored, they lock out every honest later message.",
+		}, []string{"endpoint"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "dcm_request_duration_seconds", Help: "Time from a message's arrival to the end of its answer.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 30},
@@ -61,7 +64,8 @@ func newMetrics(rc *Receiver) *metrics {
 		}),
 		partners: map[string]time.Time{},
 	}
-	for _, endpoint := range []string{CapacityGroupEndpoint, RequestForUpdateEndpoint} {
+	for endpoint := range rc.judges() {
+		m.future.WithLabelValues(endpoint)
 		for _, status := range []string{"200", "201", "400", "401", "403", "405", "413", "415", "422", "503"} {
 			m.messages.WithLabelValues(endpoint, status)
 		}
@@ -72,7 +76,7 @@ func newMetrics(rc *Receiver) *metrics {
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
-	m.registry.MustRegister(m.messages, m.objects, m.duration, m.bytes, m.lastAccepted, m.storeErrors, m.removed, m.faults,
+	m.registry.MustRegister(m.messages, m.objects, m.future, m.duration, m.bytes, m.lastAccepted, m.storeErrors, m.removed, m.faults,
 		gauge("dcm_requests_in_flight", "Messages being judged at this moment.", func() float64 { return float64(rc.inFlight.Load()) }),
 		gauge("dcm_requests_in_flight_limit", "Messages that may be judged at once; beyond it the answer is 503.", func() float64 { return float64(rc.config.MaxInFlight) }),
 		gauge("dcm_buffered_bytes", "Memory held for bodies at this moment.", func() float64 { return float64(rc.buffered.Load()) }),
@@ -101,7 +105,10 @@ func (m *metrics) observe(in *inbound, e store.Entry, status int, took time.Dura
 	m.duration.WithLabelValues(in.Endpoint).Observe(took.Seconds())
 	m.bytes.WithLabelValues(in.Endpoint).Observe(float64(in.Bytes))
 	for _, r := range e.Results {
-		m.objects.WithLabelValues(strconv.Itoa(r.Rule), string(cx0048.CapacityGroupRules[r.Rule-1].Outcome)).Inc()
+		m.objects.WithLabelValues(in.Endpoint, e.Standard, strconv.Itoa(r.Rule), string(r.Outcome)).Inc()
+	}
+	if in.future > 0 {
+		m.future.WithLabelValues(in.Endpoint).Add(float64(in.future))
 	}
 	if status < 300 {
 		m.accepted(in.Sender, in.ReceivedAt)
@@ -129,7 +136,7 @@ type storeCollector struct{ store *store.Store }
 var (
 	connections     = prometheus.NewDesc("dcm_store_connections", "Connections to the database by state; limit is how many there may be.", []string{"state"}, nil)
 	acquires        = prometheus.NewDesc("dcm_store_acquires_total", "How often a connection was taken from the pool.", nil, nil)
-	rounds          = prometheus.NewDesc("dcm_store_rounds_total", "Transactions of small messages that came at once, by result; after a failed one each message had one of its own.", []string{"result"}, nil)
+	groupCommits    = prometheus.NewDesc("dcm_store_group_commits_total", "Transactions of small messages that came at once, by result; after a failed one each message had one of its own.", []string{"result"}, nil)
 	acquiresSeconds = prometheus.NewDesc("dcm_store_acquire_seconds_total", "Time spent waiting for a connection.", nil, nil)
 )
 
@@ -140,9 +147,9 @@ func (c storeCollector) Collect(ch chan<- prometheus.Metric) {
 	for state, n := range map[string]int32{"idle": stat.IdleConns(), "used": stat.AcquiredConns(), "limit": stat.MaxConns()} {
 		ch <- prometheus.MustNewConstMetric(connections, prometheus.GaugeValue, float64(n), state)
 	}
-	committed, failed := c.store.Rounds()
-	ch <- prometheus.MustNewConstMetric(rounds, prometheus.CounterValue, float64(committed), "committed")
-	ch <- prometheus.MustNewConstMetric(rounds, prometheus.CounterValue, float64(failed), "failed")
+	committed, failed := c.store.GroupCommits()
+	ch <- prometheus.MustNewConstMetric(groupCommits, prometheus.CounterValue, float64(committed), "committed")
+	ch <- prometheus.MustNewConstMetric(groupCommits, prometheus.CounterValue, float64(failed), "failed")
 	ch <- prometheus.MustNewConstMetric(acquires, prometheus.CounterValue, float64(stat.AcquireCount()))
 	ch <- prometheus.MustNewConstMetric(acquiresSeconds, prometheus.CounterValue, stat.AcquireDuration().Seconds())
 }

@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/example"
 	"dcm-receiver/internal/privatepg/pgtest"
-	"dcm-receiver/internal/receiver"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -121,7 +121,7 @@ func TestModel(t *testing.T) {
 			models[s] = model{}
 			wait.Go(func() {
 				for i, objects := range history {
-					r := request(receiver.CapacityGroupEndpoint, strings.NewReader(string(list(objects))))
+					r := request(dcm.CapacityGroupEndpoint.Path, strings.NewReader(string(list(objects))))
 					r.Header.Set("Edc-Bpn", suppliers[s])
 					w := replicas[(s+i)%len(replicas)].do(r)
 					plain := slices.Clone(objects)
@@ -187,7 +187,7 @@ func TestSameIDAtTheSameMoment(t *testing.T) {
 			o.quantity = i / 2
 			wait.Go(func() {
 				start.Wait()
-				w := replicas[i%2].post(receiver.CapacityGroupEndpoint, list([]object{o}))
+				w := replicas[i%2].post(dcm.CapacityGroupEndpoint.Path, list([]object{o}))
 				codes[i] = w.Code
 				if got := rulesOf(w); len(got) == 1 {
 					rules[i] = got[0]
@@ -235,7 +235,7 @@ func TestListsInOppositeOrder(t *testing.T) {
 			if i%2 == 1 {
 				slices.Reverse(mine)
 			}
-			wait.Go(func() { codes[i] = f.post(receiver.CapacityGroupEndpoint, list(mine)).Code })
+			wait.Go(func() { codes[i] = f.post(dcm.CapacityGroupEndpoint.Path, list(mine)).Code })
 		}
 		wait.Wait()
 		if !slices.Equal(codes, []int{200, 200, 200, 200, 200, 200}) {
@@ -256,12 +256,12 @@ func TestRepeatsSideBySide(t *testing.T) {
 	var wait sync.WaitGroup
 	for range 6 {
 		wait.Go(func() {
-			if w := f.post(receiver.CapacityGroupEndpoint, body); w.Code != http.StatusOK {
+			if w := f.post(dcm.CapacityGroupEndpoint.Path, body); w.Code != http.StatusOK {
 				t.Errorf("%d %s", w.Code, w.Body)
 			}
 		})
 		wait.Go(func() {
-			if w := f.post(receiver.RequestForUpdateEndpoint, []byte(`{"messageHeader":{"header":{"messageId":"0157ba42-d2a8-4e28-8565-7b07830c1110"}}}`)); w.Code != 400 {
+			if w := f.post(dcm.RequestForUpdateEndpoint.Path, []byte(`{"messageHeader":{"header":{"messageId":"0157ba42-d2a8-4e28-8565-7b07830c1110"}}}`)); w.Code != 400 {
 				t.Errorf("%d %s", w.Code, w.Body)
 			}
 		})
@@ -287,17 +287,17 @@ func TestQueryModes(t *testing.T) {
 			f.url = url
 			body := read(t, "testdata/week-based-capacity-group/quantities-are-exact/request.json")
 			for i, want := range []int{201, 200} {
-				if w := f.post(receiver.CapacityGroupEndpoint, body); w.Code != want {
+				if w := f.post(dcm.CapacityGroupEndpoint.Path, body); w.Code != want {
 					t.Fatalf("message %d: %d %s\n%s", i, w.Code, w.Body, f.log)
 				}
 			}
 			many := example.Message(example.Options{Groups: 20, Weeks: 104, Supplier: example.Supplier, Customer: example.Customer, Now: now})
 			for range 2 {
-				if w := f.post(receiver.CapacityGroupEndpoint, many); w.Code != 200 {
+				if w := f.post(dcm.CapacityGroupEndpoint.Path, many); w.Code != 200 {
 					t.Fatalf("%d %s\n%s", w.Code, w.Body, f.log)
 				}
 			}
-			if w := f.post(receiver.RequestForUpdateEndpoint, read(t, "testdata/id-based-request-for-update/one-demand/request.json")); w.Code != 200 {
+			if w := f.post(dcm.RequestForUpdateEndpoint.Path, read(t, "testdata/id-based-request-for-update/one-demand/request.json")); w.Code != 200 {
 				t.Fatalf("%d %s\n%s", w.Code, w.Body, f.log)
 			}
 			if got := f.query(`select delta_production_result::text from planning.capacity where delta_production_result is not null`); !slices.Equal(got, []string{"-12345678901234567890.123456789"}) {

@@ -41,10 +41,11 @@ func (rc *Receiver) Operations() http.Handler {
 // readiness remembers the last look at the store for a moment, so that probes
 // and scrapes cost it next to nothing.
 type readiness struct {
-	mu    sync.Mutex
-	at    time.Time
-	err   error
-	notes map[string]string
+	mu     sync.Mutex
+	at     time.Time
+	looked bool // at least once
+	err    error
+	notes  map[string]string
 }
 
 // Note puts a detail into the answer of /readyz that does not decide about it.
@@ -67,6 +68,13 @@ func (r *readiness) details() map[string]string {
 	return notes
 }
 
+// lookAgain makes the next probe look at the store, which has just failed.
+func (r *readiness) lookAgain() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.at = time.Time{}
+}
+
 func (rc *Receiver) notReady(ctx context.Context) error {
 	if rc.stopping.Load() {
 		return fmt.Errorf("stopping")
@@ -76,7 +84,8 @@ func (rc *Receiver) notReady(ctx context.Context) error {
 	if time.Since(rc.ready.at) > 500*time.Millisecond {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
-		before, first := rc.ready.err, rc.ready.at.IsZero()
+		before, first := rc.ready.err, !rc.ready.looked
+		rc.ready.looked = true
 		rc.ready.err = rc.store.Ready(ctx)
 		rc.ready.at = time.Now()
 		switch {

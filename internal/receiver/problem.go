@@ -1,10 +1,15 @@
 package receiver
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
+	"io"
 	"net/http"
+	"strconv"
 
-	"dcm-receiver/internal/cx0048"
+	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/rules"
 	"dcm-receiver/internal/store"
 	"dcm-receiver/schemas"
 
@@ -24,25 +29,69 @@ type answer struct {
 
 // judged is what both kinds of answer say of a message that was judged.
 type judged struct {
-	MessageID  string              `json:"messageId,omitempty"`
-	Results    *[]result           `json:"results,omitempty"` // capacity groups only
-	Errors     []schemas.Violation `json:"errors,omitempty"`
-	MoreErrors int                 `json:"moreErrors,omitempty"`
+	MessageID    string              `json:"messageId,omitempty"`
+	Standard     string              `json:"standard,omitempty"` // whose numbers the rules have
+	Results      *[]result           `json:"results,omitempty"`  // of endpoints whose objects are judged one by one
+	Errors       []schemas.Violation `json:"errors,omitempty"`
+	MoreErrors   int                 `json:"moreErrors,omitempty"`
+	Warnings     []schemas.Violation `json:"warnings,omitempty"`
+	MoreWarnings int                 `json:"moreWarnings,omitempty"`
 }
 
 // result is what became of one object.
 type result struct {
-	Index           int                 `json:"index"`
-	CapacityGroupID *uuid.UUID          `json:"capacityGroupId,omitempty"`
-	Rule            int                 `json:"rule"`
-	Outcome         cx0048.Outcome      `json:"outcome"`
-	Errors          []schemas.Violation `json:"errors,omitempty"`
-	MoreErrors      int                 `json:"moreErrors,omitempty"`
+	index  int
+	idName string // of the object's ID
+	*store.Result
 }
+
+// MarshalJSON names the ID as the model does.
+func (r result) MarshalJSON() ([]byte, error) {
+	text := strconv.AppendInt([]byte(`{"index":`), int64(r.index), 10)
+	if r.ObjectID != nil {
+		text = append(append(append(text, `,"`...), r.idName...), `":"`...)
+		text = append(append(text, r.ObjectID.String()...), '"')
+	}
+	text = strconv.AppendInt(append(text, `,"rule":`...), int64(r.Rule), 10)
+	text = append(append(append(text, `,"outcome":"`...), r.Outcome...), '"')
+	for _, l := range []struct {
+		name, more string
+		list       store.ErrorList
+	}{{"errors", "moreErrors", r.Errors}, {"warnings", "moreWarnings", r.Warnings}} {
+		if len(l.list.Errors) > 0 {
+			list := bytes.NewBuffer(append(append(append(text, `,"`...), l.name...), `":`...))
+			if err := encodeJSON(list, l.list.Errors); err != nil {
+				return nil, err
+			}
+			text = bytes.TrimSuffix(list.Bytes(), []byte{'\n'})
+		}
+		if l.list.MoreErrors > 0 {
+			text = strconv.AppendInt(append(append(append(text, `,"`...), l.more...), `":`...), int64(l.list.MoreErrors), 10)
+		}
+	}
+	return append(text, '}'), nil
+}
+
+// encodeJSON writes JSON for people and programs, not for web pages.
+func encodeJSON(w io.Writer, v any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(v)
+}
+
+// The last words of the types of those problems that the journal keeps.
+const (
+	refusedProblem  = "refused"
+	notJSONProblem  = "not-json"
+	tooLargeProblem = "too-large"
+)
+
+// problemType is what types of problem documents begin with.
+const problemType = "urn:dcm-receiver:problem:"
 
 // refusal is the answer to a request that never gets as far as the rules.
 func refusal(status int, word, title, detail string) answer {
-	return answer{Type: "urn:dcm-receiver:problem:" + word, Title: title, Status: status, Detail: detail}
+	return answer{Type: problemType + word, Title: title, Status: status, Detail: detail}
 }
 
 func write(w http.ResponseWriter, status int, body any) {
@@ -53,39 +102,73 @@ func write(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(body) // the sender may be gone; what is stored stays
+	_ = encodeJSON(w, body) // the sender may be gone; what is stored stays
 }
 
-// recount is the answer to a judged message, made from its journal entry, so
-// that the answer to the POST and the one fetched later are the same.
-func (rc *Receiver) recount(id uuid.UUID, messageID, endpoint string, e store.Entry) answer {
+// answerTo is the answer to a judged message, made from its journal entry, so that
+// the answer to the POST and the one fetched later are the same.
+func (rc *Receiver) answerTo(id uuid.UUID, messageID string, endpoint dcm.Endpoint, e store.Entry) answer {
 	a := answer{Instance: "/messages/" + id.String()}
 	a.MessageID = messageID
-	a.Errors, a.MoreErrors = e.Errors.Errors, e.Errors.MoreErrors
-	if e.Status == http.StatusUnprocessableEntity || e.Status == http.StatusRequestEntityTooLarge {
-		// What could not be read was not judged.
-		a.Type, a.Title = "urn:dcm-receiver:problem:not-json", "The body is not one JSON text"
-		if e.Status == http.StatusRequestEntityTooLarge {
-			a.Type, a.Title = "urn:dcm-receiver:problem:too-large", "The body is too large"
-		}
-		a.Status, a.Detail, a.Errors = rc.status(e), firstDetail(e.Errors.Errors), nil
-		return a
+	if e.Problem != "" {
+		a.Type, a.Status = problemType+e.Problem, rc.status(e)
 	}
-	if endpoint == CapacityGroupEndpoint {
+	switch e.Problem {
+	case notJSONProblem:
+		a.Title, a.Detail = "The body is not one JSON text", firstDetail(e.Errors.Errors)
+		return a // what could not be read was not judged
+	case tooLargeProblem:
+		a.Title, a.Detail = "The body is too large", firstDetail(e.Errors.Errors)
+		return a
+	case refusedProblem:
+		a.Title, a.Detail = whyRefused(e)
+	}
+	a.Standard = e.Standard
+	a.Errors, a.MoreErrors = e.Errors.Errors, e.Errors.MoreErrors
+	a.Warnings, a.MoreWarnings = e.Warnings.Errors, e.Warnings.MoreErrors
+	if endpoint.IDName != "" {
 		results := make([]result, len(e.Results))
-		for i, r := range e.Results {
-			results[i] = result{i, r.CapacityGroupID, r.Rule, cx0048.CapacityGroupRules[r.Rule-1].Outcome, r.Errors.Errors, r.Errors.MoreErrors}
+		for i := range e.Results {
+			results[i] = result{i, endpoint.IDName, &e.Results[i]}
 		}
 		a.Results = &results
 	}
-	if e.Status < 400 {
-		return a
-	}
-	a.Type, a.Title, a.Status = "urn:dcm-receiver:problem:refused", "The message was refused", e.Status
-	a.Detail = whyRefused(e)
 	return a
+}
+
+// whyRefused is the summary of a refused message for whoever reads one line.
+func whyRefused(e store.Entry) (title, detail string) {
+	title = "The message was refused"
+	if len(e.Errors.Errors) > 0 {
+		return title, place(e.Errors.Errors[0]) + e.Errors.Errors[0].Detail
+	}
+	refused, first := 0, ""
+	for _, r := range e.Results {
+		if r.Outcome == rules.Ignored {
+			if refused++; refused == 1 {
+				first = fmt.Sprintf("rule %d", r.Rule)
+				if len(r.Errors.Errors) > 0 {
+					first += ": " + place(r.Errors.Errors[0]) + r.Errors.Errors[0].Detail
+				}
+			}
+		}
+	}
+	switch {
+	case len(e.Results) == 1:
+		return title, first
+	case refused == len(e.Results):
+		return title, fmt.Sprintf("all %d objects were refused; the first by %s", refused, first)
+	default:
+		return "Some objects of the message were refused",
+			fmt.Sprintf("objects refused: %d of %d, the others stored; the first by %s", refused, len(e.Results), first)
+	}
+}
+
+func place(v schemas.Violation) string {
+	if v.Pointer == "" {
+		return ""
+	}
+	return v.Pointer + ": "
 }
 
 // status is the HTTP status of an answer. Where a connector cannot pass a 422

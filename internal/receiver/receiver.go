@@ -12,19 +12,19 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"mime"
 	"net/http"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
-	"dcm-receiver/internal/cx0048"
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/edc"
-	"dcm-receiver/internal/payload"
 	"dcm-receiver/internal/store"
 	"dcm-receiver/schemas"
 
@@ -32,12 +32,10 @@ import (
 	"github.com/google/uuid"
 )
 
-// The names of the endpoints, in paths, metrics, log and journal.
+// Names beside those of dcm.Endpoints, in metrics and log.
 const (
-	CapacityGroupEndpoint    = "week-based-capacity-group"
-	RequestForUpdateEndpoint = "id-based-request-for-update"
-	messagesEndpoint         = "messages"
-	noEndpoint               = "other"
+	messagesEndpoint = "messages"
+	noEndpoint       = "other"
 )
 
 // MaxBody is how large a body may be, in bytes (CX-0048 §3.2.2: 15 MiB).
@@ -50,7 +48,9 @@ const largeBody = 1 << 20
 
 // Config is what an operator decides.
 type Config struct {
-	CustomerBPNLs    []string         // BPNLs that this receiver is responsible for
+	Standard         Standard         // rule set
+	CustomerBPNLs    []string         // BPNLs of ours that are customers
+	SupplierBPNLs    []string         // BPNLs of ours that are suppliers
 	Partners         []string         // BPNLs that may send; nil: everyone the connector lets through
 	APIKeys          []string         // accepted values of X-Api-Key; nil: no key is asked for
 	SenderHeader     string           // header in which the data plane names the sender
@@ -91,19 +91,52 @@ func New(config Config, s *store.Store, log *slog.Logger) *Receiver {
 // Stop makes the receiver say that it is not ready any more.
 func (rc *Receiver) Stop() { rc.stopping.Store(true) }
 
-func (rc *Receiver) ours(bpnl string) bool { return slices.Contains(rc.config.CustomerBPNLs, bpnl) }
+func (rc *Receiver) isCustomer(bpnl string) bool {
+	return slices.Contains(rc.config.CustomerBPNLs, bpnl)
+}
+
+func (rc *Receiver) isSupplier(bpnl string) bool {
+	return slices.Contains(rc.config.SupplierBPNLs, bpnl)
+}
+
+func (rc *Receiver) isOurs(bpnl string) bool { return rc.isCustomer(bpnl) || rc.isSupplier(bpnl) }
+
+// judges are the endpoints that are there, by what this company is and the
+// standard has, each with what judges its messages.
+func (rc *Receiver) judges() map[string]judge {
+	judges := map[string]judge{dcm.RequestForUpdateEndpoint.Path: rc.judgeRequestForUpdate}
+	if len(rc.config.CustomerBPNLs) > 0 {
+		judges[dcm.CapacityGroupEndpoint.Path] = rc.judgeCapacityGroups()
+	}
+	return judges
+}
 
 // Partner is the handler of the partner listener.
 func (rc *Receiver) Partner() http.Handler {
 	r := chi.NewRouter()
-	r.HandleFunc("/"+CapacityGroupEndpoint, rc.receive(CapacityGroupEndpoint, rc.judgeCapacityGroups))
-	r.HandleFunc("/"+RequestForUpdateEndpoint, rc.receive(RequestForUpdateEndpoint, rc.judgeRequestForUpdate))
+	judges := rc.judges()
+	var paths []string
+	for _, e := range dcm.Endpoints {
+		if judge := judges[e.Path]; judge != nil {
+			r.HandleFunc("/"+e.Path, rc.receive(e, judge))
+			paths = append(paths, "/"+e.Path)
+		}
+	}
 	r.HandleFunc("/messages", rc.show(rc.listMessages))
+	r.HandleFunc("/messages/", rc.show(rc.listMessages))
 	r.HandleFunc("/messages/{id}", rc.show(rc.showMessage))
+	detail := "the endpoints are " + strings.Join(paths, ", ") + " (POST) and /messages (GET)"
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
 		rc.log.Info("no such path", "status", http.StatusNotFound, "remote", r.RemoteAddr)
-		rc.refuse(w, noEndpoint, refusal(http.StatusNotFound, "unknown-path", "There is nothing here",
-			"the endpoints are /"+CapacityGroupEndpoint+" and /"+RequestForUpdateEndpoint+" (POST) and /messages (GET)"))
+		rc.refuse(w, noEndpoint, refusal(http.StatusNotFound, "unknown-path", "There is nothing here", detail))
+	})
+	// Methods that the router does not know, such as PROPFIND: they are refused like
+	// others, by the endpoint itself.
+	r.MethodNotAllowed(func(w http.ResponseWriter, request *http.Request) {
+		known := request.Clone(request.Context())
+		known.Method = http.MethodHead // which no endpoint takes
+		*known = *known.WithContext(context.WithValue(known.Context(), chi.RouteCtxKey, chi.NewRouteContext()))
+		r.ServeHTTP(w, known)
 	})
 	return rc.unpanicked(r)
 }
@@ -133,27 +166,24 @@ func (rc *Receiver) unpanicked(next http.Handler) http.Handler {
 // inbound is one message from an identified, allowed sender.
 type inbound struct {
 	store.Arrival
-	body []byte
+	body   []byte
+	future int // objects whose changedAt is more than a day ahead
 }
-
-// judge decides on a message and stores it; the entry is what the journal says.
-// An error means that the store failed, and that nothing was stored.
-type judge func(context.Context, *inbound) (store.Entry, error)
 
 // receive is the way of every message, in the order that the contract with
 // partners gives: method, key, sender, content type, size, JSON, rules.
-func (rc *Receiver) receive(endpoint string, judge judge) http.HandlerFunc {
+func (rc *Receiver) receive(endpoint dcm.Endpoint, judge judge) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		start := rc.config.Now()
-		in := &inbound{Arrival: store.Arrival{ID: uuid.Must(uuid.NewV7()), Endpoint: endpoint, ReceivedAt: start}}
+		in := &inbound{Arrival: store.Arrival{ID: uuid.Must(uuid.NewV7()), Endpoint: endpoint.Path, ReceivedAt: start}}
 		entry, refused := rc.process(w, r, in, judge)
 		status, problem := rc.status(entry), ""
 		if refused != nil {
 			status, problem = refused.Status, refused.Type
-			rc.refuse(w, endpoint, *refused)
+			rc.refuse(w, endpoint.Path, *refused)
 		} else {
-			write(w, status, rc.recount(in.ID, in.MessageIDAsSent, endpoint, entry))
-			rc.metrics.messages.WithLabelValues(endpoint, strconv.Itoa(status)).Inc()
+			write(w, status, rc.answerTo(in.ID, in.MessageIDAsSent, endpoint, entry))
+			rc.metrics.messages.WithLabelValues(endpoint.Path, strconv.Itoa(status)).Inc()
 		}
 		took := rc.config.Now().Sub(start)
 		rc.metrics.observe(in, entry, status, took)
@@ -206,19 +236,32 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, in *inbound,
 		}
 	}
 	if tooLarge != nil {
-		entry, err = rc.journal(ctx, in, store.Entry{Status: http.StatusRequestEntityTooLarge, Errors: store.ErrorList{Errors: []schemas.Violation{
+		entry, err = rc.journal(ctx, in, store.Entry{Status: http.StatusRequestEntityTooLarge, Problem: tooLargeProblem, Errors: store.ErrorList{Errors: []schemas.Violation{
 			{Detail: fmt.Sprintf("the body is larger than 15 MiB (%d bytes); send fewer objects in one message", MaxBody)}}}})
 	} else {
 		entry, err = judge(ctx, in)
 	}
 	if err != nil {
+		rc.ready.lookAgain()
 		rc.metrics.storeErrors.WithLabelValues(store.Kind(err)).Inc()
 		rc.log.ErrorContext(ctx, "store failed; answered 503", "error", store.Describe(err), "kind", store.Kind(err), "message", in.ID)
 		w.Header().Set("Retry-After", retryAfter)
-		a := unavailable("the store of this receiver does not answer; nothing of the message was stored, send it again")
+		a := unavailable(whyUnavailable(err))
 		return store.Entry{}, &a
 	}
 	return entry, nil
+}
+
+// whyUnavailable tells the sender what a failure of the store means for the
+// message.
+func whyUnavailable(err error) string {
+	switch {
+	case errors.Is(err, store.ErrUnknown):
+		return "the store of this receiver failed while it was storing the message, and could not be asked whether it did; send it again: what was stored already will not be stored twice"
+	case store.Kind(err) == "setup":
+		return "this receiver is not set up completely, which its operator has to mend; nothing of the message was stored, send it again later"
+	}
+	return "the store of this receiver does not answer; nothing of the message was stored, send it again"
 }
 
 // retryAfter is in seconds.
@@ -344,51 +387,6 @@ func (rc *Receiver) readBody(w http.ResponseWriter, r *http.Request) (body []byt
 	}
 }
 
-// checkHeader adds what is wrong with a header that is valid by itself: it must
-// name the sending connector's BPNL and one of ours.
-func (rc *Receiver) checkHeader(in *inbound, m *payload.Message) {
-	if len(m.MessageID) <= 100 { // what is longer is no ID, and not worth an echo
-		in.MessageIDAsSent = m.MessageID
-	}
-	if id, err := dcm.ParseID(m.MessageID); err == nil {
-		in.MessageID = &id
-	}
-	h := m.Header
-	if h == nil {
-		return
-	}
-	if h.SenderBPN != in.Sender {
-		m.Errors.Add("/messageHeader/header/senderBpn",
-			fmt.Sprintf("senderBpn is %s, but the sending connector is registered for %s", h.SenderBPN, in.Sender))
-	}
-	if !rc.ours(h.ReceiverBPN) {
-		m.Errors.Add("/messageHeader/header/receiverBpn",
-			fmt.Sprintf("receiverBpn is %s, which this receiver is not responsible for", h.ReceiverBPN))
-	}
-}
-
-// unreadable journals a body that is not JSON.
-func (rc *Receiver) unreadable(ctx context.Context, in *inbound, err error) (store.Entry, error) {
-	detail := err.Error()
-	var syntax *payload.SyntaxError
-	if errors.As(err, &syntax) {
-		detail = syntax.Detail
-	}
-	return rc.journal(ctx, in, store.Entry{Status: http.StatusUnprocessableEntity,
-		Errors: store.ErrorList{Errors: []schemas.Violation{{Detail: detail}}}})
-}
-
-// journal stores the entry of a message that is refused as a whole.
-func (rc *Receiver) journal(ctx context.Context, in *inbound, e store.Entry) (store.Entry, error) {
-	return rc.save(ctx, in, store.Decision{Entry: e})
-}
-
-// save stores a decision that does not depend on what is stored.
-func (rc *Receiver) save(ctx context.Context, in *inbound, d store.Decision) (store.Entry, error) {
-	_, err := rc.store.Save(ctx, in.Arrival, nil, func(map[store.Key]store.Stored) store.Decision { return d })
-	return d.Entry, err
-}
-
 // logMessage writes the one event of a request. It has no value of the payload.
 func (rc *Receiver) logMessage(ctx context.Context, in *inbound, e store.Entry, status int, problem string, took time.Duration) {
 	level := slog.LevelInfo
@@ -398,15 +396,13 @@ func (rc *Receiver) logMessage(ctx context.Context, in *inbound, e store.Entry, 
 	if !rc.log.Enabled(ctx, level) {
 		return
 	}
-	counts := make([]int, len(cx0048.CapacityGroupRules)+1)
+	counts := map[string]int{}
 	for _, r := range e.Results {
-		counts[r.Rule]++
+		counts[strconv.Itoa(r.Rule)]++
 	}
-	var rules []slog.Attr
-	for rule, n := range counts {
-		if n > 0 {
-			rules = append(rules, slog.Int(strconv.Itoa(rule), n))
-		}
+	var byRule []slog.Attr
+	for _, rule := range slices.Sorted(maps.Keys(counts)) {
+		byRule = append(byRule, slog.Int(rule, counts[rule]))
 	}
 	messageID := ""
 	if in.MessageID != nil {
@@ -414,6 +410,6 @@ func (rc *Receiver) logMessage(ctx context.Context, in *inbound, e store.Entry, 
 	}
 	rc.log.LogAttrs(ctx, level, "message", slog.String("endpoint", in.Endpoint), slog.Int("status", status), slog.String("problem", problem),
 		slog.String("sender", in.Sender), slog.String("agreement", in.Agreement), slog.String("id", in.ID.String()),
-		slog.String("messageId", messageID), slog.Int("objects", e.Objects), slog.GroupAttrs("rules", rules...),
+		slog.String("messageId", messageID), slog.Int("objects", e.Objects), slog.String("standard", e.Standard), slog.GroupAttrs("rules", byRule...),
 		slog.Int64("bytes", in.Bytes), slog.Float64("seconds", took.Seconds()))
 }

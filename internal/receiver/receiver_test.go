@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/example"
 	"dcm-receiver/internal/privatepg/pgtest"
 	"dcm-receiver/internal/receiver"
@@ -48,7 +49,7 @@ func newFixture(t testing.TB, change func(*receiver.Config)) *fixture {
 func onDatabase(t testing.TB, url string, change func(*receiver.Config)) *fixture {
 	t.Helper()
 	config := receiver.Config{
-		CustomerBPNLs: []string{example.Customer, "BPNL8888888888YY"}, SenderHeader: "Edc-Bpn", UnparsableStatus: 422,
+		Standard: receiver.Standards[0], CustomerBPNLs: []string{example.Customer, "BPNL8888888888YY"}, SenderHeader: "Edc-Bpn", UnparsableStatus: 422,
 		RequestTimeout: 20 * time.Second, MaxInFlight: 256, MaxBuffered: 128 << 20, Now: func() time.Time { return now },
 	}
 	if change != nil {
@@ -242,7 +243,7 @@ func TestOrderOfRefusals(t *testing.T) {
 		{"charset", func(r *http.Request) { r.Header.Set("Content-Type", `APPLICATION/JSON; Charset="utf-8"`) }, "[]", 400, "refused", "", "400"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := request(receiver.CapacityGroupEndpoint, strings.NewReader(c.body))
+			r := request(dcm.CapacityGroupEndpoint.Path, strings.NewReader(c.body))
 			r.Header.Set("X-Api-Key", "new-key")
 			c.change(r)
 			before := len(f.query(`select status::text from planning.message`))
@@ -291,7 +292,7 @@ func (f *fixture) metrics() string {
 
 func TestUnparsableStatus(t *testing.T) {
 	f := newFixture(t, func(c *receiver.Config) { c.UnparsableStatus = 400 })
-	w := f.post(receiver.CapacityGroupEndpoint, []byte("{"))
+	w := f.post(dcm.CapacityGroupEndpoint.Path, []byte("{"))
 	if w.Code != 400 || !strings.Contains(w.Body.String(), `"status":400`) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
@@ -313,10 +314,10 @@ func TestNULNeverReachesTheStore(t *testing.T) {
 		strings.Replace(group, `"2026-12-07"`, `"\u0000"`, 1):                                               400,
 		strings.Replace(group, `"name"`, `"na\u0000me"`, 1):                                                 400,
 	} {
-		if w := f.post(receiver.CapacityGroupEndpoint, []byte(body)); w.Code != want {
+		if w := f.post(dcm.CapacityGroupEndpoint.Path, []byte(body)); w.Code != want {
 			t.Errorf("%.100s: %d %s; want %d", body, w.Code, w.Body, want)
 		}
-		if w := f.post(receiver.RequestForUpdateEndpoint, []byte(body)); w.Code != 200 && w.Code != 400 && w.Code != 422 {
+		if w := f.post(dcm.RequestForUpdateEndpoint.Path, []byte(body)); w.Code != 200 && w.Code != 400 && w.Code != 422 {
 			t.Errorf("request for update %.100s: %d %s", body, w.Code, w.Body)
 		}
 	}
@@ -343,10 +344,10 @@ func TestMessages(t *testing.T) {
 		}
 		return a
 	}
-	created := answer(f.post(receiver.CapacityGroupEndpoint, message))
-	unreadable := answer(f.post(receiver.CapacityGroupEndpoint, []byte("{")))
-	again := answer(f.post(receiver.CapacityGroupEndpoint, message))
-	spelt := answer(f.post(receiver.RequestForUpdateEndpoint, []byte(`{"messageHeader":{"header":{"messageId":"urn:uuid:0157BA42-D2A8-4E28-8565-7B07830C1110"}}}`)))
+	created := answer(f.post(dcm.CapacityGroupEndpoint.Path, message))
+	unreadable := answer(f.post(dcm.CapacityGroupEndpoint.Path, []byte("{")))
+	again := answer(f.post(dcm.CapacityGroupEndpoint.Path, message))
+	spelt := answer(f.post(dcm.RequestForUpdateEndpoint.Path, []byte(`{"messageHeader":{"header":{"messageId":"urn:uuid:0157BA42-D2A8-4E28-8565-7B07830C1110"}}}`)))
 	for name, want := range map[string]map[string]any{"created": created, "unreadable": unreadable, "again": again, "header refused": spelt} {
 		status, shown := get(want["instance"].(string), example.Supplier)
 		if diff := cmp.Diff(any(want), shown["answer"]); status != 200 || diff != "" {
@@ -400,7 +401,7 @@ func TestMessages(t *testing.T) {
 	}
 	// A list leaves large answers out; they are there by themselves.
 	large := bytes.Repeat([]byte(`{"name":5,"supplier":6,"customer":7},`), 90)
-	instance := answer(f.post(receiver.CapacityGroupEndpoint, []byte(`[`+string(large[:len(large)-1])+`]`)))["instance"].(string)
+	instance := answer(f.post(dcm.CapacityGroupEndpoint.Path, []byte(`[`+string(large[:len(large)-1])+`]`)))["instance"].(string)
 	_, page := get("/messages?limit=1", example.Supplier)
 	_, shown := get(instance, example.Supplier)
 	if first := page["messages"].([]any)[0].(map[string]any); first["instance"] != instance || shown["answer"] == nil {
@@ -437,7 +438,7 @@ func TestOperations(t *testing.T) {
 // equal to what there is, but for what other parts of the program add.
 func TestMetricNames(t *testing.T) {
 	f := newFixture(t, nil)
-	f.post(receiver.CapacityGroupEndpoint, read(t, "testdata/week-based-capacity-group/rule-5-bare-list/request.json"))
+	f.post(dcm.CapacityGroupEndpoint.Path, read(t, "testdata/week-based-capacity-group/rule-5-bare-list/request.json"))
 	have := map[string]bool{}
 	for line := range strings.Lines(f.metrics()) {
 		if name, ok := strings.CutPrefix(line, "# TYPE "); ok {

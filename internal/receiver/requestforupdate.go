@@ -11,22 +11,25 @@ import (
 // judgeRequestForUpdate records an IdBasedRequestForUpdate. It is judged by its
 // form alone: a request for an ID that we do not know is accepted too.
 func (rc *Receiver) judgeRequestForUpdate(ctx context.Context, in *inbound) (store.Entry, error) {
-	m, err := payload.ReadRequestForUpdate(in.body)
+	m, err := payload.ReadRequestsForUpdate(in.body)
 	if err != nil {
 		return rc.unreadable(ctx, in, err)
 	}
-	rc.checkHeader(in, m)
-	entry := store.Entry{Status: http.StatusOK, Objects: len(m.Requests)}
+	rc.checkHeader(in, &m.Envelope, rc.isOurs)
+	entry := store.Entry{Status: http.StatusOK, Objects: len(m.Objects), Warnings: listed(m.Warnings)}
 	if m.Errors.Any() {
-		entry.Status, entry.Errors = http.StatusBadRequest, listed(m.Errors)
-		return rc.journal(ctx, in, entry)
+		return rc.refused(ctx, in, entry, m.Errors)
 	}
-	requests := &store.UpdateRequests{Requests: m.Requests}
+	request := &store.UpdateRequest{}
+	for _, o := range m.Objects {
+		request.Entries = append(request.Entries, o.Value)
+	}
+	ours := append(rc.config.CustomerBPNLs[:len(rc.config.CustomerBPNLs):len(rc.config.CustomerBPNLs)], rc.config.SupplierBPNLs...)
 	switch {
 	case m.Header != nil:
-		requests.Customer, requests.ResponseBy = m.Header.ReceiverBPN, m.Header.ExpectedResponseBy
-	case len(rc.config.CustomerBPNLs) == 1:
-		requests.Customer = rc.config.CustomerBPNLs[0]
+		request.Asked, request.ResponseBy = m.Header.ReceiverBPN, m.Header.ExpectedResponseBy
+	case len(ours) == 1:
+		request.Asked = ours[0]
 	}
-	return rc.save(ctx, in, store.Decision{Entry: entry, Requests: requests})
+	return rc.save(ctx, in, store.Decision{Entry: entry, Request: request})
 }

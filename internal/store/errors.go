@@ -28,8 +28,11 @@ func violates(err error, constraint string) bool {
 func isConflict(err error) bool {
 	pg := pgError(err)
 	return pg != nil && (pg.Code == "40001" || pg.Code == "40P01") || // serialization failure, deadlock
-		violates(err, "capacity_group_pkey")
+		violates(err, "capacity_group_pkey") || violates(err, "material_demand_") || violates(err, "demand_series_pkey")
 }
+
+// isRolledBack reports whether the server said that the transaction failed.
+func isRolledBack(err error) bool { return pgError(err) != nil && !isLost(err) }
 
 // isLocked reports whether another transaction held for too long what was
 // needed.
@@ -65,6 +68,8 @@ func Describe(err error) string {
 	switch pg := pgError(err); {
 	case pg != nil && (pg.Code == "42P05" || pg.Code == "26000"):
 		return "SQLSTATE " + pg.Code + ": statements got mixed up between connections; behind PgBouncer add default_query_exec_mode=exec to DATABASE_URL"
+	case pg != nil && pg.Code == "42501":
+		return "SQLSTATE 42501: " + pg.Message // names the table, never a value
 	case pg != nil:
 		return strings.TrimSpace(fmt.Sprintf("SQLSTATE %s in %s %s", pg.Code, pg.Routine, pg.ConstraintName))
 	case isBroken(err), errors.Is(err, context.DeadlineExceeded):
@@ -75,12 +80,14 @@ func Describe(err error) string {
 }
 
 // ErrorKinds are the values that Kind can have.
-var ErrorKinds = []string{"unreachable", "timeout", "readonly", "full", "connections", "conflict", "other"}
+var ErrorKinds = []string{"unreachable", "timeout", "readonly", "full", "connections", "conflict", "setup", "unknown", "other"}
 
 // Kind sorts an error of the store into one of ErrorKinds.
 func Kind(err error) string {
 	pg := pgError(err)
 	switch {
+	case errors.Is(err, ErrUnknown):
+		return "unknown"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return "timeout"
 	case pg == nil && isBroken(err):
@@ -95,6 +102,8 @@ func Kind(err error) string {
 		return "timeout"
 	case "25006":
 		return "readonly"
+	case "42501", "42P01", "42703", "3F000": // a right, table, column or schema is missing
+		return "setup"
 	case "53100", "53200":
 		return "full"
 	case "53300":

@@ -3,9 +3,12 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"dcm-receiver/internal/rules"
 	"dcm-receiver/migrations"
 
 	"github.com/google/uuid"
@@ -27,16 +30,16 @@ type Recorded struct {
 // Messages reads the sender's newest entries, newest first; before, if not nil,
 // leaves out that entry and newer ones, refused those that were accepted.
 func (s *Store) Messages(ctx context.Context, sender string, refused bool, before *uuid.UUID, limit int) ([]Recorded, error) {
-	rows, err := s.pool.Query(ctx, messages.sql, messages.args(given(map[string]any{
+	rows, err := s.pool.Query(ctx, messages.sql, messages.args(values{
 		"sender": sender, "before": pgUUID(before), "refused": refused, "limit": limit,
-	}))...)
+	})...)
 	return collect(rows, err)
 }
 
 // Message reads the sender's entry with the given ID: ours, or its own
 // messageId, of which the latest is read. There may be none.
 func (s *Store) Message(ctx context.Context, sender string, id uuid.UUID) (*Recorded, error) {
-	rows, err := s.pool.Query(ctx, message.sql, message.args(given(map[string]any{"sender": sender, "id": pgUUID(&id)}))...)
+	rows, err := s.pool.Query(ctx, message.sql, message.args(values{"sender": sender, "id": pgUUID(&id)})...)
 	entries, err := collect(rows, err)
 	if err != nil || len(entries) == 0 {
 		return nil, err
@@ -50,11 +53,13 @@ func collect(rows pgx.Rows, err error) ([]Recorded, error) {
 	}
 	entries, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Recorded, err error) {
 		var messageID *uuid.UUID
-		var asSent *string
+		var asSent, problem, standard *string
 		var ids []*uuid.UUID
-		var rules []int
-		var errors, objectErrors []byte
-		if err = row.Scan(&r.ID, &messageID, &asSent, &r.Endpoint, &r.ReceivedAt, &r.Status, &r.Objects, &errors, &r.Errors.MoreErrors, &ids, &rules, &objectErrors, &r.Complete); err != nil {
+		var ruleNumbers []int
+		var outcomes []rules.Outcome
+		var messageErrors, warnings, objectErrors, objectWarnings []byte
+		if err = row.Scan(&r.ID, &messageID, &asSent, &r.Endpoint, &r.ReceivedAt, &r.Status, &problem, &standard, &r.Objects,
+			&messageErrors, &r.Errors.MoreErrors, &warnings, &r.Warnings.MoreErrors, &ids, &ruleNumbers, &outcomes, &objectErrors, &objectWarnings, &r.Complete); err != nil {
 			return r, err
 		}
 		switch {
@@ -63,19 +68,25 @@ func collect(rows pgx.Rows, err error) ([]Recorded, error) {
 		case messageID != nil:
 			r.MessageID = messageID.String()
 		}
-		if errors != nil {
-			if err = json.Unmarshal(errors, &r.Errors.Errors); err != nil {
-				return r, err
-			}
+		if problem != nil {
+			r.Problem = *problem
 		}
-		perObject := map[int]ErrorList{}
-		if objectErrors != nil {
-			if err = json.Unmarshal(objectErrors, &perObject); err != nil {
-				return r, err
+		if standard != nil {
+			r.Standard = *standard
+		}
+		perError, perWarning := map[int]ErrorList{}, map[int]ErrorList{}
+		for _, field := range []struct {
+			text []byte
+			into any
+		}{{messageErrors, &r.Errors.Errors}, {warnings, &r.Warnings.Errors}, {objectErrors, &perError}, {objectWarnings, &perWarning}} {
+			if field.text != nil {
+				if err = json.Unmarshal(field.text, field.into); err != nil {
+					return r, err
+				}
 			}
 		}
 		for i := range ids {
-			r.Results = append(r.Results, Result{CapacityGroupID: ids[i], Rule: rules[i], Errors: perObject[i]})
+			r.Results = append(r.Results, Result{ObjectID: ids[i], Rule: ruleNumbers[i], Outcome: outcomes[i], Errors: perError[i], Warnings: perWarning[i]})
 		}
 		return r, nil
 	})
@@ -134,95 +145,117 @@ func (s *Store) LastAccepted(ctx context.Context) (map[string]time.Time, error) 
 	return last, nil
 }
 
-// Ready fails if the store cannot take a message now: unreachable, not
-// migrated, or only readable.
+// Ready fails if the store cannot take a message now: unreachable, not migrated or
+// migrated too far, without a right, only readable, or full.
 func (s *Store) Ready(ctx context.Context) error {
-	var version int
+	var version, oldest int
 	var readOnly bool
-	err := s.pool.QueryRow(ctx, ready.sql).Scan(&version, &readOnly)
+	var encoding string
+	var missing *string
+	err := s.pool.QueryRow(ctx, ready.sql).Scan(&version, &oldest, &readOnly, &encoding, &missing)
 	switch {
-	case err != nil && pgError(err) != nil && pgError(err).Code == "42P01":
-		return fmt.Errorf("the database is not migrated")
+	case err != nil && pgError(err) != nil && slices.Contains([]string{"42P01", "42703", "3F000"}, pgError(err).Code):
+		return errors.New("the database is not migrated")
+	case err != nil && pgError(err) != nil && pgError(err).Code == "42501":
+		return fmt.Errorf("a right is missing: %s", pgError(err).Message)
 	case err != nil:
 		return fmt.Errorf("the database does not answer: %s", Kind(err))
 	case version < migrations.Version:
 		return fmt.Errorf("the database is at migration %d, this version needs %d", version, migrations.Version)
+	case oldest > migrations.Version:
+		return fmt.Errorf("the database is at migration %d, which needs a program that knows migration %d; this one knows %d", version, oldest, migrations.Version)
+	case encoding != "UTF8":
+		return fmt.Errorf("the database is in %s, it must be in UTF8", encoding)
 	case readOnly:
-		return fmt.Errorf("the database is read-only")
+		return errors.New("the database is read-only")
+	case missing != nil:
+		return fmt.Errorf("a right is missing: %s", *missing)
+	}
+	// Whether something can be written, only writing shows: a disk may be full.
+	if _, err := s.pool.Exec(ctx, probe.sql); err != nil {
+		return fmt.Errorf("the database takes no changes: %s", Kind(err))
 	}
 	return nil
 }
 
-// value is what an arrival says of a message.
-func (a Arrival) value(name string) (any, bool) {
-	switch name {
-	case "sender":
-		return a.Sender, true
-	case "id":
-		return pgUUID(&a.ID), true
-	case "received_at", "first_received_at":
-		return a.ReceivedAt, true
-	case "endpoint":
-		return a.Endpoint, true
-	case "message_id":
-		return pgUUID(a.MessageID), true
-	case "message_id_as_sent":
-		if a.MessageID != nil && a.MessageIDAsSent == a.MessageID.String() {
-			return nil, true // nearly always
-		}
-		return nullable(a.MessageIDAsSent), true
-	case "contract_agreement_id":
-		return nullable(a.Agreement), true
-	case "bytes":
-		return a.Bytes, true
-	}
-	return nil, false
+// journalRow is a message on its way into the journal.
+type journalRow struct {
+	*Arrival
+	*Entry
 }
 
-// value is what the journal says of a judged message.
-func (e Entry) value(a Arrival) value {
-	ids, rules := make([]pgtype.UUID, len(e.Results)), make([]int16, len(e.Results))
-	perObject := make(map[int]ErrorList)
-	for i, r := range e.Results {
-		ids[i], rules[i] = pgUUID(r.CapacityGroupID), int16(r.Rule)
-		if len(r.Errors.Errors) > 0 {
-			perObject[i] = r.Errors
+var messageColumns = []column[journalRow]{
+	{"sender", func(r journalRow) any { return r.Sender }},
+	{"id", func(r journalRow) any { return pgUUID(&r.ID) }},
+	{"received_at", func(r journalRow) any { return r.ReceivedAt }},
+	{"endpoint", func(r journalRow) any { return r.Endpoint }},
+	{"message_id", func(r journalRow) any { return pgUUID(r.MessageID) }},
+	{"message_id_as_sent", func(r journalRow) any {
+		if r.MessageID != nil && r.MessageIDAsSent == r.MessageID.String() {
+			return nil // nearly always
 		}
-	}
-	return func(name string) (any, bool) {
-		switch name {
-		case "status":
-			return int16(e.Status), true
-		case "objects":
-			return int32(e.Objects), true
-		case "duration":
-			return time.Since(a.ReceivedAt), true
-		case "errors":
-			if len(e.Errors.Errors) == 0 {
-				return nil, true
-			}
-			return asJSON(e.Errors.Errors), true
-		case "more_errors":
-			return int32(e.Errors.MoreErrors), true
-		case "capacity_group_ids":
-			return ids, true
-		case "rules":
-			return rules, true
-		case "object_errors":
-			if len(perObject) == 0 {
-				return nil, true
-			}
-			return asJSON(perObject), true
-		}
-		return nil, false
-	}
+		return nullable(r.MessageIDAsSent)
+	}},
+	{"contract_agreement_id", func(r journalRow) any { return nullable(r.Agreement) }},
+	{"status", func(r journalRow) any { return int16(r.Status) }},
+	{"problem", func(r journalRow) any { return nullable(r.Problem) }},
+	{"standard", func(r journalRow) any { return nullable(r.Standard) }},
+	{"objects", func(r journalRow) any { return int32(r.Objects) }},
+	{"bytes", func(r journalRow) any { return r.Bytes }},
+	{"duration", func(r journalRow) any { return time.Since(r.ReceivedAt) }},
+	{"errors", func(r journalRow) any { return r.Entry.Errors.json() }},
+	{"more_errors", func(r journalRow) any { return int32(r.Entry.Errors.MoreErrors) }},
+	{"warnings", func(r journalRow) any { return r.Warnings.json() }},
+	{"more_warnings", func(r journalRow) any { return int32(r.Warnings.MoreErrors) }},
+	{"object_id", func(r journalRow) any {
+		return texts(r.Results, func(o *Result) pgtype.UUID { return pgUUID(o.ObjectID) })
+	}},
+	{"rule", func(r journalRow) any {
+		return texts(r.Results, func(o *Result) int16 { return int16(o.Rule) })
+	}},
+	{"outcome", func(r journalRow) any {
+		return texts(r.Results, func(o *Result) string { return string(o.Outcome) })
+	}},
+	{"object_errors", func(r journalRow) any {
+		return perObject(r.Results, func(o *Result) ErrorList { return o.Errors })
+	}},
+	{"object_warnings", func(r journalRow) any {
+		return perObject(r.Results, func(o *Result) ErrorList { return o.Warnings })
+	}},
 }
 
-func nullable(s string) *string {
-	if s == "" {
+var insertMessages = insertInto("message", messageColumns, "")
+
+// writeJournal stores the entries of messages.
+func writeJournal(b *batches, messages []*saving) error {
+	rows := make([]journalRow, len(messages))
+	for i, m := range messages {
+		rows[i] = journalRow{&m.Arrival, &m.decision.Entry}
+	}
+	return insertMessages.write(b, rows)
+}
+
+// json is the list without its count; NULL if it is empty.
+func (l ErrorList) json() any {
+	if len(l.Errors) == 0 {
 		return nil
 	}
-	return &s
+	return asJSON(l.Errors)
+}
+
+// perObject is an object with the lists that are not empty, by the place of their
+// object; NULL if there is none.
+func perObject(results []Result, of func(*Result) ErrorList) any {
+	lists := map[int]ErrorList{}
+	for i := range results {
+		if l := of(&results[i]); len(l.Errors) > 0 {
+			lists[i] = l
+		}
+	}
+	if len(lists) == 0 {
+		return nil
+	}
+	return asJSON(lists)
 }
 
 func asJSON(value any) string {

@@ -1,85 +1,126 @@
 package store
 
 import (
-	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"time"
 
 	"dcm-receiver/internal/dcm"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// saving is a message on its way into the store.
+// saving is a message on its way into the store. One goroutine at a time works on
+// it: that of its request, or that of the batch it is in.
 type saving struct {
 	Arrival
-	keys     []Key
-	decide   func(stored map[Key]Stored) Decision
-	decision Decision // of the last try
-	round    chan error
+	subjects []Subject
+	decide   func(*Ground) Decision
+
+	// Of the last try:
+	ground    Ground
+	decision  Decision
+	committed bool // a commit was sent: whether it succeeded is known by its answer alone
+	saved     chan error
 }
 
-// Save reads the groups of the sender that keys name, has decide decide on what
-// is stored of them, and stores the decision together with the journal entry.
-// It returns the decision that is committed. decide is called again when another
-// message changed the ground meanwhile, perhaps in another goroutine, and may
-// still run when Save has failed.
-func (s *Store) Save(ctx context.Context, a Arrival, keys []Key, decide func(stored map[Key]Stored) Decision) (Decision, error) {
-	m := &saving{Arrival: a, keys: keys, decide: decide}
+// ErrUnknown means that it is not known whether the message was stored: its commit
+// was sent, but the answer did not come, and the database could not be asked in
+// time.
+var ErrUnknown = errors.New("it is not known whether the message was committed")
+
+// Save reads what is stored of the message's subjects, has decide decide on it,
+// and stores what that writes together with the journal entry. It returns the
+// decision that is committed. decide is called again when another message changed
+// the ground meanwhile, perhaps in another goroutine, and may still run when Save
+// has failed.
+//
+// A failure means that nothing of the message is stored, unless it is ErrUnknown:
+// where the answer to a commit is lost, Save finds out until ctx ends.
+func (s *Store) Save(ctx context.Context, a Arrival, subjects []Subject, decide func(*Ground) Decision) (Decision, error) {
+	m := &saving{Arrival: a, subjects: subjects, decide: decide}
 	const tries = 20
-	inRound := m.isSmall()
-	var lost *Decision // of the try whose end is unknown; a restarted server leaves dead connections behind
-	for try := 1; ; try++ {
+	inBatch := m.isSmall()
+	var unknown *Decision // of the try whose commit has no answer
+	var pauses backoff
+	for try, lost := 1, 0; ; try++ {
+		m.committed = false
 		var err error
-		if inRound {
-			err = s.saveInRound(ctx, m)
+		if inBatch {
+			err = s.saveInBatch(ctx, m)
 		} else {
-			err = s.once(ctx, func(conn *pgxpool.Conn) error { return save(ctx, conn, []*saving{m}, patient) })
+			err = s.once(ctx, func(conn *pgxpool.Conn) error { return save(ctx, conn, []*saving{m}, "") })
+		}
+		if err == nil {
+			return m.decision, nil
+		}
+		if m.committed && !isRolledBack(err) {
+			decision := m.decision
+			unknown = &decision
+		}
+		if violates(err, "message_pkey") && unknown != nil || errors.Is(err, errUnreplicated) {
+			// The commit had succeeded, as far as one server can tell.
+			d := m.decision
+			if unknown != nil {
+				d = *unknown
+			}
+			if err = s.confirm(ctx, a); err == nil {
+				return d, nil
+			}
+			unknown = &d
 		}
 		switch {
-		case err == nil:
-			return m.decision, nil
-		case errors.Is(err, errUnreplicated):
-			return s.confirm(ctx, a, m.decision)
-		case violates(err, "message_pkey") && lost != nil:
-			return s.confirm(ctx, a, *lost) // the commit whose answer was lost had succeeded
-		case (isLost(err) || inRound && pgError(err) == nil) && lost == nil && ctx.Err() == nil:
-			decision := m.decision
-			lost = &decision
-		case inRound && ctx.Err() == nil: // another message may be to blame
+		case ctx.Err() != nil:
 		case isConflict(err) && try < tries:
 			pause(ctx, time.Duration(rand.Int64N(int64(try)))*time.Millisecond)
-		default:
-			return Decision{}, fmt.Errorf("store message: %w", err)
+			inBatch = false
+			continue
+		case inBatch: // another message may be to blame
+			inBatch = false
+			continue
+		case unknown != nil:
+			pauses.wait(ctx)
+			continue
+		case isLost(err) && lost == 0: // a restarted server leaves dead connections behind
+			lost++
+			continue
 		}
-		inRound = false
+		if unknown != nil {
+			err = errors.Join(ErrUnknown, err)
+		}
+		return Decision{}, fmt.Errorf("store message: %w", err)
 	}
 }
 
-// confirm returns a decision that is seen to be committed when it is as safe as
+// confirm makes sure that a message that is seen to be committed is as safe as
 // any other. A server that ends while a commit waits for a synchronous standby
 // leaves it visible on its own disk, but not on the standby.
-func (s *Store) confirm(ctx context.Context, a Arrival, d Decision) (Decision, error) {
+func (s *Store) confirm(ctx context.Context, a Arrival) error {
 	err := s.once(ctx, func(conn *pgxpool.Conn) error {
-		tag, err := conn.Exec(ctx, confirmMessage.sql, confirmMessage.args(a.value)...)
+		tag, err := conn.Exec(ctx, confirmMessage.sql, confirmMessage.args(values{"sender": a.Sender, "id": pgUUID(&a.ID)})...)
 		if err == nil && tag.RowsAffected() != 1 {
 			err = errUnreplicated // and meanwhile another server has taken over
 		}
 		return err
 	})
 	if err != nil {
-		return Decision{}, fmt.Errorf("confirm message: %w", err)
+		return fmt.Errorf("confirm message: %w", err)
 	}
-	return d, nil
+	return nil
+}
+
+// backoff is a pause that grows, with jitter.
+type backoff time.Duration
+
+func (b *backoff) wait(ctx context.Context) {
+	*b = min(max(2**b, backoff(20*time.Millisecond)), backoff(time.Second))
+	pause(ctx, time.Duration(*b)/2+rand.N(time.Duration(*b)/2))
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -121,95 +162,64 @@ const unreplicated = "unreplicated"
 
 var errUnreplicated = errors.New("the commit is on one server only")
 
-// patient statements wait for as long as another transaction holds what they
-// need.
-const patient = ""
-
-// save saves messages in one transaction, in which the stored groups stay
-// locked. No two of them may be about the same group. limit is a statement that
-// bounds how long others are waited for, or patient.
-func save(ctx context.Context, conn *pgxpool.Conn, messages []*saving, limit string) error {
+// save saves messages in one transaction, in which what is stored of their
+// subjects stays locked. No two of them may be about the same. lockTimeout is a
+// statement that bounds how long others are waited for; "": they are waited for.
+func save(ctx context.Context, conn *pgxpool.Conn, messages []*saving, lockTimeout string) error {
 	b := &batches{ctx: ctx, conn: conn}
 	b.next.Queue("begin")
-	if limit != patient {
-		b.next.Queue(limit)
+	if lockTimeout != "" {
+		b.next.Queue(lockTimeout)
 	}
 	stored, err := lock(b, messages)
 	if err != nil {
 		return err
 	}
-	var groups groupRows
-	var entries []value
 	for _, m := range messages {
-		m.decision = m.decide(stored[m.Sender])
-		groups.add(m.Arrival, m.decision.Writes, stored[m.Sender])
-		entries = append(entries, either(m.Arrival.value, m.decision.Entry.value(m.Arrival)))
-		if r := m.decision.Requests; r != nil {
-			insertRequestsForUpdate.queue(&b.next, either(r.value(m.Arrival), m.Arrival.value))
+		m.ground = Ground{stored: stored[m.Endpoint]}
+		m.decision = m.decide(&m.ground)
+	}
+	for _, write := range []func(*batches, []*saving) error{writeGroups, writeDemands, writeRequests, writeJournal} {
+		if err := write(b, messages); err != nil {
+			return err
 		}
 	}
-	if err := groups.save(b); err != nil {
-		return err
-	}
-	if err := b.addRows(insertMessage, entries); err != nil {
-		return err
-	}
 	b.next.Queue("commit")
+	for _, m := range messages {
+		m.committed = true
+	}
 	return b.send()
 }
 
-// owner is whose groups one statement is about.
-type owner struct{ supplier, customer string }
-
-func (o owner) value(name string) (any, bool) {
-	switch name {
-	case "supplier":
-		return o.supplier, true
-	case "customer":
-		return o.customer, true
-	}
-	return nil, false
-}
-
-// lock reads and locks the stored groups that the messages name, by sender. All
+// lock reads and locks what is stored of the subjects, by endpoint. All
 // transactions lock in the same order.
-func lock(b *batches, messages []*saving) (map[string]map[Key]Stored, error) {
-	ids := map[owner][]pgtype.UUID{}
-	for _, m := range messages {
-		for i, k := range m.keys {
-			o := owner{m.Sender, k.Customer}
-			ids[o] = append(ids[o], pgUUID(&m.keys[i].ID))
+func lock(b *batches, messages []*saving) (map[string]*locked, error) {
+	stored := map[string]*locked{}
+	asked := false
+	for _, kind := range []struct {
+		endpoint dcm.Endpoint
+		lock     func(*batches, owner, []Subject, *locked)
+	}{{dcm.CapacityGroupEndpoint, lockGroups}, {dcm.MaterialDemandEndpoint, lockDemands}} {
+		into := &locked{objects: map[Key]state{}, holders: map[material]uuid.UUID{}}
+		stored[kind.endpoint.Path] = into
+		subjects := map[owner][]Subject{}
+		for _, m := range messages {
+			if m.Endpoint == kind.endpoint.Path {
+				for _, s := range m.subjects {
+					o := owner{s.Supplier, s.Customer}
+					subjects[o] = append(subjects[o], s)
+				}
+			}
+		}
+		for _, o := range slices.SortedFunc(maps.Keys(subjects), owner.compare) {
+			kind.lock(b, o, subjects[o], into)
+			asked = true
 		}
 	}
-	owners := slices.SortedFunc(maps.Keys(ids), func(a, b owner) int {
-		return cmp.Or(strings.Compare(a.supplier, b.supplier), strings.Compare(a.customer, b.customer))
-	})
-	stored := map[string]map[Key]Stored{}
-	for _, o := range owners {
-		if stored[o.supplier] == nil {
-			stored[o.supplier] = map[Key]Stored{}
-		}
-		slices.SortFunc(ids[o], func(a, b pgtype.UUID) int { return slices.Compare(a.Bytes[:], b.Bytes[:]) })
-		lockCapacityGroups.queue(&b.next, ids[o], o.value).Query(func(rows pgx.Rows) error {
-			return collectStored(rows, o.customer, stored[o.supplier])
-		})
-	}
-	if len(owners) == 0 {
-		return nil, nil // without a round trip
+	if !asked {
+		return stored, nil // without a round trip
 	}
 	return stored, b.send()
-}
-
-func collectStored(rows pgx.Rows, customer string, stored map[Key]Stored) error {
-	var id pgtype.UUID
-	var at time.Time
-	var nanosecond int16
-	var hash []byte
-	_, err := pgx.ForEachRow(rows, []any{&id, &at, &nanosecond, &hash}, func() error {
-		stored[Key{customer, id.Bytes}] = Stored{dcm.Timestamp{Time: at.Add(time.Duration(nanosecond))}, [sha256.Size]byte(hash)}
-		return nil
-	})
-	return err
 }
 
 // batches sends statements in portions, so that the memory for a long list
@@ -219,21 +229,6 @@ type batches struct {
 	conn *pgxpool.Conn
 	next pgx.Batch
 	rows int // that are in next
-}
-
-// addRows adds statements that write all rows.
-func (b *batches) addRows(s rowsStatement, rows []value) error {
-	const portion = 64
-	for len(rows) > 0 {
-		n := s.queue(&b.next, rows)
-		rows = rows[n:]
-		if b.rows += n; b.rows >= portion {
-			if err := b.send(); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 func (b *batches) send() error {

@@ -9,48 +9,44 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 )
 
 //go:embed sql/*.sql
 var files embed.FS
 
-// statement is one SQL statement, and which of its named arguments stands for
-// which number.
+// statement is an SQL statement of a file, and the order of its named arguments.
 type statement struct {
 	sql   string
 	names []string
 }
 
 var (
-	lockCapacityGroups      = loadByID("lock_capacity_group")
-	insertCapacityGroup     = loadRows("insert_capacity_group")
-	overwriteCapacityGroup  = insertCapacityGroup.overwriting("supplier", "customer", "capacity_group_id")
-	touchCapacityGroups     = loadByID("touch_capacity_group")
-	insertMessage           = loadRows("insert_message")
-	confirmMessage          = load("confirm_message")
-	insertRequestsForUpdate = load("insert_requests_for_update")
-	oldestMessage           = load("oldest_message")
-	oldestRequest           = load("oldest_request_for_update")
-	removeOldMessages       = load("remove_old_message")
-	removeOldRequests       = load("remove_old_request_for_update")
-	messages                = load("messages")
-	message                 = load("message")
-	lastAccepted            = load("last_accepted")
-	ready                   = load("ready")
+	confirmMessage    = load("confirm_message")
+	oldestMessage     = load("oldest_message")
+	oldestRequest     = load("oldest_requested_update")
+	removeOldMessages = load("remove_old_message")
+	removeOldRequests = load("remove_old_requested_update")
+	messages          = load("messages")
+	message           = load("message")
+	lastAccepted      = load("last_accepted")
+	ready             = load("ready")
+	probe             = load("probe")
 )
 
 var arguments = regexp.MustCompile(`@([a-z_]+)`)
 
-// load reads sql/<name>.sql and numbers its arguments, once, because doing it
-// at every call costs more than the call.
+// load reads sql/<name>.sql and numbers its arguments once, because doing it at
+// every call costs more than the call.
 func load(name string) statement {
-	text := text(name)
+	content, err := files.ReadFile("sql/" + name + ".sql")
+	if err != nil {
+		panic(err)
+	}
 	itself := pgx.NamedArgs{} // each argument's value is its name: so rewriting tells their order
-	for _, match := range arguments.FindAllStringSubmatch(text, -1) {
+	for _, match := range arguments.FindAllStringSubmatch(string(content), -1) {
 		itself[match[1]] = match[1]
 	}
-	sql, args, err := itself.RewriteQuery(context.Background(), nil, text, nil)
+	sql, args, err := itself.RewriteQuery(context.Background(), nil, string(content), nil)
 	if err != nil {
 		panic(fmt.Errorf("read sql/%s.sql: %w", name, err))
 	}
@@ -61,133 +57,135 @@ func load(name string) statement {
 	return s
 }
 
-func text(name string) string {
-	content, err := files.ReadFile("sql/" + name + ".sql")
-	if err != nil {
-		panic(err)
+// values are the arguments of a statement by name.
+type values map[string]any
+
+// args are the arguments in the statement's order.
+func (s statement) args(of values) []any {
+	args := make([]any, len(s.names))
+	for i, name := range s.names {
+		value, ok := of[name]
+		if !ok {
+			panic("store: no value for argument " + name)
+		}
+		args[i] = value
 	}
-	return string(content)
+	return args
 }
 
-// byID is a statement about groups by their IDs, of which Postgres plans the form
-// for a single one once instead of every time.
-type byID struct{ one, many statement }
-
-// loadByID reads sql/<name>.sql and sql/<name>s.sql.
-func loadByID(name string) byID { return byID{load(name), load(name + "s")} }
-
-// queue adds the statement to a batch.
-func (s byID) queue(b *pgx.Batch, ids []pgtype.UUID, of value) *pgx.QueuedQuery {
-	if len(ids) == 1 {
-		return s.one.queue(b, either(given(map[string]any{"id": ids[0]}), of))
-	}
-	return s.many.queue(b, either(given(map[string]any{"ids": ids}), of))
+func (s statement) queue(b *pgx.Batch, of values) *pgx.QueuedQuery {
+	return b.Queue(s.sql, s.args(of)...)
 }
 
-// rowsStatement inserts rows, several by one statement: it is worth less than
-// half of their cost to begin and end each of them.
-type rowsStatement struct {
-	statement          // of one row
-	of        []string // the statement of each number of rows in rowsOf
+// column is a column of a table, and its value in a row.
+type column[R any] struct {
+	name  string
+	value func(R) any
 }
 
-// rowsOf are the numbers of rows that there are statements for: that of a usual
-// round, and more for lists.
+// insert writes rows into a table, several by one statement: it is worth less
+// than half of their cost to begin and end each of them.
+type insert[R any] struct {
+	table   string
+	columns []column[R]
+	of      []string // the statement of each number of rows in rowsOf
+}
+
+// rowsOf are the numbers of rows that there are statements for: those of a usual
+// group commit, and more for lists.
 var rowsOf = []int{1, 2, 3, 4, 5, 6, 7, 8, 16}
 
-// loadRows reads sql/<name>.sql, which inserts one row.
-func loadRows(name string) rowsStatement {
-	s := rowsStatement{statement: load(name)}
-	head, rest, ok1 := strings.Cut(text(name), ") values ")
-	row, tail, ok2 := strings.Cut(rest, "\n)")
-	if !ok1 || !ok2 {
-		panic("read sql/" + name + ".sql: no row of values")
-	}
+// insertInto makes the statements of a table from its columns, so that each is
+// named once. end follows the rows.
+func insertInto[R any](table string, columns []column[R], end string) insert[R] {
+	s := insert[R]{table: table, columns: columns}
+	head := "insert into dcm." + table + " (" + strings.Join(s.names(), ", ") + ") values "
 	for _, n := range rowsOf {
 		argument, rows := 0, make([]string, n)
 		for i := range rows {
-			rows[i] = arguments.ReplaceAllStringFunc(row+"\n)", func(string) string {
+			row := make([]string, len(columns))
+			for j := range row {
 				argument++
-				return fmt.Sprint("$", argument)
-			})
+				row[j] = fmt.Sprint("$", argument)
+			}
+			rows[i] = "(" + strings.Join(row, ", ") + ")"
 		}
-		s.of = append(s.of, head+") values "+strings.Join(rows, ", ")+tail)
+		s.of = append(s.of, head+strings.Join(rows, ", ")+" "+end)
 	}
 	return s
 }
 
-// overwriting is the statement for rows that are there, and locked, so that each
-// of them overwrites: an update of several rows in the one form that takes arrays
-// of different lengths. All values but those of key and first_received_at are
+// overwriting is an insert of rows that are there, and locked, so that each of
+// them overwrites: an update of several rows in the one form that takes arrays of
+// different lengths. All values but those of the key and of kept columns are
 // replaced: a week missing in the new message is gone (CX-0048 §3.2.2: no delta
 // updates).
-func (s rowsStatement) overwriting(key ...string) rowsStatement {
-	var columns []string
-	for _, name := range s.names { // which are those of the columns
-		if name != "first_received_at" && !slices.Contains(key, name) {
-			columns = append(columns, name+" = excluded."+name)
+func (s insert[R]) overwriting(key []string, kept ...string) insert[R] {
+	var set []string
+	for _, name := range s.names() {
+		if !slices.Contains(key, name) && !slices.Contains(kept, name) {
+			set = append(set, name+" = excluded."+name)
 		}
 	}
-	end := fmt.Sprintf("on conflict (%s) do update set %s", strings.Join(key, ", "), strings.Join(columns, ", "))
-	o := rowsStatement{statement: s.statement}
-	for _, sql := range s.of {
-		o.of = append(o.of, sql+end)
+	return insertInto(s.table, s.columns, "on conflict ("+strings.Join(key, ", ")+") do update set "+strings.Join(set, ", "))
+}
+
+func (s insert[R]) names() []string {
+	names := make([]string, len(s.columns))
+	for i := range names {
+		names[i] = s.columns[i].name
 	}
-	return o
+	return names
+}
+
+func (s insert[R]) args(args []any, row R) []any {
+	for i := range s.columns {
+		args = append(args, s.columns[i].value(row))
+	}
+	return args
 }
 
 // queue adds to a batch the statement of as many of the rows as there is one
 // for, and returns how many.
-func (s rowsStatement) queue(b *pgx.Batch, rows []value) int {
+func (s insert[R]) queue(b *pgx.Batch, rows []R) int {
 	size := len(rowsOf) - 1
 	for rowsOf[size] > len(rows) {
 		size--
 	}
 	n := rowsOf[size]
-	args := make([]any, 0, n*len(s.names))
+	args := make([]any, 0, n*len(s.columns))
 	for _, row := range rows[:n] {
-		args = append(args, s.args(row)...)
+		args = s.args(args, row)
 	}
 	b.Queue(s.of[size], args...)
 	return n
 }
 
-// value gives the value of a named argument; ok is false if it knows none.
-type value func(name string) (v any, ok bool)
-
-// either gives what the first of the values knows.
-func either(values ...value) value {
-	return func(name string) (any, bool) {
-		for _, value := range values {
-			if v, ok := value(name); ok {
-				return v, true
+// write adds all rows to the batches.
+func (s insert[R]) write(b *batches, rows []R) error {
+	const portion = 64 // rows sent at once, so that the memory for a long list stays bounded
+	for len(rows) > 0 {
+		n := s.queue(&b.next, rows)
+		rows = rows[n:]
+		if b.rows += n; b.rows >= portion {
+			if err := b.send(); err != nil {
+				return err
 			}
 		}
-		return nil, false
 	}
+	return nil
 }
 
-// args are the statement's arguments in order.
-func (s statement) args(of value) []any {
-	args := make([]any, len(s.names))
-	for i, name := range s.names {
-		var ok bool
-		if args[i], ok = of(name); !ok {
-			panic("store: no value for argument " + name)
-		}
+// copy writes many rows by COPY, which is faster as it runs while rows are made.
+func (s insert[R]) copy(b *batches, rows []R) error {
+	const few = 32
+	if len(rows) <= few {
+		return s.write(b, rows)
 	}
-	return args
-}
-
-// queue adds the statement to a batch.
-func (s statement) queue(b *pgx.Batch, of value) *pgx.QueuedQuery {
-	return b.Queue(s.sql, s.args(of)...)
-}
-
-// given are the values of a map.
-func given(values map[string]any) value {
-	return func(name string) (any, bool) {
-		v, ok := values[name]
-		return v, ok
+	if err := b.send(); err != nil {
+		return err
 	}
+	_, err := b.conn.CopyFrom(b.ctx, pgx.Identifier{"dcm", s.table}, s.names(),
+		pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) { return s.args(make([]any, 0, len(s.columns)), rows[i]), nil }))
+	return err
 }

@@ -5,12 +5,12 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"runtime"
 	"time"
 
 	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/rules"
 	"dcm-receiver/schemas"
 
 	"github.com/google/uuid"
@@ -23,7 +23,7 @@ import (
 type Store struct {
 	pool    *pgxpool.Pool
 	timeout time.Duration
-	rounds  rounds
+	groups  groupCommit
 }
 
 // Open prepares connections to the database of url ("" leaves it to the PG*
@@ -64,10 +64,10 @@ func Open(url string, connections int, timeout time.Duration) (*Store, error) {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	s := &Store{pool: pool, timeout: timeout}
-	// More rounds at once would be smaller ones: about as many as there are cores
+	// More batches at once would be smaller ones: about as many as there are cores
 	// keep a Postgres of the same size at work.
-	s.rounds.atOnce = max(1, min(runtime.GOMAXPROCS(0), connections/2))
-	s.rounds.busy = map[subject]bool{}
+	s.groups.atOnce = max(1, min(runtime.GOMAXPROCS(0), connections/2))
+	s.groups.busy = map[exclusive]bool{}
 	return s, nil
 }
 
@@ -77,16 +77,16 @@ func (s *Store) Close() { s.pool.Close() }
 // Stat tells about the connections.
 func (s *Store) Stat() *pgxpool.Stat { return s.pool.Stat() }
 
-// Key names a capacity group among those of one supplier.
+// Key names an object among those of its kind.
 type Key struct {
-	Customer string // BPNL
-	ID       uuid.UUID
+	Supplier, Customer string // BPNLs
+	ID                 uuid.UUID
 }
 
-// Stored is what a decision may need of a stored group.
-type Stored struct {
-	ChangedAt dcm.Timestamp
-	hash      [sha256.Size]byte
+// Subject is an object of a message whose verdict depends on what is stored.
+type Subject struct {
+	Key
+	Material string // materialNumberCustomer of a material demand; "" of other objects
 }
 
 // Arrival is what is known of a message before it is judged.
@@ -94,7 +94,7 @@ type Arrival struct {
 	ID         uuid.UUID // ours
 	Sender     string    // BPNL of the sending connector
 	Agreement  string    // contract agreement; "" if unknown
-	Endpoint   string
+	Endpoint   string    // path
 	ReceivedAt time.Time
 	Bytes      int64
 	MessageID  *uuid.UUID // of the header; nil if none
@@ -104,18 +104,22 @@ type Arrival struct {
 
 // Entry is what the journal says of a judged message.
 type Entry struct {
-	Status  int
-	Objects int
-	Errors  ErrorList // of the message as a whole
-	// Results of the capacity groups, in the order sent.
-	Results []Result
+	Status   int
+	Problem  string // last word of the problem's type; "" if the message was accepted
+	Standard string // whose rules decided; "" if none was asked
+	Objects  int
+	Errors   ErrorList // of the message as a whole
+	Warnings ErrorList
+	Results  []Result // of the objects, in the order sent
 }
 
 // Result is what became of one object.
 type Result struct {
-	CapacityGroupID *uuid.UUID // nil if it could not be read
-	Rule            int
-	Errors          ErrorList
+	ObjectID *uuid.UUID // nil if it could not be read
+	Rule     int
+	Outcome  rules.Outcome
+	Errors   ErrorList
+	Warnings ErrorList
 }
 
 // ErrorList is a list of violations, and how many more there are.
@@ -124,22 +128,16 @@ type ErrorList struct {
 	MoreErrors int                 `json:"moreErrors,omitempty"`
 }
 
-// Write is a group to be stored, made by NewWrite.
-type Write struct {
-	Group *dcm.CapacityGroup
-	hash  [sha256.Size]byte
-}
-
-// UpdateRequests are the requests of one IdBasedRequestForUpdate.
-type UpdateRequests struct {
-	Customer   string         // BPNL of ours that is asked; "" if the message does not say
+// UpdateRequest is the request of one IdBasedRequestForUpdate.
+type UpdateRequest struct {
+	Asked      string         // BPNL of ours that is asked; "" if the message does not say
 	ResponseBy *dcm.Timestamp // nil if the message does not say
-	Requests   []dcm.RequestForUpdate
+	Entries    []dcm.RequestForUpdate
 }
 
-// Decision is what is to be done with a message.
+// Decision is what is to be done with a message, beside what it writes on its
+// Ground.
 type Decision struct {
-	Entry    Entry
-	Writes   map[Key]Write
-	Requests *UpdateRequests // nil if it is no request for update
+	Entry   Entry
+	Request *UpdateRequest // nil if it is no request for update
 }

@@ -54,6 +54,20 @@ func TestEveryStatementFitsTheDatabase(t *testing.T) {
 	}
 }
 
+// TestEveryColumnFitsTheDatabase prepares what is made from the tables of columns.
+func TestEveryColumnFitsTheDatabase(t *testing.T) {
+	conn := connect(t, pgtest.New(t))
+	made := store.MadeStatements()
+	if len(made) < 30 {
+		t.Fatalf("%d statements", len(made))
+	}
+	for i, sql := range made {
+		if _, err := conn.Prepare(context.Background(), fmt.Sprint("made", i), sql); err != nil {
+			t.Errorf("%.100s…: %v", sql, err)
+		}
+	}
+}
+
 // TestTablesCanBeSpreadBySupplier holds the catalogue and the statements against
 // deploy/ha/citus.sql: each table has a column by which it is spread, which
 // begins every unique key, and which each statement of a message names.
@@ -72,7 +86,7 @@ func TestTablesCanBeSpreadBySupplier(t *testing.T) {
 		from pg_class c
 		left join pg_index i on i.indrelid = c.oid and i.indisunique
 		left join pg_attribute a on a.attrelid = c.oid and a.attnum = i.indkey[0]
-		where c.relnamespace = 'dcm'::regnamespace and c.relkind = 'r' and c.relname <> 'schema_version'`)
+		where c.relnamespace = 'dcm'::regnamespace and c.relkind = 'r' and c.relname not in ('schema_version', 'compatibility')`)
 	var table, key, first string
 	seen := map[string]bool{}
 	if _, err := pgx.ForEachRow(rows, []any{&table, &key, &first}, func() error {
@@ -90,7 +104,7 @@ func TestTablesCanBeSpreadBySupplier(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ofNoMessage := []string{"last_accepted.sql", "ready.sql", "oldest_message.sql", "oldest_request_for_update.sql", "remove_old_message.sql", "remove_old_request_for_update.sql"}
+		ofNoMessage := []string{"last_accepted.sql", "ready.sql", "oldest_message.sql", "oldest_requested_update.sql", "remove_old_message.sql", "remove_old_requested_update.sql"}
 		for table := range seen {
 			if !strings.Contains(string(text), "dcm."+table) || slices.Contains(ofNoMessage, filepath.Base(path)) {
 				continue
@@ -147,10 +161,11 @@ func TestDecimalsComeBack(t *testing.T) {
 			}
 			g.Capacities = append(g.Capacities, dcm.Capacity{PointInTime: dcm.Date(4 + 7*i), ActualCapacity: positive, MaximumCapacity: positive, DeltaProductionResult: negative})
 		}
-		a := store.Arrival{ID: uuid.New(), Sender: g.Supplier, Endpoint: "e", ReceivedAt: time.Now()}
-		key := store.Key{Customer: g.Customer, ID: g.ID}
-		if _, err := s.Save(context.Background(), a, []store.Key{key}, func(map[store.Key]store.Stored) store.Decision {
-			return store.Decision{Writes: map[store.Key]store.Write{key: store.NewWrite(g, nil)}}
+		a := store.Arrival{ID: uuid.New(), Sender: g.Supplier, Endpoint: dcm.CapacityGroupEndpoint.Path, ReceivedAt: time.Now()}
+		subject := store.Subject{Key: store.Key{Supplier: g.Supplier, Customer: g.Customer, ID: g.ID}}
+		if _, err := s.Save(context.Background(), a, []store.Subject{subject}, func(ground *store.Ground) store.Decision {
+			ground.Write(subject, store.WriteCapacityGroup(g, nil))
+			return store.Decision{}
 		}); err != nil {
 			rt.Fatal(err)
 		}
@@ -174,9 +189,9 @@ func TestRetention(t *testing.T) {
 	t.Cleanup(s.Close)
 	now := time.Now()
 	for age := range 10 {
-		a := store.Arrival{ID: uuid.New(), Sender: "BPNL6666666666YY", Endpoint: "e", ReceivedAt: now.AddDate(0, 0, -age)}
-		d := store.Decision{Entry: store.Entry{Status: 200}, Requests: &store.UpdateRequests{Requests: []dcm.RequestForUpdate{{Kind: dcm.MaterialDemand}}}}
-		if _, err := s.Save(context.Background(), a, nil, func(map[store.Key]store.Stored) store.Decision { return d }); err != nil {
+		a := store.Arrival{ID: uuid.New(), Sender: "BPNL6666666666YY", Endpoint: dcm.CapacityGroupEndpoint.Path, ReceivedAt: now.AddDate(0, 0, -age)}
+		d := store.Decision{Entry: store.Entry{Status: 200}, Request: &store.UpdateRequest{Entries: []dcm.RequestForUpdate{{Object: dcm.MaterialDemandEndpoint.Object}}}}
+		if _, err := s.Save(context.Background(), a, nil, func(*store.Ground) store.Decision { return d }); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,13 +1,20 @@
 -- What an entry says of its objects is left out where it is large: a hundred of
 -- those would be more than an answer should be.
 select
-    id, message_id, message_id_as_sent, endpoint, received_at, status, objects, errors, more_errors,
-    case when complete then capacity_group_id else '{}' end,
+    id, message_id, message_id_as_sent, endpoint, received_at, status,
+    coalesce(problem, case status when 422 then 'not-json' when 413 then 'too-large' when 400 then 'refused' end),
+    coalesce(standard, case when cardinality(rule) > 0 then 'CX-0048 v1.0.0 §3.2.7' end),
+    objects, errors, more_errors, warnings, more_warnings,
+    case when complete then object_id else '{}' end,
     case when complete then rule else '{}' end,
+    case when complete then coalesce(outcome, array(
+        select case when r = 5 then 'created' when r in (4, 7) then 'overwritten' else 'ignored' end from unnest(rule) with ordinality as u (r, i) order by i)) else '{}' end,
     case when complete then object_errors end,
+    case when complete then object_warnings end,
     complete
 from (
-    select *, pg_column_size(capacity_group_id) + coalesce(pg_column_size(object_errors), 0) < 8192 as complete
+    select *,
+        pg_column_size(object_id) + coalesce(pg_column_size(object_errors), 0) + coalesce(pg_column_size(object_warnings), 0) < 8192 as complete
     from dcm.message
     where sender = @sender
         and (@before::uuid is null or id < @before)

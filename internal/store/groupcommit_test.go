@@ -9,6 +9,7 @@ import (
 
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/privatepg/pgtest"
+	"dcm-receiver/internal/rules"
 	"dcm-receiver/internal/store"
 
 	"github.com/google/uuid"
@@ -34,16 +35,17 @@ func newSending(t *testing.T, url string) sending {
 // save sends a message about one group, and says by which rule it was stored:
 // 5 or, where the group is known, 4.
 func (s sending) save(g *dcm.CapacityGroup) (rule int, err error) {
-	key := store.Key{Customer: g.Customer, ID: g.ID}
+	key := store.Key{Supplier: g.Supplier, Customer: g.Customer, ID: g.ID}
 	id := uuid.New()
-	a := store.Arrival{ID: uuid.Must(uuid.NewV7()), Sender: g.Supplier, Endpoint: "e", ReceivedAt: time.Now(), MessageID: &id}
-	write := store.NewWrite(g, []byte(g.Name))
-	d, err := s.store.Save(context.Background(), a, []store.Key{key}, func(stored map[store.Key]store.Stored) store.Decision {
-		rule := 5
-		if _, known := stored[key]; known {
-			rule = 4
+	a := store.Arrival{ID: uuid.Must(uuid.NewV7()), Sender: g.Supplier, Endpoint: dcm.CapacityGroupEndpoint.Path, ReceivedAt: time.Now(), MessageID: &id}
+	subject := store.Subject{Key: key}
+	d, err := s.store.Save(context.Background(), a, []store.Subject{subject}, func(ground *store.Ground) store.Decision {
+		result := store.Result{ObjectID: &key.ID, Rule: 5, Outcome: rules.Created}
+		if stored := ground.Stored(subject); stored.Known() {
+			result.Rule, result.Outcome = 4, rules.Overwritten
 		}
-		return store.Decision{Entry: store.Entry{Status: 200, Objects: 1, Results: []store.Result{{CapacityGroupID: &key.ID, Rule: rule}}}, Writes: map[store.Key]store.Write{key: write}}
+		ground.Write(subject, store.WriteCapacityGroup(g, []byte(g.Name)))
+		return store.Decision{Entry: store.Entry{Status: 200, Objects: 1, Results: []store.Result{result}}}
 	})
 	if err != nil {
 		return 0, err
@@ -79,21 +81,21 @@ func TestMessagesShareTransactions(t *testing.T) {
 	if n := s.count("select count(*) from planning.message m join planning.message_object o on o.sender = m.sender and o.message = m.id join planning.capacity_group g using (capacity_group_id)"); n != messages {
 		t.Errorf("%d of %d messages are there", n, messages)
 	}
-	if committed, failed := s.store.Rounds(); committed == 0 || committed > messages/2 || failed > 0 {
-		t.Errorf("%d rounds were committed, %d failed", committed, failed)
+	if committed, failed := s.store.GroupCommits(); committed == 0 || committed > messages/2 || failed > 0 {
+		t.Errorf("%d batches were committed, %d failed", committed, failed)
 	}
 	// xmin is the transaction that wrote a row.
 	if n := s.count("select count(distinct xmin::text) from dcm.message"); n > messages/2 {
 		t.Errorf("%d messages were saved in %d transactions", messages, n)
 	}
-	if n := s.count("select count(*) from dcm.message m join dcm.capacity_group g on g.capacity_group_id = m.capacity_group_id[1] where m.xmin <> g.xmin"); n > 0 {
+	if n := s.count("select count(*) from dcm.message m join dcm.capacity_group g on g.capacity_group_id = m.object_id[1] where m.xmin <> g.xmin"); n > 0 {
 		t.Errorf("%d messages were saved in another transaction than their groups", n)
 	}
 }
 
-// TestARoundIsNoVerdict: a message that the database refuses spoils nothing for
+// TestABatchIsNoVerdict: a message that the database refuses spoils nothing for
 // those that share its transaction.
-func TestARoundIsNoVerdict(t *testing.T) {
+func TestABatchIsNoVerdict(t *testing.T) {
 	s := newSending(t, pgtest.New(t))
 	var all sync.WaitGroup
 	for i := range 100 {
@@ -108,8 +110,8 @@ func TestARoundIsNoVerdict(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if _, failed := s.store.Rounds(); failed == 0 {
-		t.Error("no round failed")
+	if _, failed := s.store.GroupCommits(); failed == 0 {
+		t.Error("no batch failed")
 	}
 	if groups, entries := s.count("select count(*) from dcm.capacity_group"), s.count("select count(*) from dcm.message"); groups != 90 || entries != 90 {
 		t.Errorf("%d groups and %d entries are stored, want 90", groups, entries)
@@ -173,7 +175,7 @@ func TestOneGroupAtATime(t *testing.T) {
 	for range 20 {
 		id := uuid.New()
 		var mu sync.Mutex
-		rules := map[int]int{}
+		byRule := map[int]int{}
 		var all sync.WaitGroup
 		for i := range 16 {
 			all.Go(func() {
@@ -183,12 +185,12 @@ func TestOneGroupAtATime(t *testing.T) {
 				}
 				mu.Lock()
 				defer mu.Unlock()
-				rules[rule]++
+				byRule[rule]++
 			})
 		}
 		all.Wait()
-		if rules[5] != 1 || rules[4] != 15 {
-			t.Fatalf("rules %v", rules)
+		if byRule[5] != 1 || byRule[4] != 15 {
+			t.Fatalf("rules %v", byRule)
 		}
 	}
 }
@@ -206,5 +208,5 @@ func TestAFaultMeetsItsOwnMessage(t *testing.T) {
 		}
 	}()
 	_, _ = s.store.Save(context.Background(), store.Arrival{ID: uuid.New(), Sender: "BPNL000000000001", ReceivedAt: time.Now()}, nil,
-		func(map[store.Key]store.Stored) store.Decision { panic("a fault") })
+		func(*store.Ground) store.Decision { panic("a fault") })
 }

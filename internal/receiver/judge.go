@@ -1,0 +1,191 @@
+package receiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/payload"
+	"dcm-receiver/internal/rules"
+	"dcm-receiver/internal/store"
+	"dcm-receiver/schemas"
+)
+
+// judge decides on a message and stores it; the entry is what the journal says.
+// An error means that the store failed: nothing is stored, or it is
+// store.ErrUnknown.
+type judge func(context.Context, *inbound) (store.Entry, error)
+
+// objects is how the objects of one endpoint are read, judged and written.
+type objects[T any] struct {
+	read    func(*inbound) (*payload.Message[T], error)
+	table   *rules.Table[T]
+	ours    func(bpnl string) bool // BPNLs of the role that receives
+	subject func(*T) store.Subject
+	write   func(*T, []byte) store.Write
+	changed func(*T) dcm.Timestamp // changedAt of a valid object
+}
+
+// judgeObjects judges messages by the rules of a table, and stores what they
+// accept.
+func judgeObjects[T any](rc *Receiver, o objects[T]) judge {
+	return func(ctx context.Context, in *inbound) (store.Entry, error) {
+		m, err := o.read(in)
+		if err != nil {
+			return rc.unreadable(ctx, in, err)
+		}
+		rc.checkHeader(in, &m.Envelope, o.ours)
+		entry := store.Entry{Objects: len(m.Objects), Warnings: listed(m.Warnings)}
+		if m.Errors.Any() {
+			// A refused header, or no object at all, refuses the message as a whole.
+			return rc.refused(ctx, in, entry, m.Errors)
+		}
+		situations := make([]rules.Situation[T], len(m.Objects))
+		var subjects []store.Subject
+		for i := range m.Objects {
+			object := &m.Objects[i]
+			situations[i] = rules.Situation[T]{
+				Object: &object.Value, Valid: !object.Errors.Any(), Sender: in.Sender, Ours: o.ours, Now: in.ReceivedAt,
+			}
+			if situations[i].Valid {
+				rc.warnOfFuture(in, object.Pointer, o.changed(&object.Value), &object.Warnings)
+			}
+			if _, early := o.table.DecideEarly(&situations[i]); !early {
+				subjects = append(subjects, o.subject(&object.Value))
+			}
+		}
+		d, err := rc.store.Save(ctx, in.Arrival, subjects, func(ground *store.Ground) store.Decision {
+			e := entry
+			decide(&e, ground, m.Objects, situations, o)
+			return store.Decision{Entry: e}
+		})
+		return d.Entry, err
+	}
+}
+
+// decide runs the rules over the objects in the order sent: what one of them
+// stores is known to the next.
+func decide[T any](e *store.Entry, ground *store.Ground, sent []payload.Object[T], situations []rules.Situation[T], o objects[T]) {
+	e.Standard, e.Results = o.table.Standard, make([]store.Result, len(sent))
+	codes := make([]int, len(sent))
+	for i := range sent {
+		object, s := &sent[i], situations[i]
+		verdict, early := o.table.DecideEarly(&s)
+		if !early {
+			subject := o.subject(&object.Value)
+			s.Stored = ground.Stored(subject)
+			if verdict = o.table.Decide(&s); verdict.Outcome != rules.Ignored {
+				ground.Write(subject, o.write(&object.Value, object.Raw))
+			}
+		}
+		codes[i] = verdict.ReturnCode
+		e.Results[i] = store.Result{
+			ObjectID: object.ID, Rule: verdict.Rule, Outcome: verdict.Outcome, Errors: listed(object.Errors), Warnings: listed(object.Warnings),
+		}
+		if verdict.Detail != "" {
+			e.Results[i].Errors = store.ErrorList{Errors: []schemas.Violation{{Pointer: object.Pointer + "/" + verdict.Property, Detail: verdict.Detail}}}
+		}
+	}
+	e.Status = rules.Status(codes)
+	if e.Status >= 400 {
+		e.Problem = refusedProblem
+	}
+	boundErrors(e)
+}
+
+// maxErrorBytes is about how many bytes of errors and warnings one answer has, and
+// its journal entry: the rest is counted.
+const maxErrorBytes = 1 << 20
+
+// boundErrors leaves out of an entry what is beyond maxErrorBytes.
+func boundErrors(e *store.Entry) {
+	left := maxErrorBytes
+	bound := func(l *store.ErrorList) {
+		const around = 32 // {"pointer":"","detail":""},
+		for i, v := range l.Errors {
+			if left -= len(v.Pointer) + len(v.Detail) + around; left < 0 {
+				l.MoreErrors += len(l.Errors) - i
+				l.Errors = l.Errors[:i]
+				return
+			}
+		}
+	}
+	bound(&e.Errors)
+	bound(&e.Warnings)
+	for i := range e.Results {
+		bound(&e.Results[i].Errors)
+		bound(&e.Results[i].Warnings)
+	}
+}
+
+// warnOfFuture notes a changedAt that locks the object against every honest later
+// message: those are older.
+func (rc *Receiver) warnOfFuture(in *inbound, pointer string, changedAt dcm.Timestamp, warnings *payload.Errors) {
+	const ahead = 24 * time.Hour
+	if !changedAt.After(in.ReceivedAt.Add(ahead)) {
+		return
+	}
+	in.future++
+	warnings.Add(pointer+"/changedAt", fmt.Sprintf(
+		"changedAt is %s, more than a day in the future; messages with an earlier changedAt will be refused from now on; if that is a mistake, ask the operator of this receiver to unlock the object",
+		changedAt.Format(time.RFC3339Nano)))
+}
+
+// checkHeader adds what is wrong with a header that is valid by itself: it must
+// name the sending connector's BPNL and one of ours.
+func (rc *Receiver) checkHeader(in *inbound, e *payload.Envelope, ours func(bpnl string) bool) {
+	if len(e.MessageID) <= 100 { // what is longer is no ID, and not worth an echo
+		in.MessageIDAsSent = e.MessageID
+	}
+	if id, err := dcm.ParseID(e.MessageID); err == nil {
+		in.MessageID = &id
+	}
+	h := e.Header
+	if h == nil {
+		return
+	}
+	if h.SenderBPN != in.Sender {
+		e.Errors.Add("/messageHeader/header/senderBpn",
+			fmt.Sprintf("senderBpn is %s, but the sending connector is registered for %s", h.SenderBPN, in.Sender))
+	}
+	if !ours(h.ReceiverBPN) {
+		e.Errors.Add("/messageHeader/header/receiverBpn",
+			fmt.Sprintf("receiverBpn is %s, which this receiver is not responsible for", h.ReceiverBPN))
+	}
+}
+
+// unreadable journals a body that is not JSON.
+func (rc *Receiver) unreadable(ctx context.Context, in *inbound, err error) (store.Entry, error) {
+	detail := err.Error()
+	var syntax *payload.SyntaxError
+	if errors.As(err, &syntax) {
+		detail = syntax.Detail
+	}
+	return rc.journal(ctx, in, store.Entry{Status: http.StatusUnprocessableEntity, Problem: notJSONProblem,
+		Errors: store.ErrorList{Errors: []schemas.Violation{{Detail: detail}}}})
+}
+
+// refused journals a message that is refused as a whole.
+func (rc *Receiver) refused(ctx context.Context, in *inbound, e store.Entry, found payload.Errors) (store.Entry, error) {
+	e.Status, e.Problem, e.Errors = http.StatusBadRequest, refusedProblem, listed(found)
+	boundErrors(&e)
+	return rc.journal(ctx, in, e)
+}
+
+// journal stores the entry of a message that changes nothing.
+func (rc *Receiver) journal(ctx context.Context, in *inbound, e store.Entry) (store.Entry, error) {
+	return rc.save(ctx, in, store.Decision{Entry: e})
+}
+
+// save stores a decision that does not depend on what is stored.
+func (rc *Receiver) save(ctx context.Context, in *inbound, d store.Decision) (store.Entry, error) {
+	_, err := rc.store.Save(ctx, in.Arrival, nil, func(*store.Ground) store.Decision { return d })
+	return d.Entry, err
+}
+
+func listed(e payload.Errors) store.ErrorList {
+	return store.ErrorList{Errors: e.List, MoreErrors: e.More}
+}

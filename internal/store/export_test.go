@@ -1,0 +1,12 @@
+package store
+
+// MadeStatements are the statements that are made from tables of columns.
+func MadeStatements() (all []string) {
+	for _, of := range [][]string{
+		insertCapacityGroups.of, overwriteCapacityGroups.of, insertMaterialDemands.of, overwriteMaterialDemands.of,
+		insertDemandSeries.of, overwriteDemandSeries.of, insertRequests.of, insertMessages.of,
+	} {
+		all = append(all, of...)
+	}
+	return all
+}

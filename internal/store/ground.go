@@ -1,0 +1,122 @@
+package store
+
+import (
+	"crypto/sha256"
+
+	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/rules"
+
+	"github.com/google/uuid"
+)
+
+// Ground is what a decision stands on: what is stored of the subjects of one
+// message, and what the message itself changes, which the next of its objects
+// finds. It is valid only in the call that it is handed to.
+type Ground struct {
+	stored  *locked                // shared with other messages of the transaction, which are about other subjects
+	written map[Key]Write          // the last write of each object
+	holders map[material]uuid.UUID // where the message changes them; uuid.Nil: nobody holds it any more
+}
+
+// locked is what a transaction has read and locked.
+type locked struct {
+	objects map[Key]state
+	holders map[material]uuid.UUID
+}
+
+// material is what there may be one material demand of (CX-0048 §2.2.2).
+type material struct{ supplier, customer, number string }
+
+// state is what decisions need to know of an object.
+type state struct {
+	changedAt dcm.Timestamp
+	start     *dcm.Timestamp // startReferenceDateTime of a capacity group; nil if it has none
+	material  string         // materialNumberCustomer of a material demand
+	hash      [sha256.Size]byte
+}
+
+// Write is an object to be stored: exactly one of the two is set.
+type Write struct {
+	state
+	group  *dcm.CapacityGroup
+	demand *dcm.MaterialDemand
+}
+
+// contentVersion is part of every content hash. It changes when the same object
+// is to be stored in another way, so that a re-send then is written in full.
+const contentVersion = "2"
+
+func hashOf(raw []byte) [sha256.Size]byte {
+	h := sha256.New()
+	h.Write([]byte(contentVersion))
+	h.Write(raw)
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
+// Stored is what rules may ask about a subject at this point of the message.
+func (g *Ground) Stored(s Subject) (stored rules.Stored) {
+	if before, known := g.now(s.Key); known {
+		stored.ChangedAt, stored.StartReference = &before.changedAt, before.start
+	}
+	if s.Material != "" {
+		m := material{s.Supplier, s.Customer, s.Material}
+		holder, changed := g.holders[m]
+		if !changed {
+			holder = g.stored.holders[m]
+		}
+		if holder != uuid.Nil {
+			stored.Holder = &holder
+		}
+	}
+	return stored
+}
+
+func (g *Ground) now(k Key) (state, bool) {
+	if w, ok := g.written[k]; ok {
+		return w.state, true
+	}
+	before, known := g.stored.objects[k]
+	return before, known
+}
+
+// Write stores an object, which overwrites all existing values of the same key.
+func (g *Ground) Write(s Subject, w Write) {
+	if s.Material != "" {
+		if g.holders == nil {
+			g.holders = map[material]uuid.UUID{}
+		}
+		if before, known := g.now(s.Key); known {
+			g.holders[material{s.Supplier, s.Customer, before.material}] = uuid.Nil
+		}
+		g.holders[material{s.Supplier, s.Customer, s.Material}] = s.ID
+	}
+	if g.written == nil {
+		g.written = map[Key]Write{}
+	}
+	g.written[s.Key] = w
+}
+
+// rowsOf sorts what a message writes into rows to be created, changed, and left as
+// they are.
+type change int
+
+const (
+	created change = iota
+	changed
+	same
+)
+
+// changes calls each for what the message writes, with how it changes what is
+// stored.
+func (g *Ground) changes(each func(Key, Write, change)) {
+	for key, w := range g.written {
+		switch before, known := g.stored.objects[key]; {
+		case !known:
+			each(key, w, created)
+		case before.hash != w.hash:
+			each(key, w, changed)
+		default:
+			each(key, w, same)
+		}
+	}
+}

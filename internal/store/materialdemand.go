@@ -1,0 +1,169 @@
+package store
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"slices"
+	"strings"
+	"time"
+
+	"dcm-receiver/internal/dcm"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// WriteMaterialDemand is a Write of a received demand. raw is the object as sent:
+// the same again needs no writing.
+func WriteMaterialDemand(d *dcm.MaterialDemand, raw []byte) Write {
+	return Write{state: state{changedAt: d.ChangedAt, material: d.MaterialNumberCustomer, hash: hashOf(raw)}, demand: d}
+}
+
+// received is the direction of the demands that partners send.
+const received = "received"
+
+// demandRow is a received demand on its way into its tables.
+type demandRow struct {
+	*dcm.MaterialDemand
+	hash    [sha256.Size]byte
+	message *Arrival
+	before  string // materialNumberCustomer so far
+}
+
+var materialDemandColumns = []column[demandRow]{
+	{"partner", func(r demandRow) any { return r.Customer }},
+	{"direction", func(demandRow) any { return received }},
+	{"supplier", func(r demandRow) any { return r.Supplier }},
+	{"customer", func(r demandRow) any { return r.Customer }},
+	{"material_demand_id", func(r demandRow) any { return pgUUID(&r.ID) }},
+	{"changed_at", func(r demandRow) any { return r.ChangedAt.Time }},
+	{"changed_at_nanosecond", func(r demandRow) any { return nanosecond(r.ChangedAt) }},
+	{"first_recorded_at", func(r demandRow) any { return r.message.ReceivedAt }},
+	{"recorded_at", func(r demandRow) any { return r.message.ReceivedAt }},
+	{"message_id", func(r demandRow) any { return pgUUID(r.message.MessageID) }},
+	{"content_hash", func(r demandRow) any { return r.hash[:] }},
+	{"unit_of_measure_is_omitted", func(r demandRow) any { return r.UnitOfMeasureIsOmitted }},
+	{"is_inactive", func(r demandRow) any { return r.IsInactive }},
+	{"material_number_customer", func(r demandRow) any { return r.MaterialNumberCustomer }},
+	{"material_number_supplier", func(r demandRow) any { return r.MaterialNumberSupplier }},
+	{"material_description_customer", func(r demandRow) any { return r.MaterialDescriptionCustomer }},
+	{"material_global_asset_id", func(r demandRow) any { return r.MaterialGlobalAssetID }},
+	{"unit_of_measure", func(r demandRow) any { return nullable(r.UnitOfMeasure) }},
+}
+
+// seriesRow is one series of a demand.
+type seriesRow struct {
+	demandRow
+	*dcm.DemandSeries
+}
+
+var demandSeriesColumns = []column[seriesRow]{
+	{"partner", func(r seriesRow) any { return r.Customer }},
+	{"direction", func(seriesRow) any { return received }},
+	{"supplier", func(r seriesRow) any { return r.Supplier }},
+	{"customer", func(r seriesRow) any { return r.Customer }},
+	{"material_number_customer", func(r seriesRow) any { return r.MaterialNumberCustomer }},
+	{"customer_location", func(r seriesRow) any { return r.CustomerLocation }},
+	{"demand_category_code", func(r seriesRow) any { return r.DemandCategoryCode }},
+	{"material_demand_id", func(r seriesRow) any { return pgUUID(&r.ID) }},
+	{"expected_supplier_location", func(r seriesRow) any { return r.ExpectedSupplierLocation }},
+	{"point_in_time", func(r seriesRow) any {
+		return days{len(r.Demands), func(i int) dcm.Date { return r.Demands[i].PointInTime }}
+	}},
+	{"demand", func(r seriesRow) any {
+		return numbers(r.Demands, func(d *dcm.Demand) dcm.Decimal { return d.Demand })
+	}},
+}
+
+var (
+	insertMaterialDemands    = insertInto("material_demand", materialDemandColumns, "")
+	overwriteMaterialDemands = insertMaterialDemands.overwriting(
+		[]string{"partner", "direction", "supplier", "customer", "material_demand_id"}, "first_recorded_at")
+	insertDemandSeries    = insertInto("demand_series", demandSeriesColumns, "")
+	overwriteDemandSeries = insertDemandSeries.overwriting(
+		[]string{"partner", "direction", "supplier", "customer", "material_number_customer", "customer_location", "demand_category_code"})
+
+	lockMaterialDemands  = load("lock_material_demands")
+	touchMaterialDemand  = load("touch_material_demand")
+	touchMaterialDemands = load("touch_material_demands")
+	removeDemandSeries   = load("remove_demand_series")
+)
+
+// lockDemands reads and locks the stored demands of one supplier and customer:
+// those of the subjects, and those that hold their materials.
+func lockDemands(b *batches, o owner, subjects []Subject, into *locked) {
+	lockMaterialDemands.queue(&b.next, values{
+		"supplier": o.supplier, "customer": o.customer, "ids": sortedIDs(subjects),
+		"materials": texts(subjects, func(s *Subject) string { return s.Material }),
+	}).Query(func(rows pgx.Rows) error {
+		var id pgtype.UUID
+		var number string
+		var at time.Time
+		var ns int16
+		var hash []byte
+		_, err := pgx.ForEachRow(rows, []any{&id, &number, &at, &ns, &hash}, func() error {
+			into.objects[Key{o.supplier, o.customer, id.Bytes}] = state{changedAt: instant(at, ns), material: number, hash: hashIn(hash)}
+			into.holders[material{o.supplier, o.customer, number}] = id.Bytes
+			return nil
+		})
+		return err
+	})
+}
+
+// writeDemands stores the demands that messages write.
+func writeDemands(b *batches, messages []*saving) error {
+	var insertions, changes []demandRow
+	for _, m := range messages {
+		unchanged := map[owner][]pgtype.UUID{}
+		m.ground.changes(func(k Key, w Write, c change) {
+			row := demandRow{w.demand, w.hash, &m.Arrival, m.ground.stored.objects[k].material}
+			switch {
+			case w.demand == nil: // of another kind
+			case c == created:
+				insertions = append(insertions, row)
+			case c == changed:
+				changes = append(changes, row)
+			default:
+				o := owner{k.Supplier, k.Customer}
+				unchanged[o] = append(unchanged[o], pgUUID(&k.ID))
+			}
+		})
+		touch(&b.next, touchMaterialDemand, touchMaterialDemands, unchanged, m)
+	}
+	for _, rows := range [][]demandRow{insertions, changes} {
+		slices.SortFunc(rows, func(r, other demandRow) int {
+			return cmp.Or(strings.Compare(r.Supplier, other.Supplier), strings.Compare(r.Customer, other.Customer), bytes.Compare(r.ID[:], other.ID[:]))
+		})
+	}
+	// What a demand no longer has goes first: its material may be another one's now.
+	for _, r := range changes {
+		locations, categories := []string{}, []string{}
+		if r.before == r.MaterialNumberCustomer {
+			locations = texts(r.Series, func(s *dcm.DemandSeries) string { return s.CustomerLocation })
+			categories = texts(r.Series, func(s *dcm.DemandSeries) string { return s.DemandCategoryCode })
+		}
+		removeDemandSeries.queue(&b.next, values{
+			"supplier": r.Supplier, "customer": r.Customer, "material": r.before, "locations": locations, "categories": categories,
+		})
+	}
+	if err := overwriteMaterialDemands.write(b, changes); err != nil {
+		return err
+	}
+	if err := insertMaterialDemands.copy(b, insertions); err != nil {
+		return err
+	}
+	if err := overwriteDemandSeries.write(b, seriesOf(changes)); err != nil {
+		return err
+	}
+	return insertDemandSeries.copy(b, seriesOf(insertions))
+}
+
+func seriesOf(demands []demandRow) (rows []seriesRow) {
+	for _, d := range demands {
+		for i := range d.Series {
+			rows = append(rows, seriesRow{d, &d.Series[i]})
+		}
+	}
+	return rows
+}

@@ -1,0 +1,1 @@
+select min(requested_at) from dcm.requested_update where requested_at < @before

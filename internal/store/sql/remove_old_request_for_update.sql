@@ -1,1 +1,0 @@
-delete from dcm.request_for_update where requested_at < @before

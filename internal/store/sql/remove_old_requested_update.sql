@@ -1,0 +1,1 @@
+delete from dcm.requested_update where requested_at < @before
