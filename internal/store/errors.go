@@ -31,8 +31,11 @@ func isConflict(err error) bool {
 		violates(err, "capacity_group_pkey") || violates(err, "material_demand_") || violates(err, "demand_series_pkey")
 }
 
-// isRolledBack reports whether the server said that the transaction failed.
-func isRolledBack(err error) bool { return pgError(err) != nil && !isLost(err) }
+// hasNoAnswer reports whether what was sent may have been done, but the server's
+// word for it did not come.
+func hasNoAnswer(err error) bool {
+	return isLost(err) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+}
 
 // isLocked reports whether another transaction held for too long what was
 // needed.

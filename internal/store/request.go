@@ -6,7 +6,7 @@ import (
 
 	"dcm-receiver/internal/dcm"
 
-	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // requestRow is a request for update on its way into its table.
@@ -61,7 +61,7 @@ var insertRequests = insertInto("requested_update", []column[requestRow]{
 		return int32(n)
 	}},
 	{"requested_id", func(r requestRow) any {
-		return texts(r.Entries, func(e *dcm.RequestForUpdate) *uuid.UUID { return e.ID })
+		return texts(r.Entries, func(e *dcm.RequestForUpdate) pgtype.UUID { return pgUUID(e.ID) })
 	}},
 	{"changed_at", func(r requestRow) any {
 		if !r.anyChangedAt() {

@@ -60,7 +60,7 @@ func (s *Store) Save(ctx context.Context, a Arrival, subjects []Subject, decide 
 		if err == nil {
 			return m.decision, nil
 		}
-		if m.committed && !isRolledBack(err) {
+		if m.committed && hasNoAnswer(err) {
 			decision := m.decision
 			unknown = &decision
 		}
