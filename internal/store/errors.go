@@ -32,9 +32,12 @@ func isConflict(err error) bool {
 }
 
 // hasNoAnswer reports whether what was sent may have been done, but the server's
-// word for it did not come.
+// word for it did not come. A server that panics, or ends the session, leaves open
+// how far a commit came.
 func hasNoAnswer(err error) bool {
-	return isLost(err) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
+	pg := pgError(err)
+	return isLost(err) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
+		pg != nil && pg.SeverityUnlocalized != "ERROR"
 }
 
 // isLocked reports whether another transaction held for too long what was

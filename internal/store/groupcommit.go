@@ -90,8 +90,10 @@ func (s *Store) saveInBatch(ctx context.Context, m *saving) error {
 		case err := <-m.saved:
 			return err
 		case <-ctx.Done():
-			s.groups.leave(m)
-			return ctx.Err()
+			if s.groups.leave(m) {
+				return ctx.Err()
+			}
+			return <-m.saved // the batch has half of a request's time, and its end decides what is stored
 		case <-wait.C:
 			if s.groups.leave(m) {
 				return errors.New("no batch began in time")

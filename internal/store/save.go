@@ -38,8 +38,7 @@ var ErrUnknown = errors.New("it is not known whether the message was committed")
 // Save reads what is stored of the message's subjects, has decide decide on it,
 // and stores what that writes together with the journal entry. It returns the
 // decision that is committed. decide is called again when another message changed
-// the ground meanwhile, perhaps in another goroutine, and may still run when Save
-// has failed.
+// the ground meanwhile, perhaps in another goroutine, but not after Save returned.
 //
 // A failure means that nothing of the message is stored, unless it is ErrUnknown:
 // where the answer to a commit is lost, Save finds out until ctx ends.
