@@ -70,7 +70,7 @@ var storeFaults = []fault{
 		}
 	}},
 	{"tables locked", func(w *world) {
-		tables := []string{"dcm.capacity_group", "dcm.message", "dcm.capacity_group, dcm.message, dcm.request_for_update"}
+		tables := []string{"dcm.capacity_group", "dcm.message", "dcm.capacity_group, dcm.message, dcm.requested_update"}
 		_ = execute(w.server.URL("dcm"), "set statement_timeout = 0", "begin", "lock table "+tables[w.random.IntN(len(tables))],
 			fmt.Sprintf("select pg_sleep(%f)", 1+5*w.random.Float64())) // it may lose against a deadlock
 	}},

@@ -3,8 +3,10 @@
 package torture
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -54,7 +56,8 @@ type attempt struct {
 	*message
 	agreement      string // names the attempt in the journal
 	sent, answered time.Time
-	status         int // 0: no answer of the receiver
+	status         int  // 0: no answer of the receiver
+	nothingStored  bool // 503, and its detail says so
 	instance       uuid.UUID
 	rules          []int
 }
@@ -310,6 +313,10 @@ func (c *client) understand(a *attempt, resp *http.Response, body []byte) error 
 		return err
 	}
 	if a.status == http.StatusServiceUnavailable {
+		a.nothingStored = bytes.Contains(body, []byte("nothing of"))
+		if !a.nothingStored && !bytes.Contains(body, []byte("could not be asked whether it did")) {
+			return errors.New("does not say whether anything was stored")
+		}
 		return nil
 	}
 	var answer struct {

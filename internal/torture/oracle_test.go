@@ -17,6 +17,7 @@ import (
 type findings struct {
 	lost        []string // acknowledged, but not there
 	unexplained []string // there, but no order of the history leads to it
+	untrue      []string // answered 503, nothing stored; but it was
 }
 
 // state is what the model knows of a capacity group; the zero state is none.
@@ -157,6 +158,9 @@ func (o *oracle) compareJournal(ctx context.Context) error {
 
 func (o *oracle) compareEntry(a *attempt, e *entry) {
 	until := a.answered
+	if a.nothingStored {
+		o.untrue = append(o.untrue, fmt.Sprintf("%s was answered 503, nothing stored, and the journal says %d %v", a.agreement, e.Status, e.Rules))
+	}
 	switch {
 	case a.refusedAtTheDoor():
 		o.wonder("%s is in the journal, though it was refused before it could be a message", a.agreement)

@@ -18,13 +18,14 @@ func TestProof(t *testing.T) {
 		"compare-without-lock.patch":    "one receiver, a bad store",
 		"trust-a-lonely-primary.patch":  "failover to a synchronous standby",
 		"list-in-several-parts.patch":   "a bad receiver, a bad store",
-		"a-round-always-succeeds.patch": "one receiver, a bad store",
+		"a-batch-always-succeeds.patch": "one receiver, a bad store",
+		"nothing-was-stored.patch":      "one receiver, a bad store",
 	} {
 		t.Run(patch, func(t *testing.T) {
 			binary := build(t, patched(t, patch))
 			f := &figures{faults: map[string]int{}}
 			random := rand.New(rand.NewPCG(*seed, 0))
-			for f.lost+f.unexplained == 0 {
+			for f.wrong() == 0 {
 				if f.rounds == 8 {
 					t.Fatalf("nothing was found: %s", f)
 				}

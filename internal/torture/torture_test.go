@@ -44,7 +44,7 @@ func TestTorture(t *testing.T) {
 		})
 	}
 	t.Log(f)
-	if f.lost+f.unexplained > 0 {
+	if f.wrong() > 0 {
 		t.Fail()
 	}
 }
@@ -57,7 +57,7 @@ func (s scenario) run(t testing.TB, binary string, seed uint64, duration time.Du
 
 // first is the beginning of each list of findings: one fault has many.
 func first(f findings) (lines []string) {
-	for kind, list := range map[string][]string{"lost": f.lost, "unexplained": f.unexplained} {
+	for kind, list := range map[string][]string{"lost": f.lost, "unexplained": f.unexplained, "untrue": f.untrue} {
 		for i, line := range list {
 			if i == 10 {
 				lines = append(lines, fmt.Sprintf("%s: and %d more", kind, len(list)-i))

@@ -21,6 +21,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"dcm-receiver/internal/cx0048"
 	"dcm-receiver/internal/privatepg/pgtest"
 )
 
@@ -48,11 +49,15 @@ type figures struct {
 	faults                                    map[string]int
 	longest                                   time.Duration // from the end of a fault to the first message taken
 	longestAfter                              string
-	lost, unexplained                         int
+	lost, unexplained, untrue                 int
+	unsure                                    int // answered 503 that does not say whether anything was stored
 	foreign                                   int64
 	rounds                                    int
 	rolling, rollingUnanswered                int // requests during rolling restarts
 }
+
+// wrong is how much was found that may not be.
+func (f *figures) wrong() int { return f.lost + f.unexplained + f.untrue }
 
 func (f *figures) String() string {
 	faults, total := "", 0
@@ -62,8 +67,8 @@ func (f *figures) String() string {
 	}
 	return fmt.Sprintf("%d messages sent with %d objects; %d answered, and %d by the load balancer; %d acknowledged\n%d faults:%s\n"+
 		"%d requests came during rolling restarts, %d of them got no answer of a receiver\n"+
-		"lost %d, unexplained %d\nlongest outage after the end of a fault: %s (%s)",
-		f.messages, f.objects, f.answered, f.foreign, f.acknowledged, total, faults, f.rolling, f.rollingUnanswered, f.lost, f.unexplained, f.longest.Round(time.Millisecond), f.longestAfter)
+		"lost %d, unexplained %d, untrue %d (503, nothing stored; but it was); %d times 503 did not know\nlongest outage after the end of a fault: %s (%s)",
+		f.messages, f.objects, f.answered, f.foreign, f.acknowledged, total, faults, f.rolling, f.rollingUnanswered, f.lost, f.unexplained, f.untrue, f.unsure, f.longest.Round(time.Millisecond), f.longestAfter)
 }
 
 const (
@@ -252,6 +257,9 @@ func (w *world) count(f findings) {
 		if a.status != 0 {
 			w.figures.answered++
 		}
+		if a.status == http.StatusServiceUnavailable && !a.nothingStored {
+			w.figures.unsure++
+		}
 		if a.acknowledged() {
 			w.figures.acknowledged++
 		}
@@ -261,6 +269,7 @@ func (w *world) count(f findings) {
 	}
 	w.figures.lost += len(f.lost)
 	w.figures.unexplained += len(f.unexplained)
+	w.figures.untrue += len(f.untrue)
 }
 
 // checkMetrics compares what the receiver counted with what the clients saw.
@@ -288,7 +297,7 @@ func (w *world) checkMetrics() (wrong []string) {
 			case 5:
 				outcome = "created"
 			}
-			seen[fmt.Sprintf("dcm_objects_total{outcome=%q,rule=\"%d\"}", outcome, rule)]++
+			seen[fmt.Sprintf("dcm_objects_total{endpoint=%q,outcome=%q,rule=\"%d\",standard=%q}", endpoint, outcome, rule, cx0048.CapacityGroups.Standard)]++
 		}
 	}
 	m := w.receivers[0].metrics()
