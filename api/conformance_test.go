@@ -24,6 +24,7 @@ func TestNamesExist(t *testing.T) {
 	cases := map[string]string{
 		"case ":         "internal/receiver/testdata/week-based-capacity-group/",
 		"request case ": "internal/receiver/testdata/id-based-request-for-update/",
+		"demand case ":  "internal/receiver/testdata/week-based-material-demand",
 	}
 	mention := regexp.MustCompile("`([^`\n]+)`")
 	path := regexp.MustCompile(`^[a-z0-9-]+(/[a-zA-Z0-9_.-]+)+$`)

@@ -35,6 +35,7 @@ const (
 	customer  = "BPNL8888888888XX"
 	key       = "the-key"
 	groups    = "/week-based-capacity-group"
+	demands   = "/week-based-material-demand"
 	requests  = "/id-based-request-for-update"
 	messages  = "/messages"
 	byID      = "/messages/{id}"
@@ -93,6 +94,11 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		change(m, m["content"].(map[string]any)["informationObject"].([]any)[0].(map[string]any))
 		return m
 	}
+	demand := func(change func(demand map[string]any)) any {
+		m := example(t, doc, demands, "demand").(map[string]any)
+		change(m["content"].(map[string]any)["informationObject"].([]any)[0].(map[string]any))
+		return m
+	}
 	list := func(change func(group map[string]any)) []any {
 		l := example(t, doc, groups, "list").([]any)
 		change(l[0].(map[string]any))
@@ -116,6 +122,11 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 			m["messageHeader"].(map[string]any)["header"].(map[string]any)["receiverBpn"] = stranger
 		}), status: 400, example: "otherReceiver"},
 		{name: "many errors", path: groups, body: list(func(g map[string]any) { g["capacities"] = make([]int, 150) }), status: 400},
+		{name: "new demand", path: demands, body: demand(func(map[string]any) {}), status: 201, example: "newDemand"},
+		{name: "demand again", path: demands, body: demand(func(map[string]any) {}), status: 200},
+		{name: "another ID", path: demands, body: demand(func(d map[string]any) {
+			d["materialDemandId"] = "0157ba42-d2a8-4e28-8565-7b07830c1121"
+		}), status: 400, example: "anotherID"},
 		{name: "request", path: requests, body: example(t, doc, requests, "oneDemand"), status: 200, example: "recorded"},
 		{name: "last of all", method: "GET", path: messages, target: messages + "?limit=1", status: 200, example: "onePage"},
 		{name: "by its instance", method: "GET", path: byID, of: "another supplier", status: 200, example: "refused"},
@@ -127,7 +138,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{name: "unknown message", method: "GET", path: byID, target: unfetched, status: 404, example: "unknown"},
 		{name: "query", method: "GET", path: messages, target: messages + "?limit=101", status: 400, example: "limit"},
 	}
-	for _, path := range []string{groups, requests, messages, byID} {
+	for _, path := range []string{groups, demands, requests, messages, byID} {
 		method, target, wrong := "POST", path, "PUT"
 		if strings.HasPrefix(path, messages) {
 			method, target, wrong = "GET", strings.Replace(path, byID, unfetched, 1), "DELETE"
@@ -185,7 +196,7 @@ func serve(t *testing.T) map[string]string {
 		}
 		t.Cleanup(s.Close)
 		rc := receiver.New(receiver.Config{
-			Standard: receiver.Standards[0], CustomerBPNLs: []string{customer}, Partners: []string{supplier}, APIKeys: []string{key}, SenderHeader: "Edc-Bpn",
+			Standard: receiver.Standards[0], CustomerBPNLs: []string{customer}, SupplierBPNLs: []string{customer}, Partners: []string{supplier}, APIKeys: []string{key}, SenderHeader: "Edc-Bpn",
 			UnparsableStatus: 422, RequestTimeout: 20 * time.Second, MaxInFlight: 8, MaxBuffered: 1 << 27,
 			Now: func() time.Time { return now },
 		}, s, slog.New(slog.DiscardHandler))
@@ -345,8 +356,8 @@ func TestSchemasAreServedBeside(t *testing.T) {
 		t.Fatalf("GET /openapi.yaml: %d, %v", w.StatusCode, err)
 	}
 	references := regexp.MustCompile(`\$ref: \.\.(/schemas/\S+\.json)`).FindAllSubmatch(served, -1)
-	if len(references) != 2 {
-		t.Fatalf("%d references to schemas, expected 2", len(references))
+	if len(references) != 3 {
+		t.Fatalf("%d references to schemas, expected 3", len(references))
 	}
 	for _, reference := range references {
 		if err := resolves(server.URL, string(reference[1]), map[string]bool{}); err != nil {

@@ -1,8 +1,8 @@
 // Package schemas holds the JSON Schemas (draft 2020-12) of what partners send,
 // and says what is wrong with a value in words that the partner can act on. The
 // schemas are the one source of what is valid in form; they are written from
-// the field lists of the WeekBasedCapacityGroup and IdBasedRequestForUpdate
-// APIs. The package knows nothing of rules between values, nor of HTTP.
+// the field lists of the WeekBasedCapacityGroup, WeekBasedMaterialDemand and
+// IdBasedRequestForUpdate APIs. The package knows nothing of rules between values, nor of HTTP.
 package schemas
 
 import (
@@ -31,6 +31,8 @@ var (
 	// differ (uniqueItems) is not checked here: the library needs the whole list
 	// for it, and can be made to compare each entry with all others.
 	CapacityGroup = mustCompile("week-based-capacity-group.json", "the capacity group")
+	// MaterialDemand is one WeekBasedMaterialDemand.
+	MaterialDemand = mustCompile("week-based-material-demand.json", "the material demand")
 	// MessageHeader is the value of messageHeader.
 	MessageHeader = mustCompile("message-header.json", "messageHeader")
 	// RequestForUpdate is one entry of a request for update.

@@ -22,6 +22,7 @@ var (
 	group   = string(must(os.ReadFile("testdata/week-based-capacity-group-3.0.1.json")))
 	header  = string(must(os.ReadFile("testdata/message-header.json")))
 	request = string(must(os.ReadFile("testdata/id-based-request-for-update.json")))
+	demand  = string(must(os.ReadFile("testdata/week-based-material-demand.json")))
 )
 
 // documents has a full document for each schema.
@@ -33,6 +34,7 @@ var documents = []struct {
 	{"week-based-capacity-group.json", CapacityGroup, group},
 	{"message-header.json", MessageHeader, header},
 	{"id-based-request-for-update.json", RequestForUpdate, request},
+	{"week-based-material-demand.json", MaterialDemand, demand},
 }
 
 func must[T any](v T, err error) T {
@@ -263,8 +265,8 @@ func TestEveryRequiredPropertyIsMissed(t *testing.T) {
 			}
 		})
 	}
-	if n != 27 {
-		t.Errorf("%d required properties, want 27", n)
+	if n != 42 {
+		t.Errorf("%d required properties, want 42", n)
 	}
 }
 
@@ -298,8 +300,8 @@ func TestSchemaFiles(t *testing.T) {
 	known := strings.Fields("$schema $id $ref $defs title description examples type properties required items minItems uniqueItems enum pattern format minimum maximum")
 	meta := must(jsonschema.Compile("https://json-schema.org/draft/2020-12/schema")) // the library has it
 	files := must(fs.Glob(FS, "*.json"))
-	if len(files) != 6 {
-		t.Errorf("%d files, want 6", len(files))
+	if len(files) != 8 {
+		t.Errorf("%d files, want 8", len(files))
 	}
 	for _, file := range files {
 		document := decode(string(must(FS.ReadFile(file))))
@@ -359,6 +361,9 @@ func TestMessages(t *testing.T) {
 		{"week-based-capacity-group-message.json", `[]`, false},
 		{"week-based-capacity-group-message.json", `{}`, false},
 		{"week-based-capacity-group-message.json", `{"messageHeader":{},"content":{"informationObject":[` + group + `]}}`, false},
+		{"week-based-material-demand-message.json", `{"messageHeader":` + header + `,"content":{"informationObject":[` + demand + `]}}`, true},
+		{"week-based-material-demand-message.json", `[` + demand + `]`, true},
+		{"week-based-material-demand-message.json", `[` + with(demand, "/demandSeries/0/demands/0/demand", "-1") + `]`, false},
 		{"id-based-request-for-update-message.json", `{"messageHeader":` + header + `,"content":{"informationObject":[` + request + `]}}`, true},
 		{"id-based-request-for-update-message.json", `{"messageHeader":` + header + `}`, true},
 		{"id-based-request-for-update-message.json", `{"content":{"informationObject":[]}}`, true},

@@ -19,7 +19,7 @@ var errInvalid = errors.New("invalid")
 
 type validateCommand struct {
 	Files    []string `arg:"" name:"file" help:"Bodies as they would be POSTed; - is standard input."`
-	Endpoint string   `env:"DCM_ENDPOINT" enum:"week-based-capacity-group,id-based-request-for-update" default:"week-based-capacity-group" help:"What the payload is meant for: ${enum}."`
+	Endpoint string   `env:"DCM_ENDPOINT" enum:"week-based-capacity-group,week-based-material-demand,id-based-request-for-update" default:"week-based-capacity-group" help:"What the payload is meant for: ${enum}."`
 }
 
 // Run prints a line for each file, and one for each violation.
@@ -70,8 +70,11 @@ func check(body []byte, endpoint string) (objects int, found []schemas.Violation
 		return 0, []schemas.Violation{{Detail: fmt.Sprintf("the body has %d bytes, over 15 MiB (%d); send fewer objects in one message", len(body), receiver.MaxBody)}}, 0
 	}
 	today := dcm.DateOf(time.Now().UTC())
-	if endpoint == dcm.CapacityGroupEndpoint.Path {
+	switch endpoint {
+	case dcm.CapacityGroupEndpoint.Path:
 		return violations(payload.ReadCapacityGroups(body, today))
+	case dcm.MaterialDemandEndpoint.Path:
+		return violations(payload.ReadMaterialDemands(body, today))
 	}
 	return violations(payload.ReadRequestsForUpdate(body))
 }

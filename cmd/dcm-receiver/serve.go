@@ -64,7 +64,7 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 
 	standard, _ := receiver.StandardOf(c.Standard) // check has seen to it
 	rc := receiver.New(receiver.Config{
-		Standard: standard, CustomerBPNLs: c.CustomerBPNLs, Partners: c.Partners, APIKeys: c.APIKeys, SenderHeader: c.SenderHeader,
+		Standard: standard, CustomerBPNLs: c.CustomerBPNLs, SupplierBPNLs: c.SupplierBPNLs, Partners: c.Partners, APIKeys: c.APIKeys, SenderHeader: c.SenderHeader,
 		UnparsableStatus: c.UnparsableStatus, RequestTimeout: c.RequestTimeout, MaxInFlight: c.MaxInFlight, MaxBuffered: c.MaxBuffered,
 	}, s, log)
 	register, err := c.EDC.prepare(rc, c.APIKeys, c.Partners, c.SenderHeader, log)
@@ -220,7 +220,7 @@ func (c *serveCommand) printHints(partners, operations, psql string) {
 	if len(c.APIKeys) > 0 {
 		key = ` -H "X-Api-Key: $KEY"`
 	}
-	if c.CustomerBPNLs[0] != example.Customer {
+	if len(c.CustomerBPNLs) > 0 && c.CustomerBPNLs[0] != example.Customer {
 		customer = " --customer " + c.CustomerBPNLs[0]
 	}
 	fmt.Printf(`Partners: %[1]s   Operations: %[2]s/metrics

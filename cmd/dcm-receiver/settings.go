@@ -50,7 +50,8 @@ type serveSettings struct {
 	logSettings
 	Listen           string        `env:"DCM_LISTEN" default:"127.0.0.1:8080" help:"Partner listener, for the data plane alone."`
 	OpsListen        string        `env:"DCM_OPS_LISTEN" default:"127.0.0.1:9090" help:"Metrics and health."`
-	CustomerBPNLs    []string      `env:"DCM_CUSTOMER_BPNLS" name:"customer-bpnls" placeholder:"BPNL,…" help:"BPNLs that this receiver is responsible for. Required."`
+	CustomerBPNLs    []string      `env:"DCM_CUSTOMER_BPNLS" name:"customer-bpnls" placeholder:"BPNL,…" help:"BPNLs of ours that are customers: they receive capacity groups. This or the next is required."`
+	SupplierBPNLs    []string      `env:"DCM_SUPPLIER_BPNLS" name:"supplier-bpnls" placeholder:"BPNL,…" help:"BPNLs of ours that are suppliers: they receive material demands."`
 	APIKeys          []string      `env:"DCM_API_KEYS" name:"api-keys" placeholder:"KEY,…" help:"Accepted values of X-Api-Key; two while a key is rotated. Required unless the partner listener is on loopback."`
 	APIKeysFile      string        `env:"DCM_API_KEYS_FILE" name:"api-keys-file" placeholder:"FILE" help:"The same, read from a file: separated by commas or line ends."`
 	Partners         []string      `env:"DCM_PARTNERS" placeholder:"BPNL,…" help:"BPNLs that may send. Unset: everyone the connector lets through."`
@@ -73,7 +74,8 @@ type serveSettings struct {
 
 // check says what is wrong with the settings, naming the variable.
 func (s *serveSettings) check() error {
-	s.CustomerBPNLs, s.Partners, s.APIKeys = trimmed(s.CustomerBPNLs), trimmed(s.Partners), trimmed(s.APIKeys)
+	s.CustomerBPNLs, s.SupplierBPNLs = trimmed(s.CustomerBPNLs), trimmed(s.SupplierBPNLs)
+	s.Partners, s.APIKeys = trimmed(s.Partners), trimmed(s.APIKeys)
 	if s.APIKeysFile != "" {
 		keys, err := keysIn(s.APIKeysFile)
 		if err != nil {
@@ -84,10 +86,10 @@ func (s *serveSettings) check() error {
 		}
 		s.APIKeys = append(s.APIKeys, keys...)
 	}
-	if len(s.CustomerBPNLs) == 0 {
-		return fmt.Errorf("DCM_CUSTOMER_BPNLS is not set: give the BPNLs that this receiver is responsible for, separated by commas")
+	if len(s.CustomerBPNLs) == 0 && len(s.SupplierBPNLs) == 0 {
+		return fmt.Errorf("neither DCM_CUSTOMER_BPNLS nor DCM_SUPPLIER_BPNLS is set: give the BPNLs that this receiver is responsible for, separated by commas")
 	}
-	for name, bpnls := range map[string][]string{"DCM_CUSTOMER_BPNLS": s.CustomerBPNLs, "DCM_PARTNERS": s.Partners} {
+	for name, bpnls := range map[string][]string{"DCM_CUSTOMER_BPNLS": s.CustomerBPNLs, "DCM_SUPPLIER_BPNLS": s.SupplierBPNLs, "DCM_PARTNERS": s.Partners} {
 		for _, bpnl := range bpnls {
 			if !dcm.IsBPNL(bpnl) {
 				return fmt.Errorf("%s: %q is not a BPNL (BPNL and 12 letters or digits)", name, bpnl)

@@ -47,7 +47,7 @@ func (r *reader) capacityGroup(pointer string, today dcm.Date, limit int) Object
 				g.ChangedAt, ok = r.timestamp(dcm.ParseTimestamp)
 			case "unitOfMeasure":
 				unitSent = true
-				g.UnitOfMeasure, ok = r.matching(func(s string) bool { return slices.Contains(dcm.UnitsOfMeasure, s) })
+				g.UnitOfMeasure, ok = r.matching(isUnit)
 			case "unitOfMeasureIsOmitted":
 				g.UnitOfMeasureIsOmitted, ok = r.boolean()
 			case "capacityGroupIsInactive":
@@ -106,9 +106,9 @@ func (c *checks) add(at place, format string, args ...any) {
 }
 
 // monday: pointInTime is a Monday (CX-0048 §3.2.2).
-func (c *checks) monday(d dcm.Date, index int) {
+func (c *checks) monday(d dcm.Date, at ...any) {
 	if d.Weekday() != time.Monday {
-		c.add(place{"capacities", index, "pointInTime"}, "%s is a %s; pointInTime must be a Monday", d, d.Weekday())
+		c.add(at, "%s is a %s; pointInTime must be a Monday", d, d.Weekday())
 	}
 }
 
@@ -119,7 +119,7 @@ type noWeekTwice struct {
 	seen    map[dcm.Date]bool
 }
 
-func (n *noWeekTwice) check(c *checks, d dcm.Date, index int) {
+func (n *noWeekTwice) check(c *checks, d dcm.Date, at ...any) {
 	if n.seen == nil {
 		if len(n.inOrder) == 0 || n.inOrder[len(n.inOrder)-1] < d {
 			n.inOrder = append(n.inOrder, d)
@@ -131,7 +131,7 @@ func (n *noWeekTwice) check(c *checks, d dcm.Date, index int) {
 		}
 	}
 	if n.seen[d] {
-		c.add(place{"capacities", index, "pointInTime"}, "week %s is there twice; every week may be there once", d)
+		c.add(at, "week %s is there twice; every week may be there once", d)
 	}
 	n.seen[d] = true
 }
@@ -139,13 +139,17 @@ func (n *noWeekTwice) check(c *checks, d dcm.Date, index int) {
 // someOtherWeek: at least one week other than the current and the next one
 // (CX-0048 §3.2.2); past weeks count as others.
 func (c *checks) someOtherWeek(capacities []dcm.Capacity, today dcm.Date) {
-	current := today.Monday()
 	for i := range capacities {
-		if week := capacities[i].PointInTime; week != current && week != current+7 {
+		if isOtherWeek(capacities[i].PointInTime, today) {
 			return
 		}
 	}
-	c.add(place{"capacities"}, "there are only the current week (%s) and the next; capacities must have at least one other week", current)
+	c.add(place{"capacities"}, "there are only the current week (%s) and the next; capacities must have at least one other week", today.Monday())
+}
+
+// isOtherWeek reports whether a week is neither the current nor the next one.
+func isOtherWeek(week, today dcm.Date) bool {
+	return week != today.Monday() && week != today.Monday()+7
 }
 
 // unitOmittedOrNot: unitOfMeasureIsOmitted says the truth (field list of
@@ -228,15 +232,7 @@ func (r *reader) linkedDemandSeries(c *checks) (series []dcm.LinkedDemandSeries,
 			case "customerLocation":
 				s.CustomerLocation, ok = r.matching(dcm.IsBPNS)
 			case "demandCategory":
-				ok = r.object(func(name string) {
-					if name != "demandCategoryCode" {
-						r.skip()
-						return
-					}
-					code, ok := r.matching(func(s string) bool { return slices.Contains(dcm.DemandCategoryCodes, s) })
-					s.DemandCategoryCode = code
-					have.read(name, ok)
-				})
+				s.DemandCategoryCode, ok = r.demandCategory()
 			case "loadFactor":
 				s.LoadFactor, ok = r.decimal()
 			default:
@@ -245,7 +241,7 @@ func (r *reader) linkedDemandSeries(c *checks) (series []dcm.LinkedDemandSeries,
 			}
 			have.read(name, ok)
 		}))
-		if !have.all("materialNumberCustomer", "customerLocation", "demandCategory", "demandCategoryCode") {
+		if !have.all("materialNumberCustomer", "customerLocation", "demandCategory") {
 			valid = false
 			return
 		}
@@ -258,6 +254,24 @@ func (r *reader) linkedDemandSeries(c *checks) (series []dcm.LinkedDemandSeries,
 	})
 	return series, ok && valid
 }
+
+// demandCategory consumes a value; ok is true if it is an object with a code that
+// there is.
+func (r *reader) demandCategory() (code string, ok bool) {
+	var have fields
+	have.sure(r.object(func(name string) {
+		if name != "demandCategoryCode" {
+			r.skip()
+			return
+		}
+		var ok bool
+		code, ok = r.matching(func(s string) bool { return slices.Contains(dcm.DemandCategoryCodes, s) })
+		have.read(name, ok)
+	}))
+	return code, have.all("demandCategoryCode")
+}
+
+func isUnit(s string) bool { return slices.Contains(dcm.UnitsOfMeasure, s) }
 
 func (r *reader) capacities(c *checks, today dcm.Date) (capacities []dcm.Capacity, ok bool) {
 	valid := true
@@ -290,8 +304,8 @@ func (r *reader) capacities(c *checks, today dcm.Date) (capacities []dcm.Capacit
 		have.sure(r.object(member))
 		complete := have.all("pointInTime", "actualCapacity", "maximumCapacity")
 		if complete || have.has("pointInTime") {
-			c.monday(capacity.PointInTime, i)
-			weeks.check(c, capacity.PointInTime, i)
+			c.monday(capacity.PointInTime, "capacities", i, "pointInTime")
+			weeks.check(c, capacity.PointInTime, "capacities", i, "pointInTime")
 		}
 		if !complete {
 			valid = false

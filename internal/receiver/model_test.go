@@ -311,3 +311,29 @@ func TestQueryModes(t *testing.T) {
 		})
 	}
 }
+
+// TestOneIDAMaterial: of first messages with different IDs for one material that
+// come at one moment, to two replicas, exactly one is saved; the others meet rule 5.
+func TestOneIDAMaterial(t *testing.T) {
+	f := newFixture(t, nil)
+	replicas := []*fixture{f, onDatabase(t, f.url, nil)}
+	for round := range 10 {
+		const senders = 8
+		codes := make([]int, senders)
+		var wait sync.WaitGroup
+		for i := range senders {
+			body := fmt.Sprintf(`[{"materialDemandId":%q,"supplier":%q,"customer":%q,"materialNumberCustomer":"M%d","materialDescriptionCustomer":"d",
+				"changedAt":"2026-11-20T10:00:00Z","unitOfMeasureIsOmitted":true,"materialDemandIsInactive":false,"demandSeries":[{"customerLocation":"BPNS8888888888XX",
+				"demandCategory":{"demandCategoryCode":"0001"},"demands":[{"pointInTime":"2026-12-07","demand":1}]}]}]`, uuid.NewString(), example.Supplier, example.Customer, round)
+			wait.Go(func() { codes[i] = replicas[i%2].post(dcm.MaterialDemandEndpoint.Path, []byte(body)).Code })
+		}
+		wait.Wait()
+		slices.Sort(codes)
+		if want := append([]int{201}, slices.Repeat([]int{400}, senders-1)...); !slices.Equal(codes, want) {
+			t.Errorf("round %d: %v", round, codes)
+		}
+	}
+	if got := f.query(`select count(*)::text from planning.message_object where rule = 5 and outcome = 'ignored'`); got[0] != "70" {
+		t.Errorf("%s met rule 5, want 70", got[0])
+	}
+}

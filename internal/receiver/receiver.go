@@ -108,6 +108,9 @@ func (rc *Receiver) judges() map[string]judge {
 	if len(rc.config.CustomerBPNLs) > 0 {
 		judges[dcm.CapacityGroupEndpoint.Path] = rc.judgeCapacityGroups()
 	}
+	if len(rc.config.SupplierBPNLs) > 0 {
+		judges[dcm.MaterialDemandEndpoint.Path] = rc.judgeMaterialDemands()
+	}
 	return judges
 }
 

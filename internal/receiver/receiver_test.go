@@ -49,7 +49,7 @@ func newFixture(t testing.TB, change func(*receiver.Config)) *fixture {
 func onDatabase(t testing.TB, url string, change func(*receiver.Config)) *fixture {
 	t.Helper()
 	config := receiver.Config{
-		Standard: receiver.Standards[0], CustomerBPNLs: []string{example.Customer, "BPNL8888888888YY"}, SenderHeader: "Edc-Bpn", UnparsableStatus: 422,
+		Standard: receiver.Standards[0], CustomerBPNLs: []string{example.Customer, "BPNL8888888888YY"}, SupplierBPNLs: []string{example.Supplier}, SenderHeader: "Edc-Bpn", UnparsableStatus: 422,
 		RequestTimeout: 20 * time.Second, MaxInFlight: 256, MaxBuffered: 128 << 20, Now: func() time.Time { return now },
 	}
 	if change != nil {
@@ -70,6 +70,9 @@ func request(endpoint string, body io.Reader) *http.Request {
 	r := httptest.NewRequest(http.MethodPost, "/"+endpoint, body)
 	r.Header.Set("Content-Type", "application/json;charset=UTF-8")
 	r.Header.Set("Edc-Bpn", example.Supplier)
+	if endpoint == dcm.MaterialDemandEndpoint.Path {
+		r.Header.Set("Edc-Bpn", example.Customer)
+	}
 	r.ContentLength = -1 // chunked, as always
 	return r
 }
@@ -135,7 +138,7 @@ func TestCases(t *testing.T) {
 				t.Errorf("instance is %v", got["instance"])
 			}
 			delete(got, "instance") // differs each time
-			have := indent(t, map[string]any{"status": w.Code, "contentType": w.Header().Get("Content-Type"), "answer": got, "stored": f.stored()})
+			have := indent(t, map[string]any{"status": w.Code, "contentType": w.Header().Get("Content-Type"), "answer": got, "stored": f.stored(endpoint)})
 			expected := filepath.Join(dir, "expected.json")
 			if *update {
 				if err := os.WriteFile(expected, have, 0o644); err != nil {
@@ -150,8 +153,14 @@ func TestCases(t *testing.T) {
 	}
 }
 
-// stored is how many rows planners see, and what identifies the groups.
-func (f *fixture) stored() map[string]any {
+// stored is what planners see of what the endpoint stores.
+func (f *fixture) stored(endpoint string) map[string]any {
+	if endpoint == dcm.MaterialDemandEndpoint.Path {
+		return map[string]any{
+			"demands": f.query(`select concat_ws(' ', direction, supplier, customer, material_demand_id, material_number_customer, unit_of_measure, to_char(changed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') || lpad(changed_at_nanosecond::text, 3, '0')) from planning.material_demand order by 1`),
+			"weeks":   f.query(`select concat_ws(' ', material_demand_id, material_number_customer, customer_location, demand_category_code, point_in_time, demand) from planning.demand order by 1`),
+		}
+	}
 	return map[string]any{
 		"groups":   f.query(`select concat_ws(' ', supplier, customer, capacity_group_id, to_char(changed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') || lpad(changed_at_nanosecond::text, 3, '0')) from planning.capacity_group order by 1`),
 		"weeks":    f.query(`select concat_ws(' ', point_in_time, actual_capacity, maximum_capacity, agreed_capacity, delta_production_result) from planning.capacity order by capacity_group_id, point_in_time`),
@@ -167,7 +176,7 @@ func (f *fixture) checkJournal(status int, answer map[string]any) {
 		want["results"] = []any{}
 	}
 	text := f.query(`select json_build_object('status', m.status, 'results', coalesce((
-		select json_agg(json_strip_nulls(json_build_object('index', o.index, 'capacityGroupId', o.capacity_group_id, 'rule', o.rule, 'outcome', o.outcome, 'errors', o.errors)) order by o.index)
+		select json_agg(json_strip_nulls(json_build_object('index', o.index, case m.endpoint when 'week-based-material-demand' then 'materialDemandId' else 'capacityGroupId' end, o.object_id, 'rule', o.rule, 'outcome', o.outcome, 'errors', o.errors)) order by o.index)
 		from planning.message_object o where o.message = m.id), '[]'))::text from planning.message m order by m.id desc limit 1`)
 	var got map[string]any
 	if err := json.Unmarshal([]byte(text[0]), &got); err != nil {

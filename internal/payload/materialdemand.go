@@ -1,0 +1,159 @@
+package payload
+
+import (
+	"dcm-receiver/internal/dcm"
+	"dcm-receiver/schemas"
+)
+
+// ReadMaterialDemands reads the body of a WeekBasedMaterialDemand message: the
+// envelope of the API 3.0, or the bare list of CX-0048 §2.2.2. today decides
+// which week is the current one. The error is a *SyntaxError.
+func ReadMaterialDemands(body []byte, today dcm.Date) (*Message[dcm.MaterialDemand], error) {
+	return readObjects(body, "material demands", "WeekBasedMaterialDemand", func(r *reader, pointer string, limit int) Object[dcm.MaterialDemand] {
+		return r.materialDemand(pointer, today, limit)
+	})
+}
+
+// materialDemand reads one object. At most limit errors are listed.
+func (r *reader) materialDemand(pointer string, today dcm.Date, limit int) Object[dcm.MaterialDemand] {
+	o := Object[dcm.MaterialDemand]{Pointer: pointer}
+	d := &o.Value
+	var have fields
+	checks := checks{limit: limit, base: pointer}
+	unitSent := false // valid or not
+	o.Raw = r.raw(func() {
+		have.sure(r.object(func(name string) {
+			var ok bool
+			switch name {
+			case "materialDemandId":
+				if d.ID, ok = r.id(); ok {
+					o.ID = &d.ID
+				}
+			case "customer":
+				d.Customer, ok = r.matching(dcm.IsBPNL)
+			case "supplier":
+				d.Supplier, ok = r.matching(dcm.IsBPNL)
+			case "materialNumberCustomer":
+				d.MaterialNumberCustomer, ok = r.string()
+			case "materialNumberSupplier":
+				var number string
+				number, ok = r.string()
+				d.MaterialNumberSupplier = &number
+			case "materialDescriptionCustomer":
+				d.MaterialDescriptionCustomer, ok = r.string()
+			case "materialGlobalAssetId":
+				var id string
+				id, ok = r.matching(func(s string) bool { _, err := dcm.ParseID(s); return err == nil })
+				d.MaterialGlobalAssetID = &id
+			case "changedAt":
+				d.ChangedAt, ok = r.timestamp(dcm.ParseTimestamp)
+			case "unitOfMeasure":
+				unitSent = true
+				d.UnitOfMeasure, ok = r.matching(isUnit)
+			case "unitOfMeasureIsOmitted":
+				d.UnitOfMeasureIsOmitted, ok = r.boolean()
+			case "materialDemandIsInactive":
+				d.IsInactive, ok = r.boolean()
+			case "demandSeries":
+				d.Series, ok = r.demandSeries(&checks, today)
+			default:
+				r.skip()
+				return
+			}
+			have.read(name, ok)
+		}))
+	})
+	if r.failed {
+		return o
+	}
+	if have.has("unitOfMeasureIsOmitted") {
+		checks.unitOmittedOrNot(d.UnitOfMeasureIsOmitted, unitSent)
+	}
+	if !have.all("materialDemandId", "customer", "supplier", "materialNumberCustomer", "materialDescriptionCustomer", "changedAt",
+		"unitOfMeasureIsOmitted", "materialDemandIsInactive", "demandSeries") {
+		o.Errors.askSchema(schemas.MaterialDemand, o.Raw, pointer, limit)
+	}
+	o.Errors.join(checks.errors, limit)
+	return o
+}
+
+func (r *reader) demandSeries(c *checks, today dcm.Date) (all []dcm.DemandSeries, ok bool) {
+	type pair struct{ location, category string }
+	seen := map[pair]bool{}
+	valid, otherWeek := true, false
+	ok = r.array(func(i int) {
+		var s dcm.DemandSeries
+		var have fields
+		have.sure(r.object(func(name string) {
+			var ok bool
+			switch name {
+			case "customerLocation":
+				s.CustomerLocation, ok = r.matching(dcm.IsBPNS)
+			case "demandCategory":
+				s.DemandCategoryCode, ok = r.demandCategory()
+			case "expectedSupplierLocation":
+				var location string
+				location, ok = r.matching(dcm.IsBPNS)
+				s.ExpectedSupplierLocation = &location
+			case "demands":
+				s.Demands, ok = r.demands(c, i)
+			default:
+				r.skip()
+				return
+			}
+			have.read(name, ok)
+		}))
+		for _, d := range s.Demands {
+			otherWeek = otherWeek || isOtherWeek(d.PointInTime, today)
+		}
+		if !have.all("customerLocation", "demandCategory", "demands") {
+			valid = false
+			return
+		}
+		p := pair{s.CustomerLocation, s.DemandCategoryCode}
+		if seen[p] {
+			c.add(place{"demandSeries", i}, "customerLocation %s with demandCategory %s is there twice; each pair may be there once", p.location, p.category)
+		}
+		seen[p] = true
+		all = append(all, s)
+	})
+	if ok && valid && !otherWeek {
+		// CX-0048 §2.2.2: it may not be empty, and past weeks count as others.
+		c.add(place{"demandSeries"}, "there is no week other than the current (%s) and the next; a material demand may not be empty", today.Monday())
+	}
+	return all, ok && valid
+}
+
+func (r *reader) demands(c *checks, series int) (demands []dcm.Demand, ok bool) {
+	valid := true
+	var weeks noWeekTwice
+	var demand dcm.Demand
+	var have fields
+	member := func(name string) {
+		var ok bool
+		switch name {
+		case "pointInTime":
+			demand.PointInTime, ok = r.date()
+		case "demand":
+			demand.Demand, ok = r.quantity(maxQuantity)
+		default:
+			r.skip()
+			return
+		}
+		have.read(name, ok)
+	}
+	ok = r.array(func(i int) {
+		demand, have = dcm.Demand{}, fields{}
+		have.sure(r.object(member))
+		if have.has("pointInTime") {
+			c.monday(demand.PointInTime, "demandSeries", series, "demands", i, "pointInTime")
+			weeks.check(c, demand.PointInTime, "demandSeries", series, "demands", i, "pointInTime")
+		}
+		if !have.all("pointInTime", "demand") {
+			valid = false
+			return
+		}
+		demands = append(demands, demand)
+	})
+	return demands, ok && valid
+}
