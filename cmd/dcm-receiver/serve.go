@@ -118,6 +118,7 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 	if err := partnerServer.Shutdown(deadline); err != nil {
 		log.Warn("some messages did not finish in time and were cut off; their senders will send them again", "limit", c.ShutdownTimeout)
 	} else {
+		rc.WriteCounts(deadline)
 		s.Close() // it waits for transactions, of which there are none now
 	}
 	_ = opsServer.Close()

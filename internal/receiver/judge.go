@@ -60,6 +60,7 @@ func judgeObjects[T any](rc *Receiver, o objects[T]) judge {
 		d, err := rc.store.Save(ctx, in.Arrival, subjects, func(ground *store.Ground) store.Decision {
 			e := entry
 			decide(&e, ground, m.Objects, situations, o)
+			rc.limitRecord(in, &e, ground.Changes())
 			return store.Decision{Entry: e}
 		})
 		return d.Entry, err
@@ -177,6 +178,9 @@ func (rc *Receiver) refused(ctx context.Context, in *inbound, e store.Entry, fou
 
 // journal stores the entry of a message that changes nothing.
 func (rc *Receiver) journal(ctx context.Context, in *inbound, e store.Entry) (store.Entry, error) {
+	if rc.limitRecord(in, &e, false); e.Record == store.NotAtAll {
+		return e, nil
+	}
 	return rc.save(ctx, in, store.Decision{Entry: e})
 }
 

@@ -25,6 +25,7 @@ type metrics struct {
 	lastAccepted  *prometheus.GaugeVec
 	storeErrors   *prometheus.CounterVec
 	removed       prometheus.Counter
+	unrecorded    *prometheus.CounterVec
 	faults        prometheus.Counter
 	partnersMutex sync.Mutex
 	partners      map[string]time.Time
@@ -56,6 +57,9 @@ func newMetrics(rc *Receiver) *metrics {
 		storeErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dcm_store_errors_total", Help: "Failures of the store that were answered 503, by kind.",
 		}, []string{"kind"}),
+		unrecorded: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dcm_messages_unrecorded_total", Help: "Messages that changed nothing and were only counted, because their partner sent more of them than are recorded in an hour; planning.message_count says who.",
+		}, []string{"endpoint"}),
 		removed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "dcm_journal_removed_total", Help: "Journal entries removed after their retention time.",
 		}),
@@ -66,6 +70,7 @@ func newMetrics(rc *Receiver) *metrics {
 	}
 	for endpoint := range rc.judges() {
 		m.future.WithLabelValues(endpoint)
+		m.unrecorded.WithLabelValues(endpoint)
 		for _, status := range []string{"200", "201", "400", "401", "403", "405", "413", "415", "422", "503"} {
 			m.messages.WithLabelValues(endpoint, status)
 		}
@@ -76,7 +81,7 @@ func newMetrics(rc *Receiver) *metrics {
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
-	m.registry.MustRegister(m.messages, m.objects, m.future, m.duration, m.bytes, m.lastAccepted, m.storeErrors, m.removed, m.faults,
+	m.registry.MustRegister(m.messages, m.objects, m.future, m.duration, m.bytes, m.lastAccepted, m.storeErrors, m.removed, m.unrecorded, m.faults,
 		gauge("dcm_requests_in_flight", "Messages being judged at this moment.", func() float64 { return float64(rc.inFlight.Load()) }),
 		gauge("dcm_requests_in_flight_limit", "Messages that may be judged at once; beyond it the answer is 503.", func() float64 { return float64(rc.config.MaxInFlight) }),
 		gauge("dcm_buffered_bytes", "Memory held for bodies at this moment.", func() float64 { return float64(rc.buffered.Load()) }),

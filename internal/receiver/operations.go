@@ -99,8 +99,9 @@ func (rc *Receiver) notReady(ctx context.Context) error {
 }
 
 // Housekeeping restores the partners' times from the journal, and removes old
-// entries every hour until ctx ends.
+// entries every hour until ctx ends, and writes what was counted.
 func (rc *Receiver) Housekeeping(ctx context.Context, retention time.Duration) {
+	go rc.keepCounts(ctx)
 	restored := false
 	for {
 		wait := time.Hour

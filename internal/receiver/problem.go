@@ -58,9 +58,9 @@ func (r result) MarshalJSON() ([]byte, error) {
 		name, more string
 		list       store.ErrorList
 	}{{"errors", "moreErrors", r.Errors}, {"warnings", "moreWarnings", r.Warnings}} {
-		if len(l.list.Errors) > 0 {
+		if len(l.list.Errors) > 0 || l.name == "errors" && r.Outcome == rules.Ignored {
 			list := bytes.NewBuffer(append(append(append(text, `,"`...), l.name...), `":`...))
-			if err := encodeJSON(list, l.list.Errors); err != nil {
+			if err := encodeJSON(list, append([]schemas.Violation{}, l.list.Errors...)); err != nil {
 				return nil, err
 			}
 			text = bytes.TrimSuffix(list.Bytes(), []byte{'\n'})
@@ -109,10 +109,14 @@ func write(w http.ResponseWriter, status int, body any) {
 // the answer to the POST and the one fetched later are the same.
 func (rc *Receiver) answerTo(id uuid.UUID, messageID string, endpoint dcm.Endpoint, e store.Entry) answer {
 	a := answer{Instance: "/messages/" + id.String()}
+	if e.Record == store.NotAtAll {
+		a.Instance = "" // there is nothing to be fetched
+	}
 	a.MessageID = messageID
 	if e.Problem != "" {
 		a.Type, a.Status = problemType+e.Problem, rc.status(e)
 	}
+	a.Warnings, a.MoreWarnings = e.Warnings.Errors, e.Warnings.MoreErrors
 	switch e.Problem {
 	case notJSONProblem:
 		a.Title, a.Detail = "The body is not one JSON text", firstDetail(e.Errors.Errors)
@@ -125,7 +129,6 @@ func (rc *Receiver) answerTo(id uuid.UUID, messageID string, endpoint dcm.Endpoi
 	}
 	a.Standard = e.Standard
 	a.Errors, a.MoreErrors = e.Errors.Errors, e.Errors.MoreErrors
-	a.Warnings, a.MoreWarnings = e.Warnings.Errors, e.Warnings.MoreErrors
 	if endpoint.IDName != "" {
 		results := make([]result, len(e.Results))
 		for i := range e.Results {

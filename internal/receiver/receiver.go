@@ -63,16 +63,17 @@ type Config struct {
 
 // Receiver serves the two listeners.
 type Receiver struct {
-	config   Config
-	keys     [][sha256.Size]byte
-	store    *store.Store
-	log      *slog.Logger
-	metrics  *metrics
-	inFlight atomic.Int64
-	buffered atomic.Int64
-	large    chan struct{} // one token for each large message that is judged
-	stopping atomic.Bool
-	ready    readiness
+	config    Config
+	keys      [][sha256.Size]byte
+	store     *store.Store
+	log       *slog.Logger
+	metrics   *metrics
+	inFlight  atomic.Int64
+	buffered  atomic.Int64
+	large     chan struct{} // one token for each large message that is judged
+	stopping  atomic.Bool
+	ready     readiness
+	recording recording
 }
 
 // New makes a receiver on the given store.
@@ -244,6 +245,12 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, in *inbound,
 	} else {
 		entry, err = judge(ctx, in)
 	}
+	var tooMany tooManyRequests
+	if errors.As(err, &tooMany) {
+		w.Header().Set("Retry-After", strconv.Itoa(int(tooMany.again/time.Second)+1))
+		a := refuseRequest(tooMany)
+		return store.Entry{}, &a
+	}
 	if err != nil {
 		rc.ready.lookAgain()
 		rc.metrics.storeErrors.WithLabelValues(store.Kind(err)).Inc()
@@ -251,6 +258,10 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, in *inbound,
 		w.Header().Set("Retry-After", retryAfter)
 		a := unavailable(whyUnavailable(err))
 		return store.Entry{}, &a
+	}
+	if entry.Record == store.NotAtAll {
+		rc.recording.add(in, entry.Status)
+		rc.metrics.unrecorded.WithLabelValues(in.Endpoint).Inc()
 	}
 	return entry, nil
 }

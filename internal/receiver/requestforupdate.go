@@ -31,5 +31,8 @@ func (rc *Receiver) judgeRequestForUpdate(ctx context.Context, in *inbound) (sto
 	case len(ours) == 1:
 		request.Asked = ours[0]
 	}
+	if err := rc.limitRequests(in, len(request.Entries)); err != nil {
+		return store.Entry{}, err
+	}
 	return rc.save(ctx, in, store.Decision{Entry: entry, Request: request})
 }

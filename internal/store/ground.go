@@ -106,6 +106,13 @@ const (
 	same
 )
 
+// Changes reports whether anything that the message writes differs from what is
+// stored.
+func (g *Ground) Changes() (any bool) {
+	g.changes(func(_ Key, _ Write, c change) { any = any || c != same })
+	return any
+}
+
 // changes calls each for what the message writes, with how it changes what is
 // stored.
 func (g *Ground) changes(each func(Key, Write, change)) {

@@ -122,6 +122,9 @@ func (s *Store) RemoveOld(ctx context.Context, before time.Time) (removed int64,
 			removed += tag.RowsAffected()
 		}
 	}
+	if _, err := s.pool.Exec(ctx, removeOldCounts.sql, before); err != nil {
+		return removed, fmt.Errorf("remove old counts: %w", err)
+	}
 	return removed, nil
 }
 
@@ -230,7 +233,13 @@ var insertMessages = insertInto("message", messageColumns, "")
 func writeJournal(b *batches, messages []*saving) error {
 	rows := make([]journalRow, len(messages))
 	for i, m := range messages {
-		rows[i] = journalRow{&m.Arrival, &m.decision.Entry}
+		entry := &m.decision.Entry
+		if entry.Record == InBrief {
+			brief := *entry
+			brief.Errors, brief.Warnings, brief.Results = ErrorList{}, ErrorList{}, nil
+			entry = &brief
+		}
+		rows[i] = journalRow{&m.Arrival, entry}
 	}
 	return insertMessages.write(b, rows)
 }
@@ -248,7 +257,8 @@ func (l ErrorList) json() any {
 func perObject(results []Result, of func(*Result) ErrorList) any {
 	lists := map[int]ErrorList{}
 	for i := range results {
-		if l := of(&results[i]); len(l.Errors) > 0 {
+		if l := of(&results[i]); len(l.Errors) > 0 || l.MoreErrors > 0 {
+			l.Errors = notNull(l.Errors)
 			lists[i] = l
 		}
 	}

@@ -174,17 +174,20 @@ func save(ctx context.Context, conn *pgxpool.Conn, messages []*saving, lockTimeo
 	if err != nil {
 		return err
 	}
+	kept := messages[:0:0]
 	for _, m := range messages {
 		m.ground = Ground{stored: stored[m.Endpoint]}
-		m.decision = m.decide(&m.ground)
+		if m.decision = m.decide(&m.ground); m.decision.Entry.Record != NotAtAll {
+			kept = append(kept, m)
+		}
 	}
 	for _, write := range []func(*batches, []*saving) error{writeGroups, writeDemands, writeRequests, writeJournal} {
-		if err := write(b, messages); err != nil {
+		if err := write(b, kept); err != nil {
 			return err
 		}
 	}
 	b.next.Queue("commit")
-	for _, m := range messages {
+	for _, m := range kept {
 		m.committed = true
 	}
 	return b.send()

@@ -111,6 +111,7 @@ type Entry struct {
 	Errors   ErrorList // of the message as a whole
 	Warnings ErrorList
 	Results  []Result // of the objects, in the order sent
+	Record   Record   // how much of this is kept
 }
 
 // Result is what became of one object.

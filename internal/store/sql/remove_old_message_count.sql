@@ -1,0 +1,1 @@
+delete from dcm.message_count where hour < @before
