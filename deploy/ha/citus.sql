@@ -18,6 +18,8 @@ select create_distributed_table('dcm.message_count', 'sender', colocate_with => 
 -- those received.
 select create_distributed_table('dcm.material_demand', 'partner', colocate_with => 'dcm.capacity_group');
 select create_distributed_table('dcm.demand_series', 'partner', colocate_with => 'dcm.capacity_group');
+select create_distributed_table('dcm.demand_series_history', 'partner', colocate_with => 'dcm.capacity_group');
+select create_distributed_table('dcm.capacity_group_history', 'supplier', colocate_with => 'dcm.capacity_group');
 
 -- dcm.schema_version and dcm.compatibility stay on the coordinator. Grants and
 -- views reach the workers by themselves.

@@ -17,11 +17,24 @@ import (
 // WriteCapacityGroup is a Write of a group. raw is the object as sent: the same
 // again needs no writing.
 func WriteCapacityGroup(g *dcm.CapacityGroup, raw []byte) Write {
+	// Weeks and links are sets: sorted, the same set in another order is the same
+	// state.
+	sortUnlessSorted(g.Capacities, func(a, b dcm.Capacity) int { return cmp.Compare(a.PointInTime, b.PointInTime) })
+	sortUnlessSorted(g.LinkedDemandSeries, func(a, b dcm.LinkedDemandSeries) int {
+		return cmp.Or(strings.Compare(a.MaterialNumberCustomer, b.MaterialNumberCustomer), strings.Compare(a.CustomerLocation, b.CustomerLocation),
+			strings.Compare(a.DemandCategoryCode, b.DemandCategoryCode))
+	})
 	w := Write{state: state{changedAt: g.ChangedAt, hash: hashOf(raw)}, group: g}
 	if g.DemandVolatility != nil {
 		w.start = &g.DemandVolatility.StartReferenceDateTime
 	}
 	return w
+}
+
+func sortUnlessSorted[T any](list []T, compare func(a, b T) int) {
+	if !slices.IsSortedFunc(list, compare) {
+		slices.SortStableFunc(list, compare)
+	}
 }
 
 // groupRow is a group on its way into its table.

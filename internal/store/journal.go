@@ -100,13 +100,26 @@ func collect(rows pgx.Rows, err error) ([]Recorded, error) {
 // given time, and returns how many of both it removed. It removes what arrived
 // within a minute at a time, so that no statement takes long.
 func (s *Store) RemoveOld(ctx context.Context, before time.Time) (removed int64, err error) {
-	for _, of := range []struct{ oldest, remove statement }{{oldestMessage, removeOldMessages}, {oldestRequest, removeOldRequests}} {
+	return s.remove(ctx, before, removal{oldestMessage, removeOldMessages}, removal{oldestRequest, removeOldRequests})
+}
+
+// RemoveHistory removes states of groups and demands that were superseded before
+// the given time, and returns how many.
+func (s *Store) RemoveHistory(ctx context.Context, before time.Time) (removed int64, err error) {
+	return s.remove(ctx, before, removal{oldestGroupState, removeGroupStates}, removal{oldestDemandState, removeDemandStates})
+}
+
+// removal is how old rows of a table are found and removed.
+type removal struct{ oldest, remove statement }
+
+func (s *Store) remove(ctx context.Context, before time.Time, removals ...removal) (removed int64, err error) {
+	for _, of := range removals {
 		for {
 			// As text: the plan then is made for this very time, and reads no more
 			// than the pages that old entries are on.
 			var oldest *time.Time
 			if err := s.pool.QueryRow(ctx, of.oldest.sql, pgx.QueryExecModeSimpleProtocol, before).Scan(&oldest); err != nil {
-				return removed, fmt.Errorf("find old journal entries: %w", err)
+				return removed, fmt.Errorf("find old rows: %w", err)
 			}
 			if oldest == nil {
 				break
@@ -117,7 +130,7 @@ func (s *Store) RemoveOld(ctx context.Context, before time.Time) (removed int64,
 			}
 			tag, err := s.pool.Exec(ctx, of.remove.sql, pgx.QueryExecModeSimpleProtocol, until)
 			if err != nil {
-				return removed, fmt.Errorf("remove old journal entries: %w", err)
+				return removed, fmt.Errorf("remove old rows: %w", err)
 			}
 			removed += tag.RowsAffected()
 		}

@@ -17,6 +17,9 @@ import (
 // WriteMaterialDemand is a Write of a received demand. raw is the object as sent:
 // the same again needs no writing.
 func WriteMaterialDemand(d *dcm.MaterialDemand, raw []byte) Write {
+	for i := range d.Series {
+		sortUnlessSorted(d.Series[i].Demands, func(a, b dcm.Demand) int { return cmp.Compare(a.PointInTime, b.PointInTime) })
+	}
 	return Write{state: state{changedAt: d.ChangedAt, material: d.MaterialNumberCustomer, hash: hashOf(raw)}, demand: d}
 }
 
@@ -67,6 +70,9 @@ var demandSeriesColumns = []column[seriesRow]{
 	{"customer_location", func(r seriesRow) any { return r.CustomerLocation }},
 	{"demand_category_code", func(r seriesRow) any { return r.DemandCategoryCode }},
 	{"material_demand_id", func(r seriesRow) any { return pgUUID(&r.ID) }},
+	{"changed_at", func(r seriesRow) any { return r.ChangedAt.Time }},
+	{"changed_at_nanosecond", func(r seriesRow) any { return nanosecond(r.ChangedAt) }},
+	{"valid_from", func(r seriesRow) any { return r.message.ReceivedAt }},
 	{"expected_supplier_location", func(r seriesRow) any { return r.ExpectedSupplierLocation }},
 	{"point_in_time", func(r seriesRow) any {
 		return days{len(r.Demands), func(i int) dcm.Date { return r.Demands[i].PointInTime }}

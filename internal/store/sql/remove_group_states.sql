@@ -1,0 +1,1 @@
+delete from dcm.capacity_group_history where superseded_at < @before
