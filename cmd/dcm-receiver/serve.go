@@ -62,6 +62,9 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 		return err
 	}
 
+	if c.HistoryRetention == 0 {
+		s.KeepNoHistory()
+	}
 	standard, _ := receiver.StandardOf(c.Standard) // check has seen to it
 	rc := receiver.New(receiver.Config{
 		Standard: standard, CustomerBPNLs: c.CustomerBPNLs, SupplierBPNLs: c.SupplierBPNLs, Partners: c.Partners, APIKeys: c.APIKeys, SenderHeader: c.SenderHeader,
@@ -93,7 +96,7 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 		if c.Migrate && !migrate(background, db.url, log) {
 			return
 		}
-		rc.Housekeeping(background, c.JournalRetention)
+		rc.Housekeeping(background, receiver.Retention{Journal: c.JournalRetention, History: c.HistoryRetention})
 	}()
 	go register(background)
 	log.Info("serving", "partners", scheme+"://"+partner.Addr().String(), "operations", "http://"+operations.Addr().String(), "version", version)

@@ -60,6 +60,7 @@ type serveSettings struct {
 	Standard         string        `env:"DCM_STANDARD" default:"cx-0048" help:"Rule set: cx-0048."`
 	Migrate          bool          `env:"DCM_MIGRATE" default:"true" negatable:"" help:"Migrate the database at the start."`
 	JournalRetention time.Duration `env:"DCM_JOURNAL_RETENTION" default:"2160h" help:"How long journal entries and requests for update are kept (2160h are 90 days)."`
+	HistoryRetention time.Duration `env:"DCM_HISTORY_RETENTION" default:"9600h" help:"How long superseded states of groups and demands are kept (9600h are 400 days); 0 keeps none."`
 	RequestTimeout   time.Duration `env:"DCM_REQUEST_TIMEOUT" default:"20s" help:"How long judging and storing a message may take before the answer is 503. A data plane gives up after 30 s."`
 	ShutdownDelay    time.Duration `env:"DCM_SHUTDOWN_DELAY" default:"0s" help:"After SIGTERM, how long to be not ready but still serve, so that a load balancer notices."`
 	ShutdownTimeout  time.Duration `env:"DCM_SHUTDOWN_TIMEOUT" default:"25s" help:"After that, how long messages under way may take to finish."`
@@ -116,6 +117,8 @@ func (s *serveSettings) check() error {
 		return fmt.Errorf("DCM_STANDARD: %q is not known; use cx-0048", s.Standard)
 	case s.JournalRetention <= 0:
 		return fmt.Errorf("DCM_JOURNAL_RETENTION: %s is not a time to keep something", s.JournalRetention)
+	case s.HistoryRetention < 0:
+		return fmt.Errorf("DCM_HISTORY_RETENTION: %s is not a time to keep something; 0 keeps nothing", s.HistoryRetention)
 	case s.RequestTimeout <= 0:
 		return fmt.Errorf("DCM_REQUEST_TIMEOUT: %s leaves no time", s.RequestTimeout)
 	case s.MaxInFlight < 1:

@@ -98,9 +98,15 @@ func (rc *Receiver) notReady(ctx context.Context) error {
 	return rc.ready.err
 }
 
-// Housekeeping restores the partners' times from the journal, and removes old
-// entries every hour until ctx ends, and writes what was counted.
-func (rc *Receiver) Housekeeping(ctx context.Context, retention time.Duration) {
+// Retention is how long things are kept.
+type Retention struct {
+	Journal time.Duration // journal entries and requests for update
+	History time.Duration // superseded states of groups and demands; 0: none are kept
+}
+
+// Housekeeping restores the partners' times from the journal, and removes what is
+// old every hour until ctx ends, and writes what was counted.
+func (rc *Receiver) Housekeeping(ctx context.Context, retention Retention) {
 	go rc.keepCounts(ctx)
 	restored := false
 	for {
@@ -113,10 +119,13 @@ func (rc *Receiver) Housekeeping(ctx context.Context, retention time.Duration) {
 				}
 			}
 		}
-		removed, err := rc.store.RemoveOld(ctx, time.Now().Add(-retention))
+		removed, err := rc.store.RemoveOld(ctx, time.Now().Add(-retention.Journal))
 		rc.metrics.removed.Add(float64(removed))
+		if err == nil {
+			_, err = rc.store.RemoveHistory(ctx, time.Now().Add(-retention.History))
+		}
 		if err != nil && ctx.Err() == nil {
-			rc.log.Warn("journal was not cleaned up; trying again in a minute", "error", err)
+			rc.log.Warn("old journal entries and states were not removed; trying again in a minute", "error", err)
 		}
 		if err != nil || !restored {
 			wait = time.Minute

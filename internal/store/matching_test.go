@@ -437,21 +437,17 @@ func TestDemandHistory(t *testing.T) {
 	}
 }
 
-// TestHistoryOff: a session that keeps nothing.
-func TestHistoryOff(t *testing.T) {
+// TestKeepNoHistory: earlier states are not kept where nobody wants them.
+func TestKeepNoHistory(t *testing.T) {
 	w := newWorld(t)
-	w.receive(dcm.CapacityGroup{ID: uuid.New(), Name: "g", Capacities: []dcm.Capacity{{PointInTime: week(0), ActualCapacity: "1", MaximumCapacity: "1"}}})
-	w.demand(demandOf(uuid.New(), "M", "1"))
-	for _, sql := range []string{
-		"set dcm.history = off",
-		"update dcm.capacity_group set actual_capacity = '{2}', maximum_capacity = '{2}', content_hash = 'x'",
-		"update dcm.demand_series set demand = '{2}'",
-	} {
-		if _, err := w.conn.Exec(context.Background(), sql); err != nil {
-			t.Fatal(err)
-		}
+	w.store.KeepNoHistory()
+	g := dcm.CapacityGroup{ID: uuid.New(), Name: "g"}
+	for _, actual := range []dcm.Decimal{"1", "2"} {
+		g.Capacities = []dcm.Capacity{{PointInTime: week(0), ActualCapacity: actual, MaximumCapacity: "9"}}
+		w.receive(g)
+		w.demand(demandOf(uuid.UUID{1}, "M", actual))
 	}
-	if got := w.query(`select count(*)::text from planning.capacity_history union all select count(*)::text from planning.demand_history`); !slices.Equal(got, []string{"1", "1"}) {
+	if got := w.query(`select actual_capacity::text from planning.capacity_history union all select demand::text from planning.demand_history`); !slices.Equal(got, []string{"2", "2"}) {
 		t.Errorf("states: %s", got)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"dcm-receiver/internal/dcm"
@@ -24,6 +25,8 @@ type Store struct {
 	pool    *pgxpool.Pool
 	timeout time.Duration
 	groups  groupCommit
+
+	noHistory atomic.Bool // new connections keep no states that are replaced
 }
 
 // Open prepares connections to the database of url ("" leaves it to the PG*
@@ -55,21 +58,30 @@ func Open(url string, connections int, timeout time.Duration) (*Store, error) {
 			conn.CustomData()[unreplicated] = true
 		}
 	}
-	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+	s := &Store{timeout: timeout}
+	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		register(conn.TypeMap())
+		if s.noHistory.Load() {
+			_, err := conn.Exec(ctx, "set dcm.history = off", pgx.QueryExecModeSimpleProtocol)
+			return err
+		}
 		return nil
 	}
 	pool, err := pgxpool.NewWithConfig(context.Background(), config)
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	s := &Store{pool: pool, timeout: timeout}
+	s.pool = pool
 	// More batches at once would be smaller ones: about as many as there are cores
 	// keep a Postgres of the same size at work.
 	s.groups.atOnce = max(1, min(runtime.GOMAXPROCS(0), connections/2))
 	s.groups.busy = map[exclusive]bool{}
 	return s, nil
 }
+
+// KeepNoHistory makes connections that are opened from now on keep no states that
+// are replaced.
+func (s *Store) KeepNoHistory() { s.noHistory.Store(true) }
 
 // Close waits for connections in use and closes all.
 func (s *Store) Close() { s.pool.Close() }
