@@ -25,6 +25,7 @@ type commands struct {
 	Validate validateCommand `cmd:"" help:"Say what rule 1 of CX-0048 says of payloads, offline. Exit status 1 if one is invalid."`
 	Example  exampleCommand  `cmd:"" help:"Print a realistic valid WeekBasedCapacityGroup message."`
 	EDC      edcCommands     `cmd:"" name:"edc" help:"The connector: register the endpoints there as the customer, or send through it as a supplier."`
+	Group    groupCommands   `cmd:"" help:"What an operator does to a stored capacity group."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 }
 
@@ -44,12 +45,32 @@ func main() {
 	}
 }
 
-// fail ends the program with one line, and exit status 1.
+// Exit statuses.
+const (
+	saysNo       = 1 // invalid, refused, not there
+	wrongUse     = 2 // of a command, or a setting
+	notReachable = 3
+)
+
+// failure is an error with its exit status.
+type failure struct {
+	error
+	status int
+}
+
+func (f failure) Unwrap() error { return f.error }
+
+// fail ends the program with one line.
 func fail(err error) {
+	status := saysNo
+	var f failure
+	if errors.As(err, &f) {
+		status = f.status
+	}
 	if !errors.Is(err, errInvalid) { // validate has said it all
 		fmt.Fprintln(os.Stderr, "dcm-receiver:", err)
 	}
-	os.Exit(1)
+	os.Exit(status)
 }
 
 // nameVariable adds to an error about an option the environment variable that

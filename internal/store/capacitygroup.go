@@ -64,6 +64,7 @@ var capacityGroupColumns = []column[groupRow]{
 	{"content_hash", func(r groupRow) any { return r.hash[:] }},
 	{"unit_of_measure_is_omitted", func(r groupRow) any { return r.UnitOfMeasureIsOmitted }},
 	{"is_inactive", func(r groupRow) any { return r.IsInactive }},
+	{"is_unlocked", func(groupRow) any { return false }},
 	{"start_reference_date_time", func(r groupRow) any {
 		if r.DemandVolatility == nil {
 			return nil
@@ -159,8 +160,9 @@ func lockGroups(b *batches, o owner, subjects []Subject, into *locked) {
 		var ns int16
 		var startNS *int16
 		var hash []byte
-		_, err := pgx.ForEachRow(rows, []any{&id, &at, &ns, &start, &startNS, &hash}, func() error {
-			known := state{changedAt: instant(at, ns), hash: hashIn(hash)}
+		var isUnlocked bool
+		_, err := pgx.ForEachRow(rows, []any{&id, &at, &ns, &start, &startNS, &hash, &isUnlocked}, func() error {
+			known := state{changedAt: instant(at, ns), hash: hashIn(hash), unlocked: isUnlocked}
 			if start != nil && startNS != nil {
 				s := instant(*start, *startNS)
 				known.start = &s

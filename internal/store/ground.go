@@ -33,6 +33,7 @@ type state struct {
 	start     *dcm.Timestamp // startReferenceDateTime of a capacity group; nil if it has none
 	material  string         // materialNumberCustomer of a material demand
 	hash      [sha256.Size]byte
+	unlocked  bool // by an operator: what comes next is newer
 }
 
 // Write is an object to be stored: exactly one of the two is set.
@@ -57,6 +58,9 @@ func hashOf(raw []byte) [sha256.Size]byte {
 func (g *Ground) Stored(s Subject) (stored rules.Stored) {
 	if before, known := g.now(s.Key); known {
 		stored.ChangedAt, stored.StartReference = &before.changedAt, before.start
+		if before.unlocked {
+			stored.ChangedAt = &unlocked
+		}
 	}
 	if s.Material != "" {
 		m := material{s.Supplier, s.Customer, s.Material}

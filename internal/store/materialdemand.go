@@ -48,6 +48,7 @@ var materialDemandColumns = []column[demandRow]{
 	{"content_hash", func(r demandRow) any { return r.hash[:] }},
 	{"unit_of_measure_is_omitted", func(r demandRow) any { return r.UnitOfMeasureIsOmitted }},
 	{"is_inactive", func(r demandRow) any { return r.IsInactive }},
+	{"is_unlocked", func(demandRow) any { return false }},
 	{"material_number_customer", func(r demandRow) any { return r.MaterialNumberCustomer }},
 	{"material_number_supplier", func(r demandRow) any { return r.MaterialNumberSupplier }},
 	{"material_description_customer", func(r demandRow) any { return r.MaterialDescriptionCustomer }},
@@ -108,8 +109,9 @@ func lockDemands(b *batches, o owner, subjects []Subject, into *locked) {
 		var at time.Time
 		var ns int16
 		var hash []byte
-		_, err := pgx.ForEachRow(rows, []any{&id, &number, &at, &ns, &hash}, func() error {
-			into.objects[Key{o.supplier, o.customer, id.Bytes}] = state{changedAt: instant(at, ns), material: number, hash: hashIn(hash)}
+		var isUnlocked bool
+		_, err := pgx.ForEachRow(rows, []any{&id, &number, &at, &ns, &hash, &isUnlocked}, func() error {
+			into.objects[Key{o.supplier, o.customer, id.Bytes}] = state{changedAt: instant(at, ns), material: number, hash: hashIn(hash), unlocked: isUnlocked}
 			into.holders[material{o.supplier, o.customer, number}] = id.Bytes
 			return nil
 		})
