@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	"dcm-receiver/internal/planner"
+)
+
+// planningSettings say where the pages for planners are, and who may see them.
+type planningSettings struct {
+	Listen           string   `env:"DCM_PLANNING_LISTEN" default:"127.0.0.1:8088" help:"Pages for planners; empty: none. Elsewhere than on loopback only behind a login."`
+	OIDCIssuer       string   `env:"DCM_PLANNING_OIDC_ISSUER" name:"oidc-issuer" placeholder:"URL" help:"OpenID Connect provider that logs planners in."`
+	OIDCClientID     string   `env:"DCM_PLANNING_OIDC_CLIENT_ID" name:"oidc-client-id" help:"Client of these pages at the provider."`
+	OIDCClientSecret string   `env:"DCM_PLANNING_OIDC_CLIENT_SECRET" name:"oidc-client-secret" help:"Its secret."`
+	OIDCSecretFile   string   `env:"DCM_PLANNING_OIDC_CLIENT_SECRET_FILE" name:"oidc-client-secret-file" placeholder:"FILE" help:"The same, read from a file."`
+	OIDCAllowed      []string `env:"DCM_PLANNING_OIDC_ALLOWED" name:"oidc-allowed" help:"E-mail addresses, groups or roles that may see the pages. Unset: everybody whom the provider logs in for this client."`
+	URL              string   `env:"DCM_PLANNING_URL" placeholder:"URL" help:"Address of the pages as a browser sees them, where the provider sends people back to: https://dcm.example.com"`
+	ProxyUserHeader  string   `env:"DCM_PLANNING_PROXY_USER_HEADER" name:"proxy-user-header" help:"Header in which a trusted proxy names who is logged in, such as X-Forwarded-User. It must also send DCM_PLANNING_PROXY_KEY in X-Planning-Key."`
+	ProxyKey         string   `env:"DCM_PLANNING_PROXY_KEY" name:"proxy-key" help:"Key that only that proxy knows."`
+}
+
+// check says what is wrong with the settings, naming the variable.
+func (s *planningSettings) check() error {
+	if s.Listen == "" {
+		return nil
+	}
+	if s.OIDCSecretFile != "" {
+		secret, err := os.ReadFile(s.OIDCSecretFile)
+		if err != nil {
+			return fmt.Errorf("DCM_PLANNING_OIDC_CLIENT_SECRET_FILE: %w", err)
+		}
+		s.OIDCClientSecret = strings.TrimSpace(string(secret))
+	}
+	host, _, err := net.SplitHostPort(s.Listen)
+	switch {
+	case err != nil:
+		return fmt.Errorf("DCM_PLANNING_LISTEN: %q is no address; give host:port, such as 127.0.0.1:8088", s.Listen)
+	case s.OIDCIssuer != "" && s.ProxyUserHeader != "":
+		return errors.New("DCM_PLANNING_OIDC_ISSUER and DCM_PLANNING_PROXY_USER_HEADER are two ways to log in: set one")
+	case s.OIDCIssuer != "" && (s.OIDCClientID == "" || s.OIDCClientSecret == ""):
+		return errors.New("DCM_PLANNING_OIDC_ISSUER needs DCM_PLANNING_OIDC_CLIENT_ID and DCM_PLANNING_OIDC_CLIENT_SECRET (or …_FILE)")
+	case s.OIDCIssuer != "":
+		u, err := url.Parse(s.URL)
+		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+			return errors.New("DCM_PLANNING_URL: give the address of the pages as a browser sees them, such as https://dcm.example.com; the provider sends people back there")
+		}
+		if strings.Trim(u.Path, "/") != "" {
+			return errors.New("DCM_PLANNING_URL: the pages stand at the root of a host; leave the path out")
+		}
+	case s.ProxyUserHeader != "" && len(s.ProxyKey) < 16:
+		return errors.New("DCM_PLANNING_PROXY_USER_HEADER needs DCM_PLANNING_PROXY_KEY, of at least 16 characters: without it anybody could name a user")
+	case s.ProxyUserHeader == "" && !isLoopback(host):
+		return fmt.Errorf("DCM_PLANNING_LISTEN: %s is not loopback, and the pages show trade secrets: set DCM_PLANNING_OIDC_ISSUER or DCM_PLANNING_PROXY_USER_HEADER, or listen on 127.0.0.1", s.Listen)
+	}
+	return nil
+}
+
+// access is who may see the pages.
+func (s *planningSettings) access(ctx context.Context, log *slog.Logger) (planner.Access, error) {
+	switch {
+	case s.OIDCIssuer != "":
+		return planner.NewOpenIDConnect(ctx, planner.OpenIDConnectConfig{
+			Issuer: s.OIDCIssuer, ClientID: s.OIDCClientID, ClientSecret: s.OIDCClientSecret, URL: s.URL, Allowed: trimmed(s.OIDCAllowed),
+		}, log)
+	case s.ProxyUserHeader != "":
+		return planner.Proxy{UserHeader: http.CanonicalHeaderKey(s.ProxyUserHeader), Key: s.ProxyKey}, nil
+	}
+	return planner.Loopback{}, nil
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

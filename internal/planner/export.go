@@ -1,0 +1,229 @@
+package planner
+
+import (
+	"encoding/csv"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/xuri/excelize/v2"
+)
+
+// sheet is a page that can be had as a table.
+type sheet interface {
+	sheet() (header []string, rows [][]any)
+}
+
+// day is a date without a time; number an exact decimal that a spreadsheet
+// should take as a number.
+type (
+	day    struct{ *time.Time }
+	number struct{ *string }
+)
+
+// export serves what a page shows as CSV or XLSX.
+func (p *Pages) export(name string, find find) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		_, data, err := p.found(r, find)
+		if err != nil {
+			p.problem(w, err)
+			return
+		}
+		header, rows := data.(sheet).sheet()
+		format := chi.URLParam(r, "format")
+		w.Header().Set("Content-Disposition", `attachment; filename="`+name+"."+format+`"`)
+		switch format {
+		case "csv":
+			w.Header().Set("Content-Type", "text/csv; charset=utf-8")
+			err = writeCSV(w, header, rows)
+		case "xlsx":
+			w.Header().Set("Content-Type", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")
+			err = writeXLSX(w, name, header, rows)
+		default:
+			w.Header().Del("Content-Disposition")
+			p.problem(w, errNotFound)
+			return
+		}
+		if err != nil {
+			p.log.Warn("write table", "format", format, "error", err)
+		}
+	}
+}
+
+func writeCSV(w http.ResponseWriter, header []string, rows [][]any) error {
+	out := csv.NewWriter(w)
+	if err := out.Write(header); err != nil {
+		return err
+	}
+	for _, row := range rows {
+		cells := make([]string, len(row))
+		for i, cell := range row {
+			cells[i] = csvCell(cell)
+		}
+		if err := out.Write(cells); err != nil {
+			return err
+		}
+	}
+	out.Flush()
+	return out.Error()
+}
+
+// csvCell writes a value as text. A text that a spreadsheet would take as a
+// formula gets an apostrophe in front: names come from other companies.
+func csvCell(cell any) string {
+	switch v := plain(cell).(type) {
+	case nil:
+		return ""
+	case string:
+		if _, exact := cell.(number); !exact && strings.ContainsRune("=+-@\t\r", firstRune(v)) {
+			return "'" + v
+		}
+		return v
+	case time.Time:
+		return v.UTC().Format(time.RFC3339)
+	default:
+		return fmt.Sprint(v)
+	}
+}
+
+func firstRune(s string) rune {
+	for _, r := range s {
+		return r
+	}
+	return ' '
+}
+
+// plain is a cell without its wrapping; nil where it is empty.
+func plain(cell any) any {
+	switch v := cell.(type) {
+	case day:
+		if v.Time == nil {
+			return nil
+		}
+		return v.Format(time.DateOnly)
+	case number:
+		if v.string == nil {
+			return nil
+		}
+		return *v.string
+	case *string:
+		if v == nil {
+			return nil
+		}
+		return *v
+	case *time.Time:
+		if v == nil {
+			return nil
+		}
+		return *v
+	case uuid.UUID:
+		return v.String()
+	}
+	return cell
+}
+
+func writeXLSX(w http.ResponseWriter, name string, header []string, rows [][]any) error {
+	book := excelize.NewFile()
+	defer book.Close()
+	if err := book.SetSheetName("Sheet1", name); err != nil {
+		return err
+	}
+	dates, err := book.NewStyle(&excelize.Style{NumFmt: 14})
+	if err != nil {
+		return err
+	}
+	out, err := book.NewStreamWriter(name)
+	if err != nil {
+		return err
+	}
+	cells := make([]any, len(header))
+	for i, title := range header {
+		cells[i] = title
+	}
+	for i := 0; ; i++ {
+		if err := out.SetRow("A"+strconv.Itoa(i+1), cells); err != nil {
+			return err
+		}
+		if i == len(rows) {
+			break
+		}
+		cells = cells[:0]
+		for _, cell := range rows[i] {
+			cells = append(cells, xlsxCell(cell, dates))
+		}
+	}
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	_, err = book.WriteTo(w)
+	return err
+}
+
+// xlsxCell is a value as a spreadsheet keeps it: a number as a number where
+// that is exact (15 digits), else as text.
+func xlsxCell(cell any, dates int) any {
+	switch v := cell.(type) {
+	case day:
+		if v.Time == nil {
+			return nil
+		}
+		return excelize.Cell{StyleID: dates, Value: *v.Time}
+	case number:
+		if v.string == nil {
+			return nil
+		}
+		if f, err := strconv.ParseFloat(*v.string, 64); err == nil && len(strings.Trim(*v.string, "-")) <= 16 {
+			return f
+		}
+		return *v.string
+	}
+	return plain(cell)
+}
+
+// shownSQL is a query with its values in their places, for whoever wants to run
+// it in a tool of their own.
+func shownSQL(sql string, args pgx.NamedArgs) string {
+	for name, value := range args {
+		literal := ""
+		switch v := value.(type) {
+		case string:
+			literal = "'" + strings.ReplaceAll(v, "'", "''") + "'"
+		case time.Time:
+			literal = "'" + v.Format(time.DateOnly) + "'"
+			if v.Truncate(24*time.Hour) != v {
+				literal = "'" + v.Format(time.RFC3339) + "'"
+			}
+		case uuid.UUID:
+			literal = "'" + v.String() + "'"
+		default:
+			literal = fmt.Sprint(v)
+		}
+		sql = replaceArgument(sql, name, literal)
+	}
+	return strings.TrimSpace(sql)
+}
+
+// replaceArgument puts a literal in the place of @name, but not of @name_more.
+func replaceArgument(sql, name, literal string) string {
+	var out strings.Builder
+	for {
+		i := strings.Index(sql, "@"+name)
+		if i < 0 {
+			out.WriteString(sql)
+			return out.String()
+		}
+		end := i + 1 + len(name)
+		out.WriteString(sql[:i])
+		if end < len(sql) && (sql[end] == '_' || sql[end] >= 'a' && sql[end] <= 'z') {
+			out.WriteString(sql[i:end])
+		} else {
+			out.WriteString(literal)
+		}
+		sql = sql[end:]
+	}
+}

@@ -1,0 +1,195 @@
+package planner
+
+import (
+	"context"
+	_ "embed"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+var (
+	//go:embed sql/group.sql
+	groupSQL string
+	//go:embed sql/weeks.sql
+	weeksSQL string
+	//go:embed sql/series.sql
+	seriesSQL string
+	//go:embed sql/relatives.sql
+	relativesSQL string
+	//go:embed sql/changes.sql
+	changesSQL string
+	//go:embed sql/group_messages.sql
+	groupMessagesSQL string
+	//go:embed sql/comments.sql
+	commentsSQL string
+)
+
+// group is a stored capacity group.
+type group struct {
+	Supplier, Customer     string
+	CapacityGroupID        uuid.UUID
+	Name                   string
+	Unit                   *string
+	IsInactive             bool
+	ChangedAt              time.Time
+	ReceivedAt             time.Time
+	FirstReceivedAt        time.Time
+	MessageID              *uuid.UUID
+	SupplierLocations      []string
+	LinkedCapacityGroups   []uuid.UUID
+	StartReferenceDateTime *time.Time
+	MeasurementInterval    *string
+}
+
+// groupWeek is one week of a group. Quantities are exact, in the group's unit.
+type groupWeek struct {
+	week
+	Demand          *string
+	ActualCapacity  *string
+	MaximumCapacity *string
+	AgreedCapacity  *string
+	Missing         *string // demand above maximum capacity
+}
+
+// series is a linked demand series.
+type series struct {
+	MaterialNumberCustomer string
+	MaterialNumberSupplier *string
+	CustomerLocation       string
+	DemandCategoryCode     string
+	LoadFactor             *string
+	Missing                *string // why it does not count; see planning.unmatched_link
+}
+
+// relative is a group above or below.
+type relative struct {
+	Place           string
+	CapacityGroupID uuid.UUID
+	Name            *string // nil: unknown here
+	IsInactive      *bool
+}
+
+// change is a week whose capacity has changed.
+type change struct {
+	PointInTime                 time.Time
+	ActualBefore, ActualAfter   *string
+	MaximumBefore, MaximumAfter *string
+	AgreedBefore, AgreedAfter   *string
+}
+
+// groupMessage is a message that had the group in it.
+type groupMessage struct {
+	ID         uuid.UUID
+	ReceivedAt time.Time
+	Status     int
+	Rule       *int
+	Standard   *string
+	Outcome    string
+	Reason     *string
+}
+
+// comment is a comment on the group or on a demand that it links.
+type comment struct {
+	CommentID uuid.UUID
+	Object    string
+	Author    *string
+	Type      *string
+	Text      *string
+	PostedAt  *time.Time
+	Direction string
+}
+
+// groupPage is one group.
+type groupPage struct {
+	key
+	Group     group
+	Weeks     int
+	From      time.Time
+	Since     time.Time
+	Rows      []groupWeek
+	Series    []series
+	Relatives []relative
+	Changes   []change
+	Messages  []groupMessage
+	Comments  []comment
+	SQL       string
+	First     *groupWeek // the first week that is a bottleneck
+}
+
+// With is the address of this page with another horizon.
+func (g groupPage) With(weeks int) string {
+	return g.Path() + "?" + url.Values{"weeks": {strconv.Itoa(weeks)}, "since": {g.Since.Format(time.DateOnly)}}.Encode()
+}
+
+// As is the address of the weeks in another format, csv or xlsx.
+func (g groupPage) As(format string) string {
+	return g.Path() + "/weeks." + format + "?weeks=" + strconv.Itoa(g.Weeks)
+}
+
+// Of is the address of another group of the same supplier and customer.
+func (g groupPage) Of(id uuid.UUID) string { return key{g.Supplier, g.Customer, id}.Path() }
+
+// group is one capacity group with its weeks and what belongs to it.
+func (p *Pages) group(ctx context.Context, r *http.Request) (string, any, error) {
+	k, err := keyOf(r)
+	if err != nil {
+		return "", nil, err
+	}
+	g := groupPage{key: k, From: monday(p.config.Now().UTC()), Since: p.config.Now().UTC().AddDate(0, 0, -30)}
+	if g.Weeks, err = horizonOf(r); err != nil {
+		return "", nil, err
+	}
+	if s := r.URL.Query().Get("since"); s != "" {
+		if g.Since, err = time.Parse(time.DateOnly, s); err != nil || g.Since.Year() < 2000 || g.Since.Year() > 2200 {
+			return "", nil, errQuery{"since must be a date such as 2026-11-02."}
+		}
+	}
+	args := pgx.NamedArgs{
+		"supplier": k.Supplier, "customer": k.Customer, "id": k.ID,
+		"from": g.From, "until": g.From.AddDate(0, 0, 7*g.Weeks), "since": g.Since,
+	}
+	rows, err := p.pool.Query(ctx, groupSQL, args)
+	if err != nil {
+		return "", nil, err
+	}
+	if g.Group, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[group]); err != nil {
+		return "", nil, err
+	}
+	g.SQL = shownSQL(weeksSQL, args)
+	for _, read := range []func() error{
+		func() (err error) { g.Rows, err = collect[groupWeek](ctx, p.pool, weeksSQL, args); return err },
+		func() (err error) { g.Series, err = collect[series](ctx, p.pool, seriesSQL, args); return err },
+		func() (err error) { g.Relatives, err = collect[relative](ctx, p.pool, relativesSQL, args); return err },
+		func() (err error) { g.Changes, err = collect[change](ctx, p.pool, changesSQL, args); return err },
+		func() (err error) {
+			g.Messages, err = collect[groupMessage](ctx, p.pool, groupMessagesSQL, args)
+			return err
+		},
+		func() (err error) { g.Comments, err = collect[comment](ctx, p.pool, commentsSQL, args); return err },
+	} {
+		if err := read(); err != nil {
+			return "", nil, err
+		}
+	}
+	for i := range g.Rows {
+		if w := &g.Rows[i]; w.Result != nil && *w.Result == "bottleneck" {
+			g.First = w
+			break
+		}
+	}
+	return g.Group.Name, g, nil
+}
+
+func (g groupPage) sheet() ([]string, [][]any) {
+	rows := make([][]any, len(g.Rows))
+	for i, w := range g.Rows {
+		rows[i] = []any{day{&w.PointInTime}, w.Result, number{w.Demand}, number{w.ActualCapacity}, number{w.MaximumCapacity},
+			number{w.AgreedCapacity}, number{w.Missing}, g.Group.Unit}
+	}
+	return []string{"point_in_time", "result", "demand", "actual_capacity", "maximum_capacity", "agreed_capacity", "missing", "unit_of_measure"}, rows
+}

@@ -1,0 +1,188 @@
+package planner
+
+import (
+	"context"
+	_ "embed"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+var (
+	//go:embed sql/groups.sql
+	groupsSQL string
+	//go:embed sql/strips.sql
+	stripsSQL string
+)
+
+// pageSize is how many groups a page lists.
+const pageSize = 50
+
+// groupRow is a capacity group in the list.
+type groupRow struct {
+	Supplier, Customer string
+	CapacityGroupID    uuid.UUID
+	Name               string
+	Unit               *string
+	IsInactive         bool
+	ReceivedAt         time.Time
+	RedWeeks           int
+	OrangeWeeks        int
+	FirstBottleneck    *time.Time
+	Missing            *string // demand above maximum capacity, summed over the horizon
+	Total              int     // of all groups that were found
+	Strip              []week  `db:"-"`
+}
+
+// Path is the address of the group's page.
+func (g groupRow) Path() string { return key{g.Supplier, g.Customer, g.CapacityGroupID}.Path() }
+
+// week is one week of a strip.
+type week struct {
+	PointInTime time.Time
+	Result      *string
+	Colour      *string
+}
+
+// groupsPage is the list of groups, worst first.
+type groupsPage struct {
+	Search    string
+	Weeks     int
+	From      time.Time // Monday of the current week
+	Only      string    // "bottlenecks": those alone
+	Rows      []groupRow
+	Total     int
+	Page      int
+	Pages     int
+	SQL       string
+	StripFrom string
+}
+
+func (g groupsPage) query(page int, format string) string {
+	v := url.Values{}
+	if g.Search != "" {
+		v.Set("q", g.Search)
+	}
+	if g.Only != "" {
+		v.Set("only", g.Only)
+	}
+	v.Set("weeks", strconv.Itoa(g.Weeks))
+	if page > 1 {
+		v.Set("page", strconv.Itoa(page))
+	}
+	path := "/"
+	if format != "" {
+		path = "/groups." + format
+	}
+	return path + "?" + v.Encode()
+}
+
+// Next is the address of the following page; "" if this is the last.
+func (g groupsPage) Next() string {
+	if g.Page >= g.Pages {
+		return ""
+	}
+	return g.query(g.Page+1, "")
+}
+
+// Previous is the address of the page before; "" if this is the first.
+func (g groupsPage) Previous() string {
+	if g.Page <= 1 {
+		return ""
+	}
+	return g.query(g.Page-1, "")
+}
+
+// As is the address of this page in another format, csv or xlsx.
+func (g groupsPage) As(format string) string { return g.query(g.Page, format) }
+
+// groups is the list of capacity groups, worst first.
+func (p *Pages) groups(ctx context.Context, r *http.Request) (string, any, error) {
+	weeks, err := horizonOf(r)
+	if err != nil {
+		return "", nil, err
+	}
+	q := r.URL.Query()
+	g := groupsPage{Search: strings.TrimSpace(q.Get("q")), Weeks: weeks, From: monday(p.config.Now().UTC()), Only: q.Get("only"), Page: 1}
+	if g.Only != "" && g.Only != "bottlenecks" {
+		return "", nil, errQuery{"only takes bottlenecks."}
+	}
+	if len(g.Search) > 200 || strings.ContainsRune(g.Search, 0) {
+		return "", nil, errQuery{"Search for at most 200 characters."}
+	}
+	if s := q.Get("page"); s != "" {
+		if g.Page, err = strconv.Atoi(s); err != nil || g.Page < 1 || g.Page > 1_000_000 {
+			return "", nil, errQuery{"page must be a number from 1."}
+		}
+	}
+	args := pgx.NamedArgs{
+		"search": g.Search, "from": g.From, "until": g.From.AddDate(0, 0, 7*weeks),
+		"only_bottlenecks": g.Only == "bottlenecks", "limit": pageSize, "offset": (g.Page - 1) * pageSize,
+	}
+	g.SQL = shownSQL(groupsSQL, args)
+	if g.Rows, err = collect[groupRow](ctx, p.pool, groupsSQL, args); err != nil {
+		return "", nil, err
+	}
+	if len(g.Rows) > 0 {
+		g.Total = g.Rows[0].Total
+	}
+	g.Pages = (g.Total + pageSize - 1) / pageSize
+	return "Capacity groups", g, p.strips(ctx, &g)
+}
+
+// strips reads the weeks of the listed groups.
+func (p *Pages) strips(ctx context.Context, g *groupsPage) error {
+	type stripRow struct {
+		Place int
+		week
+	}
+	suppliers, customers, ids := make([]string, len(g.Rows)), make([]string, len(g.Rows)), make([]uuid.UUID, len(g.Rows))
+	for i, row := range g.Rows {
+		suppliers[i], customers[i], ids[i] = row.Supplier, row.Customer, row.CapacityGroupID
+	}
+	rows, err := p.pool.Query(ctx, stripsSQL, pgx.NamedArgs{
+		"suppliers": suppliers, "customers": customers, "ids": ids, "from": g.From, "until": g.From.AddDate(0, 0, 7*g.Weeks),
+	})
+	if err != nil {
+		return err
+	}
+	var s stripRow
+	_, err = pgx.ForEachRow(rows, []any{&s.Place, &s.PointInTime, &s.Result, &s.Colour}, func() error {
+		g.Rows[s.Place-1].Strip = append(g.Rows[s.Place-1].Strip, s.week)
+		return nil
+	})
+	for i := range g.Rows {
+		g.Rows[i].Strip = wholeStrip(g.Rows[i].Strip, g.From, g.Weeks)
+	}
+	return err
+}
+
+// wholeStrip has a week for each of the horizon, without a result where there is
+// neither demand nor capacity.
+func wholeStrip(known []week, from time.Time, n int) []week {
+	strip := make([]week, n)
+	for i := range strip {
+		strip[i].PointInTime = from.AddDate(0, 0, 7*i)
+	}
+	for _, w := range known {
+		if i := int(w.PointInTime.Sub(from).Hours() / 24 / 7); i >= 0 && i < n {
+			strip[i] = w
+		}
+	}
+	return strip
+}
+
+func (g groupsPage) sheet() ([]string, [][]any) {
+	rows := make([][]any, len(g.Rows))
+	for i, r := range g.Rows {
+		rows[i] = []any{r.Supplier, r.Customer, r.CapacityGroupID, r.Name, r.Unit, r.IsInactive, r.ReceivedAt, r.RedWeeks, r.OrangeWeeks,
+			day{r.FirstBottleneck}, number{r.Missing}}
+	}
+	return []string{"supplier", "customer", "capacity_group_id", "name", "unit_of_measure", "is_inactive", "received_at", "red_weeks", "orange_weeks",
+		"first_bottleneck", "missing"}, rows
+}

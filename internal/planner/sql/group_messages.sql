@@ -1,0 +1,6 @@
+select o.message as id, o.received_at, m.status, o.rule, o.standard, o.outcome, o.errors -> 0 ->> 'detail' as reason
+from planning.message_object o
+join planning.message m on m.id = o.message and m.sender = o.sender
+where o.sender = @supplier and o.object_id = @id
+order by o.received_at desc
+limit 20

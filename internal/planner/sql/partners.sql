@@ -1,0 +1,43 @@
+with partner as (
+    select supplier as bpnl from planning.capacity_group
+    union select sender from planning.message
+    union select supplier from planning.delivery
+    union select supplier from planning.request_for_update
+), groups as (
+    select supplier as bpnl, count(*) as groups from planning.capacity_group where not is_inactive group by supplier
+), sent as (
+    select
+        sender as bpnl, max(received_at) as last_message, max(received_at) filter (where status < 300) as last_accepted,
+        count(*) filter (where status >= 400 and received_at > @week_ago) as refused
+    from planning.message
+    group by sender
+), reason as (
+    select distinct on (sender) sender as bpnl, reason
+    from (
+        select m.sender, coalesce(m.errors -> 0 ->> 'detail', o.errors -> 0 ->> 'detail') as reason, count(*) as times
+        from planning.message m
+        left join planning.message_object o on o.message = m.id and o.sender = m.sender and o.outcome = 'ignored'
+        where m.status >= 400 and m.received_at > @week_ago
+        group by 1, 2
+    ) r
+    where reason is not null
+    order by sender, times desc, reason
+), delivery as (
+    select
+        supplier as bpnl, count(*) filter (where state in ('waiting', 'sending')) as waiting, count(*) filter (where state = 'refused') as refused_by_partner,
+        max(reason) filter (where state in ('waiting', 'refused')) as delivery_reason
+    from planning.delivery
+    group by supplier
+), asked as (
+    select supplier as bpnl, count(*) as requests from planning.request_for_update where answer = 'waiting' group by supplier
+)
+select
+    bpnl, coalesce(groups, 0) as groups, last_message, last_accepted, coalesce(refused, 0) as refused, reason.reason,
+    coalesce(waiting, 0) as waiting, coalesce(refused_by_partner, 0) as refused_by_partner, delivery_reason, coalesce(requests, 0) as requests
+from partner
+left join groups using (bpnl)
+left join sent using (bpnl)
+left join reason using (bpnl)
+left join delivery using (bpnl)
+left join asked using (bpnl)
+order by bpnl

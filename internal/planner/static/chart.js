@@ -1,0 +1,54 @@
+// Draws the table of weeks: demand as bars by result, actual capacity solid,
+// maximum dotted, agreed dashed, flexible capacity as the area between (CX-0128
+// §5.6.3). Figures are exact in the table; here they are pixels.
+"use strict";
+(() => {
+  const table = document.getElementById("weeks-table"), place = document.getElementById("chart");
+  if (!table || !place || !window.uPlot) return;
+  const rows = [...table.tBodies[0].rows];
+  const values = (name) => rows.map((r) => (r.dataset[name] === "" ? null : Number(r.dataset[name])));
+  const weeks = rows.map((r) => Date.parse(r.dataset.week) / 1000);
+  const colours = { green: "#809500", orange: "#ffa600", red: "#d91e18", nocapacity: "#8d99a6", none: "#b8bec6" };
+  const demand = rows.map((r) => colours[r.dataset.class] || colours.none);
+  const compact = new Intl.NumberFormat("en", { notation: "compact" });
+  const date = (s) => new Date(s * 1000).toISOString().slice(0, 10);
+  const exact = (name) => (u, v, series, i) => (i == null || v == null ? "–" : rows[i].dataset[name]);
+  const stepped = uPlot.paths.stepped({ align: 0 });
+  const bars = uPlot.paths.bars({ size: [0.7, 40], disp: { fill: { unit: 3, values: () => demand }, stroke: { unit: 3, values: () => demand } } });
+  const today = Date.parse(table.dataset.today) / 1000;
+
+  const mark = (u) => {
+    const x = u.valToPos(today, "x", true);
+    if (x < u.bbox.left || x > u.bbox.left + u.bbox.width) return;
+    const c = u.ctx;
+    c.save();
+    c.strokeStyle = c.fillStyle = "#1d2126";
+    c.lineWidth = devicePixelRatio;
+    c.setLineDash([4 * devicePixelRatio, 3 * devicePixelRatio]);
+    c.beginPath();
+    c.moveTo(x, u.bbox.top);
+    c.lineTo(x, u.bbox.top + u.bbox.height);
+    c.stroke();
+    c.font = 11 * devicePixelRatio + "px sans-serif";
+    c.fillText("today", x + 4 * devicePixelRatio, u.bbox.top + 11 * devicePixelRatio);
+    c.restore();
+  };
+
+  const size = () => ({ width: place.clientWidth, height: Math.max(280, Math.min(420, place.clientWidth / 2)) });
+  const chart = new uPlot({
+    ...size(),
+    tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), "Etc/UTC"),
+    scales: { x: { range: (u, min, max) => [min - 4 * 86400, max + 4 * 86400] }, y: { range: (u, min, max) => [Math.min(0, min), max * 1.08 || 1] } },
+    axes: [{}, { values: (u, ticks) => ticks.map((t) => compact.format(t)), size: 60 }],
+    series: [
+      { label: "Week", value: (u, v) => (v == null ? "–" : date(v)) },
+      { label: "Demand", fill: "#8d99a6", stroke: "#8d99a6", paths: bars, points: { show: false }, value: exact("demand") },
+      { label: "Maximum", stroke: "#1d2126", dash: [2, 4], width: 2, paths: stepped, points: { show: false }, value: exact("maximum") },
+      { label: "Actual", stroke: "#0b5394", width: 2, paths: stepped, points: { show: false }, value: exact("actual") },
+      { label: "Agreed", stroke: "#6a3d9a", dash: [8, 5], width: 2, paths: stepped, points: { show: false }, value: exact("agreed") },
+    ],
+    bands: [{ series: [2, 3], fill: "rgba(11, 83, 148, 0.12)" }],
+    hooks: { draw: [mark] },
+  }, [weeks, values("demand"), values("maximum"), values("actual"), values("agreed")], place);
+  addEventListener("resize", () => chart.setSize(size()));
+})();
