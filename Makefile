@@ -15,7 +15,7 @@ LICENSES_IGNORE := --ignore dcm-receiver --ignore github.com/xi2/xz
 HELM := go run helm.sh/helm/v3/cmd/helm@v3.22.0
 CHART := deploy/helm/dcm-receiver
 
-.PHONY: help run build test check bench fmt vet staticcheck fuzz fuzz-short alerts chart licences vulnerabilities sbom torture torture-short torture-proof dataspace test-edc
+.PHONY: help run build test test-pages check bench fmt vet staticcheck fuzz fuzz-short alerts chart licences vulnerabilities sbom torture torture-short torture-proof dataspace test-edc
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -30,6 +30,13 @@ test: ## pass the tests
 	go test $(RACE) -shuffle=on ./...
 
 check: fmt vet staticcheck test fuzz-short alerts chart licences vulnerabilities ## everything CI runs but for the torture and dataspace tests
+
+AXE := axe-core@4.14.1
+
+test-pages: ## the planners' pages in a real browser, looked at by axe-core too (Chromium and npm; skipped without)
+	@if ! command -v npm >/dev/null; then echo "test-pages: axe-core is not asked, npm is not installed"; \
+	else dir=$$(mktemp -d); trap 'rm -rf '$$dir EXIT; (cd $$dir && npm pack --silent $(AXE) >/dev/null && tar xzf axe-core-*.tgz); \
+	DCM_TEST_AXE=$$dir/package/axe.min.js go test -count=1 -run TestInABrowser ./internal/planner; fi
 
 bench: ## measure beside the floor; takes some minutes (make bench BENCH="-repeat 2 -only new")
 	go test -run '^$$' -bench . -benchmem ./internal/payload

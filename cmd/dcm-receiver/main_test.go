@@ -82,7 +82,7 @@ func start(t testing.TB, settings ...string) *program {
 	t.Helper()
 	p := &program{t: t, log: &bytes.Buffer{}}
 	p.Cmd = exec.Command(binary, "serve")
-	p.Env = environment(append([]string{"DCM_CUSTOMER_BPNLS=" + example.Customer, "DCM_LISTEN=127.0.0.1:0", "DCM_OPS_LISTEN=127.0.0.1:0"}, settings...)...)
+	p.Env = environment(append([]string{"DCM_CUSTOMER_BPNLS=" + example.Customer, "DCM_LISTEN=127.0.0.1:0", "DCM_OPS_LISTEN=127.0.0.1:0", "DCM_PLANNING_LISTEN=127.0.0.1:0"}, settings...)...)
 	p.Stderr = p.log
 	out, err := p.StdoutPipe()
 	if err != nil {

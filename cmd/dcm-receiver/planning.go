@@ -10,8 +10,11 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"dcm-receiver/internal/planner"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // planningSettings say where the pages for planners are, and who may see them.
@@ -63,17 +66,72 @@ func (s *planningSettings) check() error {
 	return nil
 }
 
-// access is who may see the pages.
-func (s *planningSettings) access(ctx context.Context, log *slog.Logger) (planner.Access, error) {
+// access is who may see the pages; nil if ctx ended before the provider answered.
+func (s *planningSettings) access(ctx context.Context, log *slog.Logger) planner.Access {
 	switch {
 	case s.OIDCIssuer != "":
-		return planner.NewOpenIDConnect(ctx, planner.OpenIDConnectConfig{
-			Issuer: s.OIDCIssuer, ClientID: s.OIDCClientID, ClientSecret: s.OIDCClientSecret, URL: s.URL, Allowed: trimmed(s.OIDCAllowed),
-		}, log)
+		for {
+			access, err := planner.NewOpenIDConnect(ctx, planner.OpenIDConnectConfig{
+				Issuer: s.OIDCIssuer, ClientID: s.OIDCClientID, ClientSecret: s.OIDCClientSecret, URL: s.URL, Allowed: trimmed(s.OIDCAllowed),
+			}, log)
+			if err == nil {
+				return access
+			}
+			const wait = 15 * time.Second
+			log.Warn("the pages for planners wait for the OpenID provider; trying again", "error", err, "wait", wait)
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(wait):
+			}
+		}
 	case s.ProxyUserHeader != "":
-		return planner.Proxy{UserHeader: http.CanonicalHeaderKey(s.ProxyUserHeader), Key: s.ProxyKey}, nil
+		return planner.Proxy{UserHeader: http.CanonicalHeaderKey(s.ProxyUserHeader), Key: s.ProxyKey}
 	}
-	return planner.Loopback{}, nil
+	return planner.Loopback{}
+}
+
+// serve serves the pages until ctx ends. That they cannot be served keeps nobody
+// from sending messages: it is logged, and tried again where it may pass.
+func (s *planningSettings) serve(ctx context.Context, databaseURL string, server *http.Server, log *slog.Logger) {
+	if s.Listen == "" {
+		return
+	}
+	listener, err := net.Listen("tcp", s.Listen)
+	if err != nil {
+		log.Error("the pages for planners are not served; set DCM_PLANNING_LISTEN to another address, or to nothing", "error", err)
+		return
+	}
+	defer listener.Close()
+	access := s.access(ctx, log)
+	if access == nil {
+		return // ctx ended
+	}
+	config, err := pgxpool.ParseConfig(databaseURL)
+	if err != nil {
+		log.Error("the pages for planners are not served: DATABASE_URL cannot be read")
+		return
+	}
+	pool, err := planner.Open(config)
+	if err != nil {
+		log.Error("the pages for planners are not served", "error", err)
+		return
+	}
+	defer pool.Close()
+	pages, err := planner.New(planner.Config{Access: access, Version: version}, pool, log)
+	if err != nil {
+		log.Error("the pages for planners are not served", "error", err)
+		return
+	}
+	server.Handler = pages.Handler()
+	go func() {
+		<-ctx.Done()
+		_ = server.Close()
+	}()
+	log.Info("serving the pages for planners", "address", "http://"+listener.Addr().String())
+	if err := server.Serve(listener); err != nil && ctx.Err() == nil {
+		log.Error("the pages for planners ended", "error", err)
+	}
 }
 
 func isLoopback(host string) bool {

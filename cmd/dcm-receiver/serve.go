@@ -99,6 +99,7 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 		rc.Housekeeping(background, receiver.Retention{Journal: c.JournalRetention, History: c.HistoryRetention})
 	}()
 	go register(background)
+	go c.Planning.serve(background, db.url, c.server(nil, log), log)
 	log.Info("serving", "partners", scheme+"://"+partner.Addr().String(), "operations", "http://"+operations.Addr().String(), "version", version)
 	c.printHints(scheme+"://"+partner.Addr().String(), "http://"+operations.Addr().String(), db.psql)
 
@@ -227,10 +228,14 @@ func (c *serveCommand) printHints(partners, operations, psql string) {
 	if len(c.CustomerBPNLs) > 0 && c.CustomerBPNLs[0] != example.Customer {
 		customer = " --customer " + c.CustomerBPNLs[0]
 	}
+	pages := ""
+	if c.Planning.Listen != "" {
+		pages = "Pages:    http://" + c.Planning.Listen + "\n"
+	}
 	fmt.Printf(`Partners: %[1]s   Operations: %[2]s/metrics
 Try it:   %[3]s example%[4]s | curl -sS%[5]s -H 'Content-Type: application/json' -H '%[6]s: %[7]s' --data-binary @- %[1]s/%[8]s
 Look:     %[9]s -c 'select * from planning.capacity limit 5'
-`, partners, operations, os.Args[0], customer, key, c.SenderHeader, example.Supplier, dcm.CapacityGroupEndpoint.Path, psql)
+%[10]s`, partners, operations, os.Args[0], customer, key, c.SenderHeader, example.Supplier, dcm.CapacityGroupEndpoint.Path, psql, pages)
 }
 
 type migrateCommand struct {

@@ -70,7 +70,8 @@ type serveSettings struct {
 	TLSCertFile      string        `env:"DCM_TLS_CERT_FILE" name:"tls-cert-file" placeholder:"FILE" help:"Certificate chain (PEM) for TLS on the partner listener; read again when it changes."`
 	TLSKeyFile       string        `env:"DCM_TLS_KEY_FILE" name:"tls-key-file" placeholder:"FILE" help:"Its private key (PEM)."`
 
-	EDC edcServeSettings `embed:"" prefix:"edc-"`
+	EDC      edcServeSettings `embed:"" prefix:"edc-"`
+	Planning planningSettings `embed:"" prefix:"planning-"`
 }
 
 // check says what is wrong with the settings, naming the variable.
@@ -104,8 +105,7 @@ func (s *serveSettings) check() error {
 	if _, _, err := net.SplitHostPort(s.OpsListen); err != nil {
 		return fmt.Errorf("DCM_OPS_LISTEN: %w", err)
 	}
-	ip := net.ParseIP(host)
-	if loopback := host == "localhost" || ip != nil && ip.IsLoopback(); !loopback && len(s.APIKeys) == 0 {
+	if !isLoopback(host) && len(s.APIKeys) == 0 {
 		return fmt.Errorf("DCM_API_KEYS is not set: it is required unless DCM_LISTEN is a loopback address, because whoever reaches the listener could name any sender")
 	}
 	switch {
@@ -132,7 +132,7 @@ func (s *serveSettings) check() error {
 	case strings.TrimSpace(s.SenderHeader) == "":
 		return fmt.Errorf("DCM_SENDER_HEADER is empty: name the header in which the data plane names the sender")
 	}
-	return nil
+	return s.Planning.check()
 }
 
 // keysIn reads API keys, separated by commas or line ends.

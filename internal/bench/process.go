@@ -41,7 +41,7 @@ func startReceiver(binary, url, dir string) (*receiver, error) {
 	}
 	defer log.Close()
 	r.cmd = exec.Command(binary, "serve")
-	r.cmd.Env = append(os.Environ(), "DATABASE_URL="+url, "DCM_LISTEN="+r.partner, "DCM_OPS_LISTEN="+r.operations, "DCM_CUSTOMER_BPNLS="+customer)
+	r.cmd.Env = append(os.Environ(), "DATABASE_URL="+url, "DCM_LISTEN="+r.partner, "DCM_OPS_LISTEN="+r.operations, "DCM_PLANNING_LISTEN=", "DCM_CUSTOMER_BPNLS="+customer)
 	r.cmd.Stdout, r.cmd.Stderr = log, log
 	begin := time.Now()
 	if err := r.cmd.Start(); err != nil {

@@ -147,7 +147,7 @@ func (l *lab) start(t *testing.T, settings ...string) {
 	t.Helper()
 	l.process = exec.Command(l.program, "serve")
 	l.process.Dir = l.run
-	l.process.Env = append(environ(), append([]string{"DATABASE_URL=" + l.database, "DCM_LISTEN=" + l.listen, "DCM_OPS_LISTEN=" + l.ops,
+	l.process.Env = append(environ(), append([]string{"DATABASE_URL=" + l.database, "DCM_LISTEN=" + l.listen, "DCM_OPS_LISTEN=" + l.ops, "DCM_PLANNING_LISTEN=",
 		"DCM_CUSTOMER_BPNLS=" + example.Customer, "DCM_API_KEYS=" + oldKey}, settings...)...)
 	l.process.Stderr = l.stderr
 	if err := l.process.Start(); err != nil {

@@ -25,8 +25,6 @@ var (
 	changesSQL string
 	//go:embed sql/group_messages.sql
 	groupMessagesSQL string
-	//go:embed sql/comments.sql
-	commentsSQL string
 )
 
 // group is a stored capacity group.
@@ -48,7 +46,7 @@ type group struct {
 
 // groupWeek is one week of a group. Quantities are exact, in the group's unit.
 type groupWeek struct {
-	week
+	Week
 	Demand          *string
 	ActualCapacity  *string
 	MaximumCapacity *string
@@ -93,17 +91,6 @@ type groupMessage struct {
 	Reason     *string
 }
 
-// comment is a comment on the group or on a demand that it links.
-type comment struct {
-	CommentID uuid.UUID
-	Object    string
-	Author    *string
-	Type      *string
-	Text      *string
-	PostedAt  *time.Time
-	Direction string
-}
-
 // groupPage is one group.
 type groupPage struct {
 	key
@@ -116,7 +103,6 @@ type groupPage struct {
 	Relatives []relative
 	Changes   []change
 	Messages  []groupMessage
-	Comments  []comment
 	SQL       string
 	First     *groupWeek // the first week that is a bottleneck
 }
@@ -170,7 +156,6 @@ func (p *Pages) group(ctx context.Context, r *http.Request) (string, any, error)
 			g.Messages, err = collect[groupMessage](ctx, p.pool, groupMessagesSQL, args)
 			return err
 		},
-		func() (err error) { g.Comments, err = collect[comment](ctx, p.pool, commentsSQL, args); return err },
 	} {
 		if err := read(); err != nil {
 			return "", nil, err

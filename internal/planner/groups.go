@@ -36,14 +36,14 @@ type groupRow struct {
 	FirstBottleneck    *time.Time
 	Missing            *string // demand above maximum capacity, summed over the horizon
 	Total              int     // of all groups that were found
-	Strip              []week  `db:"-"`
+	Strip              []Week  `db:"-"`
 }
 
 // Path is the address of the group's page.
 func (g groupRow) Path() string { return key{g.Supplier, g.Customer, g.CapacityGroupID}.Path() }
 
-// week is one week of a strip.
-type week struct {
+// Week is one week of a strip.
+type Week struct {
 	PointInTime time.Time
 	Result      *string
 	Colour      *string
@@ -53,7 +53,7 @@ type week struct {
 type groupsPage struct {
 	Search    string
 	Weeks     int
-	From      time.Time // Monday of the current week
+	From      time.Time // Monday of the current Week
 	Only      string    // "bottlenecks": those alone
 	Rows      []groupRow
 	Total     int
@@ -139,7 +139,7 @@ func (p *Pages) groups(ctx context.Context, r *http.Request) (string, any, error
 func (p *Pages) strips(ctx context.Context, g *groupsPage) error {
 	type stripRow struct {
 		Place int
-		week
+		Week
 	}
 	suppliers, customers, ids := make([]string, len(g.Rows)), make([]string, len(g.Rows)), make([]uuid.UUID, len(g.Rows))
 	for i, row := range g.Rows {
@@ -153,7 +153,7 @@ func (p *Pages) strips(ctx context.Context, g *groupsPage) error {
 	}
 	var s stripRow
 	_, err = pgx.ForEachRow(rows, []any{&s.Place, &s.PointInTime, &s.Result, &s.Colour}, func() error {
-		g.Rows[s.Place-1].Strip = append(g.Rows[s.Place-1].Strip, s.week)
+		g.Rows[s.Place-1].Strip = append(g.Rows[s.Place-1].Strip, s.Week)
 		return nil
 	})
 	for i := range g.Rows {
@@ -164,8 +164,8 @@ func (p *Pages) strips(ctx context.Context, g *groupsPage) error {
 
 // wholeStrip has a week for each of the horizon, without a result where there is
 // neither demand nor capacity.
-func wholeStrip(known []week, from time.Time, n int) []week {
-	strip := make([]week, n)
+func wholeStrip(known []Week, from time.Time, n int) []Week {
+	strip := make([]Week, n)
 	for i := range strip {
 		strip[i].PointInTime = from.AddDate(0, 0, 7*i)
 	}

@@ -14,16 +14,13 @@ var partnersSQL string
 
 // partner is a company at the other end.
 type partner struct {
-	BPNL             string `db:"bpnl"`
-	Groups           int    // active ones that are stored
-	LastMessage      *time.Time
-	LastAccepted     *time.Time
-	Refused          int     // messages of the last 7 days
-	Reason           *string // the most frequent one
-	Waiting          int     // objects of ours on their way
-	RefusedByPartner int     // objects of ours
-	DeliveryReason   *string
-	Requests         int // requests for update that wait for our answer
+	BPNL         string `db:"bpnl"`
+	Groups       int    // active ones that are stored
+	LastMessage  *time.Time
+	LastAccepted *time.Time
+	Refused      int     // messages of the last 7 days
+	Reason       *string // the most frequent one
+	Requests     int     // requests for update that wait for our answer
 }
 
 // partnersPage says who sends, and whom something keeps from it.
@@ -41,8 +38,7 @@ func (p *Pages) partners(ctx context.Context, _ *http.Request) (string, any, err
 func (g partnersPage) sheet() ([]string, [][]any) {
 	rows := make([][]any, len(g.Rows))
 	for i, r := range g.Rows {
-		rows[i] = []any{r.BPNL, r.Groups, r.LastMessage, r.LastAccepted, r.Refused, r.Reason, r.Waiting, r.RefusedByPartner, r.DeliveryReason, r.Requests}
+		rows[i] = []any{r.BPNL, r.Groups, r.LastMessage, r.LastAccepted, r.Refused, r.Reason, r.Requests}
 	}
-	return []string{"partner", "groups", "last_message", "last_accepted", "refused_in_7_days", "most_frequent_reason", "demands_waiting", "demands_refused",
-		"delivery_reason", "requests_waiting"}, rows
+	return []string{"partner", "groups", "last_message", "last_accepted", "refused_in_7_days", "most_frequent_reason", "requests_waiting"}, rows
 }

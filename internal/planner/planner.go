@@ -60,6 +60,8 @@ func Open(config *pgxpool.Config) (*pgxpool.Pool, error) {
 	params := config.ConnConfig.RuntimeParams
 	params["application_name"] = "dcm-receiver pages"
 	params["default_transaction_read_only"] = "on"
+	// Compiling a query takes longer than the queries of the pages do.
+	params["jit"] = "off"
 	params["statement_timeout"] = fmt.Sprint(queryTimeout.Milliseconds())
 	config.AfterConnect = nil
 	pool, err := pgxpool.NewWithConfig(context.Background(), config)

@@ -101,7 +101,7 @@ func age(now time.Time, t any) string {
 }
 
 // sign stands for the result of a week, so that colour is not needed.
-func sign(w week) string {
+func sign(w Week) string {
 	if w.Result == nil {
 		return "·"
 	}
@@ -124,7 +124,7 @@ func sign(w week) string {
 }
 
 // class is the style of a week.
-func class(w week) string {
+func class(w Week) string {
 	if w.Colour != nil {
 		switch *w.Colour {
 		case "green", "orange", "red":
@@ -138,7 +138,7 @@ func class(w week) string {
 }
 
 // counts says in words what a strip shows.
-func counts(strip []week) string {
+func counts(strip []Week) string {
 	red, orange, first := 0, 0, ""
 	for _, w := range strip {
 		if w.Result == nil || *w.Result != "bottleneck" {

@@ -141,7 +141,7 @@ func startReceiver(t testing.TB, binary, databaseURL string, env ...string) *dcm
 	r := &dcmReceiver{t: t, binary: binary, partner: freeAddress(t), operat: freeAddress(t)}
 	r.env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"),
-		"DATABASE_URL=" + databaseURL, "DCM_LISTEN=" + r.partner, "DCM_OPS_LISTEN=" + r.operat,
+		"DATABASE_URL=" + databaseURL, "DCM_LISTEN=" + r.partner, "DCM_OPS_LISTEN=" + r.operat, "DCM_PLANNING_LISTEN=",
 		"DCM_CUSTOMER_BPNLS=" + customer, "DCM_API_KEYS=" + apiKey, "DCM_LOG_LEVEL=warn",
 	}, env...)
 	r.start()

@@ -38,8 +38,8 @@
   const chart = new uPlot({
     ...size(),
     tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), "Etc/UTC"),
-    scales: { x: { range: (u, min, max) => [min - 4 * 86400, max + 4 * 86400] }, y: { range: (u, min, max) => [Math.min(0, min), max * 1.08 || 1] } },
-    axes: [{}, { values: (u, ticks) => ticks.map((t) => compact.format(t)), size: 60 }],
+    scales: { x: { range: (u, min, max) => [Math.min(min, today) - 4 * 86400, max + 4 * 86400] }, y: { range: (u, min, max) => [Math.min(0, min), max * 1.08 || 1] } },
+    axes: [{ values: (u, ticks) => ticks.map(date), space: 90 }, { values: (u, ticks) => ticks.map((t) => compact.format(t)), size: 60 }],
     series: [
       { label: "Week", value: (u, v) => (v == null ? "–" : date(v)) },
       { label: "Demand", fill: "#8d99a6", stroke: "#8d99a6", paths: bars, points: { show: false }, value: exact("demand") },

@@ -1,0 +1,306 @@
+package planner
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"dcm-receiver/internal/cx0048"
+	"dcm-receiver/internal/privatepg/pgtest"
+	"dcm-receiver/internal/receiver"
+	"dcm-receiver/internal/store"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/xuri/excelize/v2"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// now is a Wednesday; the current week is 2026-11-23.
+var now = time.Date(2026, 11, 25, 8, 0, 0, 0, time.UTC)
+
+const (
+	supplier = "BPNL6666666666YY"
+	customer = "BPNL8888888888XX"
+	id       = "0157ba42-d2a8-4e28-8565-7b07830c1110"
+)
+
+// site is the pages on a database, and the receiver that fills it.
+type site struct {
+	t     testing.TB
+	pages http.Handler
+	post  func(endpoint, sender, body string)
+	clock *time.Time
+	conn  *pgx.Conn
+}
+
+func newSite(t testing.TB) *site {
+	t.Helper()
+	url := pgtest.New(t)
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := Open(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	var log bytes.Buffer
+	pages, err := New(Config{Access: Loopback{}, Version: "test", Now: func() time.Time { return now }}, pool, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if strings.Contains(log.String(), "level=ERROR") {
+			t.Errorf("log: %s", &log)
+		}
+	})
+	s, err := store.Open(url, 4, 20*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	clock := now
+	partner := receiver.New(receiver.Config{
+		Standard: receiver.Standard{Name: "cx-0048", CapacityGroups: cx0048.CapacityGroups, MaterialDemands: cx0048.MaterialDemands}, CustomerBPNLs: []string{customer}, SupplierBPNLs: []string{supplier}, SenderHeader: "Edc-Bpn",
+		UnparsableStatus: 422, RequestTimeout: 20 * time.Second, MaxInFlight: 8, MaxBuffered: 64 << 20, Now: func() time.Time { return clock },
+	}, s, slog.New(slog.DiscardHandler)).Partner()
+	conn, err := pgx.Connect(context.Background(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return &site{t: t, pages: pages.Handler(), clock: &clock, conn: conn, post: func(endpoint, sender, body string) {
+		t.Helper()
+		r := httptest.NewRequest("POST", "/"+endpoint, strings.NewReader(body))
+		r.Header.Set("Edc-Bpn", sender)
+		w := httptest.NewRecorder()
+		partner.ServeHTTP(w, r)
+		if w.Code >= 500 {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+	}}
+}
+
+// get is a page, which must be there.
+func (s *site) get(path string, want int) *httptest.ResponseRecorder {
+	s.t.Helper()
+	r := httptest.NewRequest("GET", path, nil)
+	r.Host = "127.0.0.1:8088"
+	w := httptest.NewRecorder()
+	s.pages.ServeHTTP(w, r)
+	if w.Code != want {
+		s.t.Fatalf("%s: %d, want %d\n%s", path, w.Code, want, w.Body)
+	}
+	return w
+}
+
+func groupText(id, name, changedAt string, weeks ...string) string {
+	capacities := make([]string, len(weeks))
+	for i, w := range weeks {
+		actual, maximum, _ := strings.Cut(w, "/")
+		capacities[i] = fmt.Sprintf(`{"pointInTime":%q,"actualCapacity":%s,"maximumCapacity":%s}`, monday(now).AddDate(0, 0, 7*(i+1)).Format(time.DateOnly), actual, maximum)
+	}
+	return fmt.Sprintf(`[{"capacityGroupId":%q,"name":%q,"supplier":%q,"customer":%q,"changedAt":%q,"unitOfMeasure":"unit:piece","unitOfMeasureIsOmitted":false,
+		"capacityGroupIsInactive":false,"supplierLocations":["BPNS6666666666YY"],
+		"linkedDemandSeries":[{"materialNumberCustomer":"MNR-1","customerLocation":"BPNS8888888888XX","demandCategory":{"demandCategoryCode":"0001"}}],
+		"capacities":[%s]}]`, id, name, supplier, customer, changedAt, strings.Join(capacities, ","))
+}
+
+func demandText(quantities ...string) string {
+	weeks := make([]string, len(quantities))
+	for i, q := range quantities {
+		weeks[i] = fmt.Sprintf(`{"pointInTime":%q,"demand":%s}`, monday(now).AddDate(0, 0, 7*(i+1)).Format(time.DateOnly), q)
+	}
+	return fmt.Sprintf(`[{"materialDemandId":"be4d8470-2de6-43d2-b5f8-2e5d3eebf3fd","supplier":%q,"customer":%q,"materialNumberCustomer":"MNR-1","materialDescriptionCustomer":"d",
+		"changedAt":"2026-11-20T10:00:00Z","unitOfMeasure":"unit:piece","unitOfMeasureIsOmitted":false,"materialDemandIsInactive":false,
+		"demandSeries":[{"customerLocation":"BPNS8888888888XX","demandCategory":{"demandCategoryCode":"0001"},"demands":[%s]}]}]`, supplier, customer, strings.Join(weeks, ","))
+}
+
+// fill makes a group with a bottleneck, one without, one whose demand is not
+// known, an older state, and a refused message.
+func (s *site) fill() {
+	*s.clock = now.AddDate(0, -2, 0)
+	s.post("week-based-capacity-group", supplier, groupText(id, "Spark plugs", "2026-09-20T10:00:00Z", "100/120", "100/120", "100/120"))
+	*s.clock = now
+	s.post("week-based-capacity-group", supplier, groupText(id, "Spark plugs", "2026-11-20T10:00:00Z", "100/120", "100/120", "90/110"))
+	s.post("week-based-capacity-group", supplier, groupText("0157ba42-d2a8-4e28-8565-7b07830c1111", "Wide enough", "2026-11-20T10:00:00Z", "1000/1200", "1000/1200", "1000/1200"))
+	s.post("week-based-material-demand", customer, demandText("100", "110", "130.5"))
+	*s.clock = now.Add(time.Minute)
+	s.post("week-based-capacity-group", supplier, groupText(id, "Spark plugs", "2026-11-19T10:00:00Z", "1/1", "1/1"))
+}
+
+// TestPages: what each page says of a small world.
+func TestPages(t *testing.T) {
+	s := newSite(t)
+	s.get("/", 200) // nothing there yet
+	s.fill()
+	list := s.get("/", 200).Body.String()
+	if worst, best := strings.Index(list, "Spark plugs"), strings.Index(list, "Wide enough"); worst < 0 || best < worst {
+		t.Error("the worst group is not the first")
+	}
+	page := s.get("/group/"+supplier+"/"+customer+"/"+id, 200).Body.String()
+	message := page[strings.Index(page, "/message/"):]
+	message = message[:strings.IndexByte(message, '"')]
+	for _, c := range []struct {
+		path string
+		want []string
+		not  []string
+	}{
+		{path: "/", want: []string{"20.5", "2026-12-07", "2 groups, worst first", "26 weeks: 1 above maximum capacity, 1 above actual capacity, the first in the week of 2026-12-07"}},
+		{path: "/?only=bottlenecks", want: []string{"Spark plugs"}, not: []string{"Wide enough"}},
+		{path: "/?q=wide", want: []string{"Wide enough"}, not: []string{"Spark plugs"}},
+		{path: "/?q=MNR-1", want: []string{"Wide enough", "Spark plugs"}},
+		{path: "/?q=BPNS6666666666YY", want: []string{"Wide enough"}},
+		{path: "/?q=" + supplier, want: []string{"Wide enough"}},
+		{path: "/?q=nothing%25", want: []string{"No capacity group matches “nothing%”"}},
+		{path: "/group/" + supplier + "/" + customer + "/" + id, want: []string{
+			"Spark plugs", "130.5", `data-class="red"`, `data-class="orange"`, `data-class="green"`, "20.5", "matched", "overwritten, rule 4", "ignored, rule 6", "older than",
+		}},
+		{path: "/group/" + supplier + "/" + customer + "/" + id + "?since=2026-10-30", want: []string{"<del>100</del> <ins>90</ins>", "<del>120</del> <ins>110</ins>"}},
+		{path: "/group/" + supplier + "/" + customer + "/" + id + "?since=2026-11-26", want: []string{"No capacity changed since"}},
+		{path: "/partners", want: []string{supplier, "changedAt is 2026-11-19T10:00:00Z, older than"}},
+		{path: message, want: []string{"400 Bad Request", "/0/changedAt", "rule 6"}},
+	} {
+		t.Run(c.path, func(t *testing.T) {
+			body := s.get(c.path, 200).Body.String()
+			for _, want := range c.want {
+				if !strings.Contains(body, want) {
+					t.Errorf("does not say %q\n%s", want, body)
+				}
+			}
+			for _, not := range c.not {
+				if strings.Contains(body, not) {
+					t.Errorf("says %q", not)
+				}
+			}
+		})
+	}
+	for path, want := range map[string]int{
+		"/nothing": 404, "/group/" + supplier + "/" + customer + "/x": 404, "/group/" + supplier + "/" + customer + "/" + strings.Replace(id, "0157", "0158", 1): 404,
+		"/message/0157ba42-d2a8-4e28-8565-7b07830c1110": 404, "/?weeks=27": 400, "/?page=0": 400, "/?only=x": 400, "/?q=" + strings.Repeat("x", 201): 400, "/?q=%00": 400,
+		"/group/" + supplier + "/" + customer + "/" + id + "?since=yesterday": 400, "/groups.pdf": 404,
+	} {
+		s.get(path, want)
+	}
+}
+
+// TestSQLThatIsShown: the queries under the pages run as they stand, in the
+// planners' role.
+func TestSQLThatIsShown(t *testing.T) {
+	s := newSite(t)
+	s.fill()
+	if _, err := s.conn.Exec(context.Background(), "set role dcm_planner"); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/?q=it's", "/group/" + supplier + "/" + customer + "/" + id, "/partners"} {
+		body := s.get(path, 200).Body.String()
+		_, sql, _ := strings.Cut(body, `<pre tabindex="0">`)
+		sql, _, _ = strings.Cut(sql, "</pre>")
+		sql = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&#39;", "'", "&#43;", "+", "&amp;", "&", "&#34;", `"`).Replace(sql)
+		if _, err := s.conn.Exec(context.Background(), sql); err != nil || len(sql) < 100 {
+			t.Errorf("%s: %v\n%s", path, err, sql)
+		}
+	}
+}
+
+// TestTables: CSV and XLSX have what the page shows, numbers as numbers.
+func TestTables(t *testing.T) {
+	s := newSite(t)
+	s.fill()
+	weeks := "/group/" + supplier + "/" + customer + "/" + id + "/weeks."
+	records, err := csv.NewReader(s.get(weeks+"csv", 200).Body).ReadAll()
+	if err != nil || len(records) != 4 {
+		t.Fatalf("%d records: %v", len(records), err)
+	}
+	if got := strings.Join(records[3], " "); got != "2026-12-14 bottleneck 130.5 90 110  20.5 unit:piece" {
+		t.Errorf("the last week is %q", got)
+	}
+	book, err := excelize.OpenReader(s.get(weeks+"xlsx", 200).Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer book.Close()
+	if kind, _ := book.GetCellType("weeks", "C4"); kind == excelize.CellTypeInlineString || kind == excelize.CellTypeSharedString {
+		t.Errorf("a quantity is a text")
+	}
+	if value, _ := book.GetCellValue("weeks", "C4"); value != "130.5" {
+		t.Errorf("the demand is %q", value)
+	}
+	for _, path := range []string{"/groups.csv", "/groups.xlsx", "/partners.csv", "/partners.xlsx"} {
+		s.get(path, 200)
+	}
+}
+
+// TestCellsAreNoFormulas: a name of another company must not run in a spreadsheet.
+func TestCellsAreNoFormulas(t *testing.T) {
+	minus := "-5"
+	for cell, want := range map[any]string{
+		`=cmd|'/c calc'!A1`: `'=cmd|'/c calc'!A1`, "+1": "'+1", "@x": "'@x", "plain": "plain", "": "", &minus: "'-5", number{&minus}: "-5",
+	} {
+		if got := csvCell(cell); got != want {
+			t.Errorf("%v is written as %q, want %q", cell, got, want)
+		}
+	}
+}
+
+// TestHostileNames: what a partner calls a group can do nothing to a page.
+func TestHostileNames(t *testing.T) {
+	for name, hostile := range map[string]string{
+		"script": `<script>alert(1)</script>`, "attribute": `" onmouseover="alert(1)`, "right to left": "abc\u202egnp.exe", "long": strings.Repeat("x", 10_000),
+		"zero width": "a\u200bb",
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			s.post("week-based-capacity-group", supplier, strings.Replace(groupText(id, "NAME", "2026-11-20T10:00:00Z", "1/1", "1/1"), `"NAME"`, string(must(jsonText(hostile))), 1))
+			for _, path := range []string{"/", "/group/" + supplier + "/" + customer + "/" + id} {
+				w := s.get(path, 200)
+				body := w.Body.String()
+				if strings.Contains(body, "<script>alert") || strings.Contains(body, ` onmouseover="`) || strings.ContainsAny(body, "\u202e\u200b") {
+					t.Errorf("%s: the name stands in it as it is", path)
+				}
+				if csp := w.Header().Get("Content-Security-Policy"); !strings.HasPrefix(csp, "default-src 'none'; script-src 'self';") || strings.Contains(csp, "unsafe") {
+					t.Errorf("policy %q", csp)
+				}
+			}
+			if body := s.get("/", 200).Body.String(); len(body) > 20_000 {
+				t.Errorf("the list has %d bytes", len(body))
+			}
+		})
+	}
+}
+
+// TestReadOnly: the connections of the pages cannot change anything.
+func TestReadOnly(t *testing.T) {
+	config, err := pgxpool.ParseConfig(pgtest.New(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := Open(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	if _, err := pool.Exec(context.Background(), "update dcm.compatibility set oldest_program = 1"); err == nil || !strings.Contains(err.Error(), "25006") {
+		t.Errorf("an update: %v", err)
+	}
+}
+
+func jsonText(s string) ([]byte, error) { return json.Marshal(s) }
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
