@@ -67,7 +67,7 @@ func (w *walk) value(n *node) bool {
 		switch {
 		case n.wrong[kind]:
 			return w.say(n.name + " is the string " + quote(s) + n.advice(kind))
-		case n.pattern != nil && !n.pattern.MatchString(s), n.self.Validate(s) != nil:
+		case n.maxLength > 0 && len(s) > n.maxLength, n.pattern != nil && !n.pattern.MatchString(s), n.self.Validate(s) != nil:
 			return w.say(n.name + " is " + quote(s) + "; it must be " + n.wanted)
 		}
 	case jsontext.KindNumber:

@@ -57,7 +57,8 @@ type node struct {
 	// pattern is matched here, with the expression that the library compiled
 	// and self is without: for a string that does not match, the library takes
 	// many times as long, which a list of millions of them would make felt.
-	pattern *regexp.Regexp
+	pattern   *regexp.Regexp
+	maxLength int // bytes from which the pattern is not asked; 0 if there is no bound
 
 	// wrong says of each kind of value whether type refuses it.
 	wrong [256]bool
@@ -119,7 +120,7 @@ func newNode(s *jsonschema.Schema, name string) *node {
 	}
 	self := *s
 	self.Properties, self.Items2020, self.Pattern, self.UniqueItems = nil, nil, nil, false
-	n := &node{name: name, wanted: s.Title, self: &self, pattern: s.Pattern, required: s.Required}
+	n := &node{name: name, wanted: s.Title, self: &self, pattern: s.Pattern, maxLength: max(s.MaxLength, 0), required: s.Required}
 	if s.Enum != nil {
 		n.wanted = "one of " + strings.Trim(strings.ReplaceAll(fmt.Sprint(s.Enum), " ", ", "), "[]")
 	}

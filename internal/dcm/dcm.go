@@ -141,5 +141,11 @@ func ParseID(s string) (uuid.UUID, error) {
 // of the message header; its dots stand for any character there too.
 var headerVersion = regexp.MustCompile(`^(0|[1-9][0-9]*).(0|[1-9][0-9]*).(0|[1-9][0-9]*)(-(0|[1-9A-Za-z-][0-9A-Za-z-]*)(.[0-9A-Za-z-]+)*)?([0-9A-Za-z-]+(.[0-9A-Za-z-]+)*)?$`)
 
+// maxHeaderVersion is more bytes than any version has: the pattern takes long for
+// long strings.
+const maxHeaderVersion = 256
+
 // IsHeaderVersion reports whether s may be the version of a MessageHeader.
-func IsHeaderVersion(s string) bool { return headerVersion.MatchString(s) }
+func IsHeaderVersion(s string) bool {
+	return len(s) <= maxHeaderVersion && headerVersion.MatchString(s)
+}

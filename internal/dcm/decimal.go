@@ -1,14 +1,15 @@
 package dcm
 
 import (
-	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 )
 
 // MaxDigits is how many digits a number may need when it is written out,
-// before and after the point together.
-const MaxDigits = 1000
+// before and after the point together: the model means 18 digits and 3 decimals,
+// and one short 1e-998 must not become a thousand bytes.
+const MaxDigits = 40
 
 // Decimal is an exact decimal number in its one canonical spelling: no
 // exponent, no needless zeros, "-" only before a value that is not zero.
@@ -43,7 +44,7 @@ func ParseDecimal(s string) (Decimal, error) {
 		return "0", nil
 	}
 	if before, after := max(point, 1), max(len(digits)-point, 0); before > MaxDigits || after > MaxDigits || before+after > MaxDigits {
-		return "", errors.New("parse decimal: over 1000 digits when written out")
+		return "", fmt.Errorf("parse decimal: over %d digits when written out", MaxDigits)
 	}
 	switch {
 	case point <= 0:

@@ -100,16 +100,22 @@ type dateTime struct {
 	zone                 int  // minutes east of UTC, or noZone
 }
 
-// instant fails where the zone leads out of the years 0001 to 9999, which many
-// programs that read the database cannot leave.
+// The instants that a reader in any time zone sees within the years 0001 to 9999,
+// which many programs that read the database cannot leave.
+var (
+	earliest = time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC)
+	latest   = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC) // excluded
+)
+
+// instant fails for one that some reader would see outside those years.
 func (t dateTime) instant() (Timestamp, error) {
 	seconds := int64(t.date)*secondsADay + int64(t.hour)*3600 + int64(t.minute)*60 + int64(t.second)
 	if t.zone != noZone {
 		seconds -= int64(t.zone) * 60
 	}
 	instant := time.Unix(seconds, int64(t.nanosecond)).UTC()
-	if year := instant.Year(); year < 1 || year > 9999 {
-		return Timestamp{}, errors.New("parse timestamp: outside the years 0001 to 9999 in UTC")
+	if instant.Before(earliest) || !instant.Before(latest) {
+		return Timestamp{}, errors.New("parse timestamp: outside the years 0001 to 9999 in some time zone")
 	}
 	return Timestamp{instant}, nil
 }

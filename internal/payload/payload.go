@@ -10,6 +10,7 @@ package payload
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/schemas"
@@ -141,13 +142,17 @@ func (r *reader) envelope(m *Envelope, item func(base string, i int)) (place str
 		list("")
 		return ""
 	}
+	content := false
+	var others []string // names beside the two, as many as a sentence bears
 	isObject := r.object(func(name string) {
 		switch name {
 		case "messageHeader":
 			r.messageHeader(m)
 		case "content":
-			place = "/content"
+			place, content = "/content", true
+			members := 0
 			isObject := r.object(func(name string) {
+				members++
 				if name != "informationObject" {
 					r.skip()
 					return
@@ -159,11 +164,23 @@ func (r *reader) envelope(m *Envelope, item func(base string, i int)) (place str
 			})
 			if !isObject {
 				m.Errors.add(MaxErrors, "/content", "content must be an object with the list informationObject")
+			} else if members > 0 && place == "/content" {
+				m.Errors.add(MaxErrors, "/content", "content has no informationObject; the objects stand there, in a list")
 			}
+		case "header":
+			// Ignoring it would skip the check of the sender.
+			m.Errors.add(MaxErrors, "/header", "header stands beside content; it must stand in messageHeader: {\"messageHeader\": {\"header\": {…}}, \"content\": {…}}")
+			r.skip()
 		default:
+			if len(others) < 3 {
+				others = append(others, strconv.Quote(shorten(name)))
+			}
 			r.skip()
 		}
 	})
+	if isObject && !content && len(others) > 0 && !m.Errors.Any() {
+		m.Errors.add(MaxErrors, "", "the body is an object with "+strings.Join(others, ", ")+" and without content; it must be a list of objects, in square brackets also if there is only one, or an object with messageHeader and content.informationObject")
+	}
 	if !isObject {
 		m.Errors.add(MaxErrors, "", "the body must be a list of objects, or an object with messageHeader and content.informationObject")
 	}

@@ -233,7 +233,7 @@ func TestEnvelope(t *testing.T) {
 		"content empty":         {`{"content":{}}`, "/content: there is no WeekBasedCapacityGroup", 0},
 		"no object":             {`{"content":{"informationObject":[]}}`, "/content/informationObject: there is no WeekBasedCapacityGroup", 0},
 		"empty list":            {`[]`, ": there is no WeekBasedCapacityGroup", 0},
-		"single object":         {object, ": there is no WeekBasedCapacityGroup", 0},
+		"single object":         {object, `: the body is an object with "capacities", `, 0},
 		"number":                {`42`, ": the body must be a list", 0},
 		"content null":          {`{"content":null}`, "/content: content must be an object", 0},
 		"object, not list":      {`{"content":{"informationObject":` + object + `}}`, "/content/informationObject: informationObject must be a list", 0},

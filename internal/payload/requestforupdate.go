@@ -28,7 +28,7 @@ func ReadRequestsForUpdate(body []byte) (*Message[dcm.RequestForUpdate], error) 
 		r.requestForUpdate(m, base+"/"+strconv.Itoa(i), all)
 	})
 	for _, kind := range requested {
-		if all[kind.object] || entries == 0 {
+		if all[kind.object] || entries == 0 && !m.Errors.Any() {
 			m.Objects = append(m.Objects, Object[dcm.RequestForUpdate]{Value: dcm.RequestForUpdate{Object: kind.object}})
 		}
 	}
@@ -38,7 +38,7 @@ func ReadRequestsForUpdate(body []byte) (*Message[dcm.RequestForUpdate], error) 
 // requestForUpdate reads one entry of an IdBasedRequestForUpdate.
 func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer string, all map[string]bool) {
 	var have fields
-	everything := true
+	everything, members := true, 0
 	list := func(object, idName string) bool {
 		everything = false
 		valid, n := true, 0
@@ -76,6 +76,7 @@ func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer stri
 	}
 	raw := r.raw(func() {
 		have.sure(r.object(func(name string) {
+			members++
 			for _, kind := range requested {
 				if name == kind.list {
 					have.read(name, list(kind.object, kind.id))
@@ -85,6 +86,11 @@ func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer stri
 			r.skip()
 		}))
 	})
+	if everything && members > 0 && !r.failed {
+		// An empty entry asks for everything; this is something else.
+		m.Errors.add(MaxErrors, pointer, "there is neither weekBasedMaterialDemand nor weekBasedCapacityGroup; name what is to be sent again in one of these lists, or send {} for everything")
+		return
+	}
 	if everything {
 		for _, kind := range requested {
 			all[kind.object] = true

@@ -176,7 +176,7 @@ func (f *fixture) checkJournal(status int, answer map[string]any) {
 		want["results"] = []any{}
 	}
 	text := f.query(`select json_build_object('status', m.status, 'results', coalesce((
-		select json_agg(json_strip_nulls(json_build_object('index', o.index, case m.endpoint when 'week-based-material-demand' then 'materialDemandId' else 'capacityGroupId' end, o.object_id, 'rule', o.rule, 'outcome', o.outcome, 'errors', o.errors)) order by o.index)
+		select json_agg(json_strip_nulls(json_build_object('index', o.index, case m.endpoint when 'week-based-material-demand' then 'materialDemandId' else 'capacityGroupId' end, o.object_id, 'rule', o.rule, 'outcome', o.outcome, 'errors', o.errors, 'warnings', o.warnings)) order by o.index)
 		from planning.message_object o where o.message = m.id), '[]'))::text from planning.message m order by m.id desc limit 1`)
 	var got map[string]any
 	if err := json.Unmarshal([]byte(text[0]), &got); err != nil {

