@@ -13,10 +13,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// TestNamesExist fails when conformance.md names a file, a function, a test or
+// TestNamesExist fails when a conformance document names a file, a function, a test or
 // a case that is not in the tree, or another document a function.
 func TestNamesExist(t *testing.T) {
-	content := read(t, "api/conformance.md")
+	content := read(t, "api/conformance.md") + read(t, "api/conformance-cx0128.md")
 	declared := func(source, name string) bool {
 		name = regexp.QuoteMeta(name)
 		return regexp.MustCompile(`(?m)^(func (\([^)]*\) )?|type |var |const |\t)` + name + `\b( *=|[ (\[])`).MatchString(source)
@@ -25,6 +25,9 @@ func TestNamesExist(t *testing.T) {
 		"case ":         "internal/receiver/testdata/week-based-capacity-group/",
 		"request case ": "internal/receiver/testdata/id-based-request-for-update/",
 		"demand case ":  "internal/receiver/testdata/week-based-material-demand",
+
+		"0128 case ":         "internal/receiver/testdata/cx-0128/week-based-capacity-group/",
+		"0128 request case ": "internal/receiver/testdata/cx-0128/id-based-request-for-update/",
 	}
 	mention := regexp.MustCompile("`([^`\n]+)`")
 	path := regexp.MustCompile(`^[a-z0-9-]+(/[a-zA-Z0-9_.-]+)+$`)

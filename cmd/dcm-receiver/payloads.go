@@ -20,6 +20,7 @@ var errInvalid = errors.New("invalid")
 type validateCommand struct {
 	Files    []string `arg:"" name:"file" help:"Bodies as they would be POSTed; - is standard input."`
 	Endpoint string   `env:"DCM_ENDPOINT" enum:"week-based-capacity-group,week-based-material-demand,id-based-request-for-update" default:"week-based-capacity-group" help:"What the payload is meant for: ${enum}."`
+	Standard string   `env:"DCM_STANDARD" enum:"cx-0048,cx-0128" default:"cx-0048" help:"Rule set: ${enum}."`
 }
 
 // Run prints a line for each file, and one for each violation.
@@ -30,7 +31,7 @@ func (c *validateCommand) Run() error {
 		if err != nil {
 			return err
 		}
-		objects, found, more := check(body, c.Endpoint)
+		objects, found, more := check(body, c.Endpoint, c.Standard)
 		if len(found) == 0 {
 			fmt.Printf("%s: valid, %d objects\n", file, objects)
 			continue
@@ -64,19 +65,20 @@ func pointerOr(pointer, whole string) string {
 	return pointer
 }
 
-// check is rule 1 (CX-0048 §3.2.7) and what comes before it: size and JSON.
-func check(body []byte, endpoint string) (objects int, found []schemas.Violation, more int) {
+// check is rule 1 of a standard and what comes before it: size and JSON.
+func check(body []byte, endpoint, name string) (objects int, found []schemas.Violation, more int) {
 	if len(body) > receiver.MaxBody {
 		return 0, []schemas.Violation{{Detail: fmt.Sprintf("the body has %d bytes, over 15 MiB (%d); send fewer objects in one message", len(body), receiver.MaxBody)}}, 0
 	}
-	today := dcm.DateOf(time.Now().UTC())
+	standard, _ := receiver.StandardOf(name) // the parser has seen to it
+	now := time.Now()
 	switch endpoint {
 	case dcm.CapacityGroupEndpoint.Path:
-		return violations(payload.ReadCapacityGroups(body, today))
+		return violations(standard.ReadCapacityGroups(body, now))
 	case dcm.MaterialDemandEndpoint.Path:
-		return violations(payload.ReadMaterialDemands(body, today))
+		return violations(standard.ReadMaterialDemands(body, now))
 	}
-	return violations(payload.ReadRequestsForUpdate(body))
+	return violations(standard.ReadRequestsForUpdate(body, now))
 }
 
 // violations lists what is wrong with a message that was read.
@@ -99,6 +101,7 @@ type exampleCommand struct {
 	Seed     uint64 `env:"DCM_EXAMPLE_SEED" default:"1" help:"The same seed makes the same IDs and quantities."`
 	Supplier string `env:"DCM_EXAMPLE_SUPPLIER" default:"BPNL6666666666YY" help:"BPNL of the sender."`
 	Customer string `env:"DCM_EXAMPLE_CUSTOMER" default:"BPNL8888888888XX" help:"BPNL of the receiver."`
+	Standard string `env:"DCM_STANDARD" enum:"cx-0048,cx-0128" default:"cx-0048" help:"Rule set that the message is for: ${enum}."`
 }
 
 // Run prints the message.
@@ -111,8 +114,12 @@ func (c *exampleCommand) Run() error {
 			return fmt.Errorf("%s: %q is not a BPNL", name, bpnl)
 		}
 	}
+	context := "" // that of the example
+	if standard, _ := receiver.StandardOf(c.Standard); standard.HeaderRequired {
+		context = dcm.CapacityGroupEndpoint.Model + ".x.x"
+	}
 	_, err := os.Stdout.Write(append(example.Message(example.Options{
-		Groups: c.Groups, Weeks: c.Weeks, Seed: c.Seed, Supplier: c.Supplier, Customer: c.Customer, Now: time.Now(),
+		Context: context, Groups: c.Groups, Weeks: c.Weeks, Seed: c.Seed, Supplier: c.Supplier, Customer: c.Customer, Now: time.Now(),
 	}), '\n'))
 	return err
 }

@@ -232,6 +232,9 @@ func (c *serveCommand) printHints(partners, operations, psql string) {
 	if c.Planning.Listen != "" {
 		pages = "Pages:    http://" + c.Planning.Listen + "\n"
 	}
+	if c.Standard != "cx-0048" {
+		customer += " --standard " + c.Standard
+	}
 	fmt.Printf(`Partners: %[1]s   Operations: %[2]s/metrics
 Try it:   %[3]s example%[4]s | curl -sS%[5]s -H 'Content-Type: application/json' -H '%[6]s: %[7]s' --data-binary @- %[1]s/%[8]s
 Look:     %[9]s -c 'select * from planning.capacity limit 5'

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/receiver"
 
 	"github.com/alecthomas/kong"
 	"github.com/mattn/go-isatty"
@@ -57,7 +58,7 @@ type serveSettings struct {
 	Partners         []string      `env:"DCM_PARTNERS" placeholder:"BPNL,…" help:"BPNLs that may send. Unset: everyone the connector lets through."`
 	SenderHeader     string        `env:"DCM_SENDER_HEADER" default:"Edc-Bpn" help:"Header in which the data plane names the sender."`
 	UnparsableStatus int           `env:"DCM_UNPARSABLE_STATUS" default:"422" help:"What a body that is no JSON gets: 422, or 400 for connectors that cannot pass a 422 on."`
-	Standard         string        `env:"DCM_STANDARD" default:"cx-0048" help:"Rule set: cx-0048."`
+	Standard         string        `env:"DCM_STANDARD" default:"cx-0048" help:"Rule set: cx-0048 or cx-0128."`
 	Migrate          bool          `env:"DCM_MIGRATE" default:"true" negatable:"" help:"Migrate the database at the start."`
 	JournalRetention time.Duration `env:"DCM_JOURNAL_RETENTION" default:"2160h" help:"How long journal entries and requests for update are kept (2160h are 90 days)."`
 	HistoryRetention time.Duration `env:"DCM_HISTORY_RETENTION" default:"9600h" help:"How long superseded states of groups and demands are kept (9600h are 400 days); 0 keeps none."`
@@ -111,10 +112,8 @@ func (s *serveSettings) check() error {
 	switch {
 	case s.UnparsableStatus != 422 && s.UnparsableStatus != 400:
 		return fmt.Errorf("DCM_UNPARSABLE_STATUS: %d is neither 422 nor 400", s.UnparsableStatus)
-	case s.Standard == "cx-0128":
-		return fmt.Errorf("DCM_STANDARD: cx-0128 is not part of this version; use cx-0048")
-	case s.Standard != "cx-0048":
-		return fmt.Errorf("DCM_STANDARD: %q is not known; use cx-0048", s.Standard)
+	case !slices.Contains(receiver.StandardNames(), s.Standard):
+		return fmt.Errorf("DCM_STANDARD: %q is not known; use %s", s.Standard, strings.Join(receiver.StandardNames(), " or "))
 	case s.JournalRetention <= 0:
 		return fmt.Errorf("DCM_JOURNAL_RETENTION: %s is not a time to keep something", s.JournalRetention)
 	case s.HistoryRetention < 0:

@@ -3,6 +3,7 @@ package cx0048_test
 import (
 	"fmt"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -58,11 +59,11 @@ func decided[T any](t *testing.T, table rules.Table[T], s rules.Situation[T], ea
 	t.Helper()
 	v := table.Decide(&s)
 	first, ok := table.DecideEarly(&s)
-	if ok != early || ok && first != v {
+	if ok != early || ok && !reflect.DeepEqual(first, v) {
 		t.Errorf("early: %t %+v, want %t %+v", ok, first, early, v)
 	}
-	if (v.Outcome == rules.Ignored && v.Rule != 1) != (v.Detail != "") && v.Rule != 1 {
-		t.Errorf("rule %d gives the reason %q", v.Rule, v.Detail)
+	if (v.Outcome == rules.Ignored && v.Rule != 1) != (len(v.Details) > 0) && v.Rule != 1 {
+		t.Errorf("rule %d gives the reason %q", v.Rule, v.Details)
 	}
 	return fmt.Sprintf("%-5d %-12s %d", v.Rule, v.Outcome, v.ReturnCode)
 }

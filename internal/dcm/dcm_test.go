@@ -243,3 +243,18 @@ func TestBPN(t *testing.T) {
 		t.Error("IsBPNS confuses sites and legal entities")
 	}
 }
+
+func TestDecimalBelow(t *testing.T) {
+	for _, c := range []struct {
+		d, other dcm.Decimal
+		want     bool
+	}{
+		{"0", "0", false}, {"0", "1", true}, {"9", "10", true}, {"10", "9", false}, {"10", "10", false},
+		{"0.1", "0.11", true}, {"0.11", "0.1", false}, {"0.09", "0.1", true}, {"1", "1.0001", true}, {"1.5", "1", false},
+		{"999999999999999999.999", "1000000000000000000", true}, {"100.25", "100.5", true}, {"100", "100.5", true},
+	} {
+		if got := c.d.Below(c.other); got != c.want {
+			t.Errorf("%s below %s: %t", c.d, c.other, got)
+		}
+	}
+}

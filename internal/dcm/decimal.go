@@ -85,3 +85,14 @@ func (d Decimal) AtMost(limit string) bool {
 	}
 	return whole < limit || whole == limit && fraction == ""
 }
+
+// Below reports whether d is less than other; neither may be negative.
+func (d Decimal) Below(other Decimal) bool {
+	whole, fraction, _ := strings.Cut(string(d), ".")
+	otherWhole, otherFraction, _ := strings.Cut(string(other), ".")
+	if len(whole) != len(otherWhole) {
+		return len(whole) < len(otherWhole)
+	}
+	// Of canonical fractions, which end without zeros, a beginning is less.
+	return whole < otherWhole || whole == otherWhole && fraction < otherFraction
+}

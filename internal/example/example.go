@@ -3,6 +3,7 @@
 package example
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -28,6 +29,7 @@ type Options struct {
 	Supplier string // BPNL
 	Customer string // BPNL
 	Now      time.Time
+	Context  string // of the header; "" for the one of CX-0048's time
 }
 
 type object = map[string]any
@@ -42,7 +44,7 @@ func Message(o Options) []byte {
 	body, err := json.MarshalIndent(object{
 		"messageHeader": object{"header": object{
 			"messageId":    id(random),
-			"context":      "CX-DCM-WeekBasedCapacityGroup:1.0.0",
+			"context":      cmp.Or(o.Context, "CX-DCM-WeekBasedCapacityGroup:1.0.0"),
 			"sentDateTime": o.Now.UTC().Format(time.RFC3339),
 			"senderBpn":    o.Supplier,
 			"receiverBpn":  o.Customer,

@@ -30,7 +30,7 @@ func BenchmarkReadCapacityGroups(b *testing.B) {
 	today := dcm.DateOf(time.Now().UTC())
 	bodies(b, func(b *testing.B, body []byte) {
 		for b.Loop() {
-			m, err := ReadCapacityGroups(body, today)
+			m, err := ReadCapacityGroups(body, Options{Today: today})
 			if err != nil || m.Errors.Any() || m.Objects[0].Errors.Any() {
 				b.Fatal("the message is valid")
 			}

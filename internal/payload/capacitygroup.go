@@ -13,16 +13,16 @@ import (
 const maxQuantity = "1000000000000000000"
 
 // ReadCapacityGroups reads the body of a WeekBasedCapacityGroup message: the
-// envelope of the API 3.0, or the bare list of CX-0048 §3.2.2. today decides
-// which week is the current one. The error is a *SyntaxError.
-func ReadCapacityGroups(body []byte, today dcm.Date) (*Message[dcm.CapacityGroup], error) {
-	return readObjects(body, "capacity groups", "WeekBasedCapacityGroup", func(r *reader, pointer string, limit int) Object[dcm.CapacityGroup] {
-		return r.capacityGroup(pointer, today, limit)
+// envelope of the API 3.0, or the bare list of CX-0048 §3.2.2. checks are run on
+// groups that are whole. The error is a *SyntaxError.
+func ReadCapacityGroups(body []byte, o Options, checks ...func(*dcm.CapacityGroup, Report)) (*Message[dcm.CapacityGroup], error) {
+	return readObjects(body, o, "capacity groups", "WeekBasedCapacityGroup", func(r *reader, pointer string, limit int) Object[dcm.CapacityGroup] {
+		return r.capacityGroup(pointer, o.Today, limit, checks)
 	})
 }
 
 // capacityGroup reads one object. At most limit errors are listed.
-func (r *reader) capacityGroup(pointer string, today dcm.Date, limit int) Object[dcm.CapacityGroup] {
+func (r *reader) capacityGroup(pointer string, today dcm.Date, limit int, more []func(*dcm.CapacityGroup, Report)) Object[dcm.CapacityGroup] {
 	o := Object[dcm.CapacityGroup]{Pointer: pointer}
 	g := &o.Value
 	var have fields
@@ -77,6 +77,10 @@ func (r *reader) capacityGroup(pointer string, today dcm.Date, limit int) Object
 	}
 	if !have.all("capacityGroupId", "name", "customer", "supplier", "changedAt", "unitOfMeasureIsOmitted", "capacityGroupIsInactive") {
 		o.Errors.askSchema(schemas.CapacityGroup, o.Raw, pointer, limit)
+	} else {
+		for _, check := range more {
+			check(g, func(at, detail string) { checks.errors.add(limit, pointer+at, detail) })
+		}
 	}
 	o.Errors.join(checks.errors, limit)
 	return o

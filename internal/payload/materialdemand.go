@@ -6,11 +6,11 @@ import (
 )
 
 // ReadMaterialDemands reads the body of a WeekBasedMaterialDemand message: the
-// envelope of the API 3.0, or the bare list of CX-0048 §2.2.2. today decides
-// which week is the current one. The error is a *SyntaxError.
-func ReadMaterialDemands(body []byte, today dcm.Date) (*Message[dcm.MaterialDemand], error) {
-	return readObjects(body, "material demands", "WeekBasedMaterialDemand", func(r *reader, pointer string, limit int) Object[dcm.MaterialDemand] {
-		return r.materialDemand(pointer, today, limit)
+// envelope of the API 3.0, or the bare list of CX-0048 §2.2.2. The error
+// is a *SyntaxError.
+func ReadMaterialDemands(body []byte, o Options) (*Message[dcm.MaterialDemand], error) {
+	return readObjects(body, o, "material demands", "WeekBasedMaterialDemand", func(r *reader, pointer string, limit int) Object[dcm.MaterialDemand] {
+		return r.materialDemand(pointer, o.Today, limit)
 	})
 }
 

@@ -9,6 +9,7 @@ package payload
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -104,10 +105,47 @@ func (e *Errors) join(found Errors, limit int) {
 // count is how many violations there are.
 func (e *Errors) count() int { return len(e.List) + e.More }
 
+// Options are what one standard asks for and another does not.
+type Options struct {
+	Today dcm.Date // decides which week is the current one
+	// HeaderRequired tells that there must be an envelope with a header.
+	HeaderRequired bool
+	// Model is the URN of the aspect model, with its major version, that the
+	// header's context must name; "": it may name anything.
+	Model string
+}
+
+// Report takes a violation that a check has found: the place in the object, as a
+// JSON Pointer, and what is wrong.
+type Report func(pointer, detail string)
+
+// check holds the envelope against the options.
+func (m *Envelope) check(o Options) {
+	const form = `{"messageHeader": {"header": {…}}, "content": {"informationObject": […]}}`
+	switch {
+	case m.Errors.Any():
+	case o.HeaderRequired && m.IsBare:
+		m.Errors.add(MaxErrors, "", "the body is a list without envelope; send "+form)
+	case o.HeaderRequired && m.Header == nil:
+		m.Errors.add(MaxErrors, "", "messageHeader is missing; send "+form)
+	case o.Model != "" && m.Header != nil && !isVersionOf(m.Header.Context, o.Model):
+		m.Errors.add(MaxErrors, "/messageHeader/header/context", "context must be "+o.Model+".x.x")
+	}
+}
+
+var minorVersion = regexp.MustCompile(`^\.(x|0|[1-9]\d{0,5})\.(x|0|[1-9]\d{0,5})$`)
+
+// isVersionOf reports whether a context names some version of a model with its
+// major version.
+func isVersionOf(context, model string) bool {
+	minor, ok := strings.CutPrefix(context, model)
+	return ok && minorVersion.MatchString(minor)
+}
+
 // readObjects reads a body with objects of one kind, each by read, which lists at
 // most limit errors. plural and name are what sentences call the objects. The
 // error is a *SyntaxError.
-func readObjects[T any](body []byte, plural, name string, read func(r *reader, pointer string, limit int) Object[T]) (*Message[T], error) {
+func readObjects[T any](body []byte, options Options, plural, name string, read func(r *reader, pointer string, limit int) Object[T]) (*Message[T], error) {
 	r := newReader(body)
 	m := &Message[T]{}
 	listed := 0
@@ -127,6 +165,7 @@ func readObjects[T any](body []byte, plural, name string, read func(r *reader, p
 	if len(m.Objects) == 0 && !m.Errors.Any() {
 		m.Errors.add(MaxErrors, place, "there is no "+name+"; a message carries at least one, in a list (also where it is only one)")
 	}
+	m.check(options)
 	return m, r.end()
 }
 

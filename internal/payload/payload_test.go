@@ -57,7 +57,7 @@ func marshal(t testing.TB, v any) []byte {
 
 func readGroups(t testing.TB, body []byte) *payload.Message[dcm.CapacityGroup] {
 	t.Helper()
-	m, err := payload.ReadCapacityGroups(body, today)
+	m, err := payload.ReadCapacityGroups(body, payload.Options{Today: today})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,8 +123,11 @@ func TestNotJSON(t *testing.T) {
 		"control character": {"[\"a\x01\"]", "at byte"},
 	} {
 		for _, read := range []func([]byte) error{
-			func(b []byte) error { _, err := payload.ReadCapacityGroups(b, today); return err },
-			func(b []byte) error { _, err := payload.ReadRequestsForUpdate(b); return err },
+			func(b []byte) error {
+				_, err := payload.ReadCapacityGroups(b, payload.Options{Today: today})
+				return err
+			},
+			func(b []byte) error { _, err := payload.ReadRequestsForUpdate(b, payload.Options{}); return err },
 		} {
 			if err := read([]byte(c.body)); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%s: %v; want %q", name, err, c.want)
@@ -132,7 +135,7 @@ func TestNotJSON(t *testing.T) {
 		}
 	}
 	for name, body := range map[string]string{"64 deep": deep(64), "64 deep unknown": `{"x":` + deep(63) + `}`, "pair": `["\ud83d\ude00"]`} {
-		if _, err := payload.ReadCapacityGroups([]byte(body), today); err != nil {
+		if _, err := payload.ReadCapacityGroups([]byte(body), payload.Options{Today: today}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -273,7 +276,7 @@ func TestRequestForUpdate(t *testing.T) {
 		"not a list":      {`{"content":{"informationObject":[{"weekBasedMaterialDemand":{}}]}}`, nil, "/content/informationObject/0/weekBasedMaterialDemand: "},
 		"entry no object": {`[1]`, nil, "/0: "},
 	} {
-		m, err := payload.ReadRequestsForUpdate([]byte(c.body))
+		m, err := payload.ReadRequestsForUpdate([]byte(c.body), payload.Options{})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -355,9 +358,9 @@ func TestHostileBodiesCostNoMoreThanTheirSize(t *testing.T) {
 	} {
 		read := func() {
 			if strings.Contains(name, "requests") {
-				_, _ = payload.ReadRequestsForUpdate(body)
+				_, _ = payload.ReadRequestsForUpdate(body, payload.Options{})
 			} else {
-				_, _ = payload.ReadCapacityGroups(body, today)
+				_, _ = payload.ReadCapacityGroups(body, payload.Options{Today: today})
 			}
 		}
 		var before, after runtime.MemStats
@@ -402,14 +405,14 @@ func FuzzRead(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		holdStrict(t, body)
-		if m, err := payload.ReadCapacityGroups(body, today); err == nil {
+		if m, err := payload.ReadCapacityGroups(body, payload.Options{Today: today}); err == nil {
 			holdPlaces(t, body, m.Errors)
 			for i := range m.Objects {
 				holdEqual(t, &m.Objects[i])
 				holdPlaces(t, body, m.Objects[i].Errors)
 			}
 		}
-		if m, err := payload.ReadRequestsForUpdate(body); err == nil {
+		if m, err := payload.ReadRequestsForUpdate(body, payload.Options{}); err == nil {
 			holdPlaces(t, body, m.Errors)
 		}
 	})
@@ -434,8 +437,8 @@ func isJSON(body []byte) bool {
 func holdStrict(t *testing.T, body []byte) {
 	t.Helper()
 	want := isJSON(body)
-	_, err := payload.ReadCapacityGroups(body, today)
-	_, errOther := payload.ReadRequestsForUpdate(body)
+	_, err := payload.ReadCapacityGroups(body, payload.Options{Today: today})
+	_, errOther := payload.ReadRequestsForUpdate(body, payload.Options{})
 	if (err == nil) != want || (errOther == nil) != want {
 		t.Fatalf("is it JSON? %t, but read: %v, %v\n%q", want, err, errOther, body)
 	}
@@ -474,7 +477,7 @@ func FuzzJSON(f *testing.F) {
 		body := slices.Concat([]byte(`[{"name":`), text, []byte(`}]`))
 		holdStrict(t, body)
 		var want string
-		if m, err := payload.ReadCapacityGroups(body, today); err != nil || json.Unmarshal(text, &want) != nil || len(m.Objects) != 1 {
+		if m, err := payload.ReadCapacityGroups(body, payload.Options{Today: today}); err != nil || json.Unmarshal(text, &want) != nil || len(m.Objects) != 1 {
 			return
 		}
 		if got := readGroups(t, body).Objects[0].Value.Name; got != want && want != "" {

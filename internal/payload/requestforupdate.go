@@ -18,7 +18,7 @@ var requested = []struct{ list, id, object string }{
 // ReadRequestsForUpdate reads the body of an IdBasedRequestForUpdate message. Its
 // objects are what is asked for, without places of their own; where any of them is
 // not valid, the message is not. The error is a *SyntaxError.
-func ReadRequestsForUpdate(body []byte) (*Message[dcm.RequestForUpdate], error) {
+func ReadRequestsForUpdate(body []byte, o Options) (*Message[dcm.RequestForUpdate], error) {
 	r := newReader(body)
 	m := &Message[dcm.RequestForUpdate]{}
 	entries := 0
@@ -32,6 +32,7 @@ func ReadRequestsForUpdate(body []byte) (*Message[dcm.RequestForUpdate], error) 
 			m.Objects = append(m.Objects, Object[dcm.RequestForUpdate]{Value: dcm.RequestForUpdate{Object: kind.object}})
 		}
 	}
+	m.check(o)
 	return m, r.end()
 }
 

@@ -2,6 +2,7 @@ package receiver
 
 import (
 	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/payload"
 	"dcm-receiver/internal/store"
 )
 
@@ -9,7 +10,9 @@ import (
 // to us as customers (CX-0048 §3).
 func (rc *Receiver) judgeCapacityGroups() judge {
 	return judgeObjects(rc, objects[dcm.CapacityGroup]{
-		read:  rc.config.Standard.readCapacityGroups,
+		read: func(in *inbound) (*payload.Message[dcm.CapacityGroup], error) {
+			return rc.config.Standard.ReadCapacityGroups(in.body, in.ReceivedAt)
+		},
 		table: &rc.config.Standard.CapacityGroups,
 		ours:  rc.isCustomer,
 		subject: func(g *dcm.CapacityGroup) store.Subject {

@@ -86,8 +86,9 @@ func decide[T any](e *store.Entry, ground *store.Ground, sent []payload.Object[T
 		e.Results[i] = store.Result{
 			ObjectID: object.ID, Rule: verdict.Rule, Outcome: verdict.Outcome, Errors: listed(object.Errors), Warnings: listed(object.Warnings),
 		}
-		if verdict.Detail != "" {
-			e.Results[i].Errors = store.ErrorList{Errors: []schemas.Violation{{Pointer: object.Pointer + "/" + verdict.Property, Detail: verdict.Detail}}}
+		for _, d := range verdict.Details {
+			list := &e.Results[i].Errors
+			list.Errors = append(list.Errors, schemas.Violation{Pointer: object.Pointer + "/" + d.Property, Detail: d.Text})
 		}
 	}
 	e.Status = rules.Status(codes)

@@ -11,7 +11,7 @@ import (
 func (rc *Receiver) judgeMaterialDemands() judge {
 	return judgeObjects(rc, objects[dcm.MaterialDemand]{
 		read: func(in *inbound) (*payload.Message[dcm.MaterialDemand], error) {
-			return payload.ReadMaterialDemands(in.body, dcm.DateOf(in.ReceivedAt.UTC()))
+			return rc.config.Standard.ReadMaterialDemands(in.body, in.ReceivedAt)
 		},
 		table: &rc.config.Standard.MaterialDemands,
 		ours:  rc.isSupplier,

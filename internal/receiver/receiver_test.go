@@ -108,7 +108,8 @@ func (f *fixture) query(sql string, args ...any) []string {
 
 var update = flag.Bool("update", false, "write the answers of the cases as they are now")
 
-// TestCases POSTs what lies in testdata/<endpoint>/<case>: first each
+// TestCases POSTs what lies in testdata/<endpoint>/<case>, or in
+// testdata/<standard>/<endpoint>/<case> for another than CX-0048: first each
 // before-*.json, then request.json, and compares the answer to the last, and
 // what planners see then, with expected.json. `go test -run TestCases -update`
 // writes these anew.
@@ -117,12 +118,21 @@ func TestCases(t *testing.T) {
 	if err != nil || len(requests) < 20 {
 		t.Fatalf("%d cases found: %v", len(requests), err)
 	}
+	byCX0128, err := filepath.Glob("testdata/cx-0128/*/*/request.json")
+	if err != nil || len(byCX0128) < 10 {
+		t.Fatalf("%d cases of CX-0128 found: %v", len(byCX0128), err)
+	}
+	requests = append(requests, byCX0128...)
 	for _, path := range requests {
 		dir := filepath.Dir(path)
 		endpoint := filepath.Base(filepath.Dir(dir))
-		t.Run(endpoint+"/"+filepath.Base(dir), func(t *testing.T) {
+		standard, is := receiver.StandardOf(filepath.Base(filepath.Dir(filepath.Dir(dir))))
+		if !is {
+			standard, _ = receiver.StandardOf("cx-0048")
+		}
+		t.Run(standard.Name+"/"+endpoint+"/"+filepath.Base(dir), func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t, nil)
+			f := newFixture(t, func(c *receiver.Config) { c.Standard = standard })
 			before, _ := filepath.Glob(filepath.Join(dir, "before-*.json"))
 			for _, earlier := range before {
 				if w := f.post(endpoint, read(t, earlier)); w.Code >= 300 {

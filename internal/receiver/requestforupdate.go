@@ -4,14 +4,13 @@ import (
 	"context"
 	"net/http"
 
-	"dcm-receiver/internal/payload"
 	"dcm-receiver/internal/store"
 )
 
 // judgeRequestForUpdate records an IdBasedRequestForUpdate. It is judged by its
 // form alone: a request for an ID that we do not know is accepted too.
 func (rc *Receiver) judgeRequestForUpdate(ctx context.Context, in *inbound) (store.Entry, error) {
-	m, err := payload.ReadRequestsForUpdate(in.body)
+	m, err := rc.config.Standard.ReadRequestsForUpdate(in.body, in.ReceivedAt)
 	if err != nil {
 		return rc.unreadable(ctx, in, err)
 	}

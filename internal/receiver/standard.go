@@ -1,7 +1,10 @@
 package receiver
 
 import (
+	"time"
+
 	"dcm-receiver/internal/cx0048"
+	"dcm-receiver/internal/cx0128"
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/payload"
 	"dcm-receiver/internal/rules"
@@ -12,11 +15,18 @@ type Standard struct {
 	Name            string // value of DCM_STANDARD
 	CapacityGroups  rules.Table[dcm.CapacityGroup]
 	MaterialDemands rules.Table[dcm.MaterialDemand]
+
+	// HeaderRequired tells that a message has an envelope with a header, whose
+	// context names the model.
+	HeaderRequired     bool
+	checkCapacityGroup func(*dcm.CapacityGroup, func(pointer, detail string)) // nil: there is nothing beyond the model's checks
 }
 
 // Standards are those that this version speaks, by their own folders.
 var Standards = []Standard{
 	{Name: "cx-0048", CapacityGroups: cx0048.CapacityGroups, MaterialDemands: cx0048.MaterialDemands},
+	{Name: "cx-0128", CapacityGroups: cx0128.CapacityGroups, MaterialDemands: cx0128.MaterialDemands,
+		HeaderRequired: true, checkCapacityGroup: cx0128.CheckCapacityGroup},
 }
 
 // StandardOf is the standard with the given name; ok is false if there is none.
@@ -29,7 +39,37 @@ func StandardOf(name string) (s Standard, ok bool) {
 	return Standard{}, false
 }
 
-// readCapacityGroups reads what the standard takes for capacity groups.
-func (s *Standard) readCapacityGroups(in *inbound) (*payload.Message[dcm.CapacityGroup], error) {
-	return payload.ReadCapacityGroups(in.body, dcm.DateOf(in.ReceivedAt.UTC()))
+// StandardNames are the values of DCM_STANDARD.
+func StandardNames() (names []string) {
+	for _, s := range Standards {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+// ReadCapacityGroups reads what the standard takes for capacity groups.
+func (s *Standard) ReadCapacityGroups(body []byte, now time.Time) (*payload.Message[dcm.CapacityGroup], error) {
+	o := s.options(dcm.CapacityGroupEndpoint, now)
+	if check := s.checkCapacityGroup; check != nil {
+		return payload.ReadCapacityGroups(body, o, func(g *dcm.CapacityGroup, report payload.Report) { check(g, report) })
+	}
+	return payload.ReadCapacityGroups(body, o)
+}
+
+// ReadMaterialDemands reads what the standard takes for material demands.
+func (s *Standard) ReadMaterialDemands(body []byte, now time.Time) (*payload.Message[dcm.MaterialDemand], error) {
+	return payload.ReadMaterialDemands(body, s.options(dcm.MaterialDemandEndpoint, now))
+}
+
+// ReadRequestsForUpdate reads what the standard takes for a request for update.
+func (s *Standard) ReadRequestsForUpdate(body []byte, now time.Time) (*payload.Message[dcm.RequestForUpdate], error) {
+	return payload.ReadRequestsForUpdate(body, s.options(dcm.RequestForUpdateEndpoint, now))
+}
+
+func (s *Standard) options(e dcm.Endpoint, now time.Time) payload.Options {
+	o := payload.Options{Today: dcm.DateOf(now.UTC()), HeaderRequired: s.HeaderRequired}
+	if s.HeaderRequired {
+		o.Model = e.Model
+	}
+	return o
 }

@@ -68,22 +68,22 @@ type Rule[T any] struct {
 	AsksStore  bool    // whether Matches looks at what is stored
 	Outcome    Outcome // business logic
 	ReturnCode int
-	Reason     Reason[T]
+	Reasons    []Reason[T]
 }
 
-// Reason says why a rule refuses an object, and for which of its properties; nil
-// for rules that do not refuse, and for rule 1, whose reasons are the violations
-// themselves.
+// Reason says why a rule refuses an object, and for which of its properties; ""
+// where it has nothing to say. Rules that do not refuse have none, nor has rule 1,
+// whose reasons are the violations themselves.
 type Reason[T any] func(*Situation[T]) (property, detail string)
 
 // Early is a rule that does not depend on what is stored.
-func Early[T any](number int, property, condition string, matches func(*Situation[T]) bool, outcome Outcome, code int, reason Reason[T]) Rule[T] {
-	return Rule[T]{number, property, condition, matches, false, outcome, code, reason}
+func Early[T any](number int, property, condition string, matches func(*Situation[T]) bool, outcome Outcome, code int, reasons ...Reason[T]) Rule[T] {
+	return Rule[T]{number, property, condition, matches, false, outcome, code, reasons}
 }
 
 // OnStored is a rule that looks at what is stored.
-func OnStored[T any](number int, property, condition string, matches func(*Situation[T]) bool, outcome Outcome, code int, reason Reason[T]) Rule[T] {
-	return Rule[T]{number, property, condition, matches, true, outcome, code, reason}
+func OnStored[T any](number int, property, condition string, matches func(*Situation[T]) bool, outcome Outcome, code int, reasons ...Reason[T]) Rule[T] {
+	return Rule[T]{number, property, condition, matches, true, outcome, code, reasons}
 }
 
 // Table is the rules of one object in one standard.
@@ -98,9 +98,11 @@ type Verdict struct {
 	Rule       int
 	Outcome    Outcome
 	ReturnCode int
-	Property   string // that Detail is about; "" where the verdict has no reason of its own
-	Detail     string
+	Details    []Detail // the rule's reasons; none where it has none of its own
 }
+
+// Detail is a reason, and the property that it is about.
+type Detail struct{ Property, Text string }
 
 // Decide is the verdict on a situation in which Stored is known.
 func (t *Table[T]) Decide(s *Situation[T]) Verdict {
@@ -130,8 +132,10 @@ func (t *Table[T]) DecideEarly(s *Situation[T]) (v Verdict, ok bool) {
 
 func (t *Table[T]) verdict(rule *Rule[T], s *Situation[T]) Verdict {
 	v := Verdict{Standard: t.Standard, Rule: rule.Number, Outcome: rule.Outcome, ReturnCode: rule.ReturnCode}
-	if rule.Reason != nil {
-		v.Property, v.Detail = rule.Reason(s)
+	for _, reason := range rule.Reasons {
+		if property, detail := reason(s); detail != "" {
+			v.Details = append(v.Details, Detail{property, detail})
+		}
 	}
 	return v
 }

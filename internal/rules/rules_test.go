@@ -37,9 +37,9 @@ func TestEarly(t *testing.T) {
 	never := func(*rules.Situation[nothing]) bool { return false }
 	always := func(*rules.Situation[nothing]) bool { return true }
 	table := rules.Table[nothing]{Standard: "S", Rules: []rules.Rule[nothing]{
-		rules.Early(1, "", "", never, rules.Ignored, 400, nil),
-		rules.OnStored(2, "", "", func(s *rules.Situation[nothing]) bool { return s.Stored.WasRequested }, rules.Overwritten, 200, nil),
-		rules.Early(3, "", "", always, rules.Ignored, 400, nil),
+		rules.Early(1, "", "", never, rules.Ignored, 400),
+		rules.OnStored(2, "", "", func(s *rules.Situation[nothing]) bool { return s.Stored.WasRequested }, rules.Overwritten, 200),
+		rules.Early(3, "", "", always, rules.Ignored, 400),
 	}}
 	var s rules.Situation[nothing]
 	if v, ok := table.DecideEarly(&s); ok {

@@ -1,0 +1,121 @@
+package cx0128_test
+
+import (
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"dcm-receiver/internal/cx0128"
+	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/rules"
+
+	"github.com/google/uuid"
+)
+
+const (
+	us    = "BPNL0000000000US"
+	them  = "BPNL00000000THEM"
+	other = "BPNL00000000ELSE"
+)
+
+// TestCapacityGroups walks every situation that the rules can tell apart, and
+// compares with a table that a person who knows the standard can check line by
+// line.
+func TestCapacityGroups(t *testing.T) {
+	now := time.Date(2026, 11, 25, 8, 0, 0, 0, time.UTC)
+	stored := dcm.Timestamp{Time: now.Add(-time.Hour)}
+	changedAt := map[string]time.Duration{"unknown": 0, "older": -time.Nanosecond, "identical": 0, "newer": time.Nanosecond}
+	known := dcm.Timestamp{Time: now.Add(-24 * time.Hour)}
+	starts := []struct {
+		name           string
+		sent, inStored *dcm.Timestamp
+	}{
+		{"none", nil, nil},
+		{"future", &dcm.Timestamp{Time: now}, nil},
+		{"future, another known", &dcm.Timestamp{Time: now.Add(time.Hour)}, &known},
+		{"past", &dcm.Timestamp{Time: now.Add(-time.Nanosecond)}, nil},
+		{"past, as known", &dcm.Timestamp{Time: known.In(time.FixedZone("", 3600))}, &known},
+		{"past, another known", &dcm.Timestamp{Time: known.Add(time.Nanosecond)}, &known},
+	}
+	var table strings.Builder
+	table.WriteString("# valid  supplier is sender  customer is ours  links    start of measurement   stored     -> rule  outcome      code\n")
+	verdicts := 0
+	for _, valid := range []bool{true, false} {
+		for _, sender := range []bool{true, false} {
+			for _, ours := range []bool{true, false} {
+				for _, links := range []string{"series", "groups", "both", "neither"} {
+					for _, start := range starts {
+						for _, changed := range []string{"unknown", "older", "identical", "newer"} {
+							if changed == "unknown" && start.inStored != nil {
+								continue // nothing is known of it
+							}
+							g := &dcm.CapacityGroup{Supplier: them, Customer: us, ChangedAt: dcm.Timestamp{Time: stored.Add(changedAt[changed])}}
+							if links == "series" || links == "both" {
+								g.LinkedDemandSeries = []dcm.LinkedDemandSeries{{}}
+							}
+							if links == "groups" || links == "both" {
+								g.LinkedCapacityGroups = []uuid.UUID{{}}
+							}
+							if start.sent != nil {
+								g.DemandVolatility = &dcm.DemandVolatilityParameters{StartReferenceDateTime: *start.sent}
+							}
+							s := rules.Situation[dcm.CapacityGroup]{Object: g, Valid: valid, Sender: them, Ours: func(string) bool { return ours }, Now: now}
+							if !sender {
+								s.Sender = other
+							}
+							if changed != "unknown" {
+								s.Stored.ChangedAt, s.Stored.StartReference = &stored, start.inStored
+							}
+							v := cx0128.CapacityGroups.Decide(&s)
+							early, ok := cx0128.CapacityGroups.DecideEarly(&s)
+							if ok != (v.Rule < 5) || ok && !reflect.DeepEqual(early, v) {
+								t.Errorf("early: %t %+v, later %+v", ok, early, v)
+							}
+							if refused := v.Outcome == rules.Ignored && v.Rule != 1; refused != (len(v.Details) > 0) {
+								t.Errorf("rule %d gives the reasons %v", v.Rule, v.Details)
+							}
+							verdicts++
+							line := fmt.Sprintf("%-8t %-19t %-17t %-8s %-22s %-10s -> %-5d %-12s %d\n", valid, sender, ours, links, start.name, changed, v.Rule, v.Outcome, v.ReturnCode)
+							if !valid || !sender || !ours {
+								// One line for all of these, which must have one verdict.
+								line = fmt.Sprintf("%-8t %-19t %-17t %-8s %-22s %-10s -> %-5d %-12s %d\n", valid, sender, ours, "any", "any", "any", v.Rule, v.Outcome, v.ReturnCode)
+								if strings.HasSuffix(table.String(), line) {
+									continue
+								}
+							}
+							table.WriteString(line)
+						}
+					}
+				}
+			}
+		}
+	}
+	golden, err := os.ReadFile("testdata/capacity-group-rules.txt")
+	if err != nil && os.Getenv("DCM_UPDATE") == "" {
+		t.Fatal(err)
+	}
+	if os.Getenv("DCM_UPDATE") != "" {
+		_ = os.WriteFile("testdata/capacity-group-rules.txt", []byte(table.String()), 0o644)
+	}
+	if table.String() != string(golden) {
+		t.Errorf("%d verdicts are now:\n%s\nwant:\n%s", verdicts, table.String(), golden)
+	}
+}
+
+// TestAGroupThatWeAskedFor after a restore may go on with its measurement.
+func TestAGroupThatWeAskedFor(t *testing.T) {
+	now := time.Date(2026, 11, 25, 8, 0, 0, 0, time.UTC)
+	g := &dcm.CapacityGroup{Supplier: them, Customer: us, LinkedDemandSeries: []dcm.LinkedDemandSeries{{}},
+		DemandVolatility: &dcm.DemandVolatilityParameters{StartReferenceDateTime: dcm.Timestamp{Time: now.AddDate(-1, 0, 0)}}}
+	s := rules.Situation[dcm.CapacityGroup]{Object: g, Valid: true, Sender: them, Ours: func(string) bool { return true }, Now: now}
+	if v := cx0128.CapacityGroups.Decide(&s); v.Rule != 5 {
+		t.Errorf("rule %d, want 5", v.Rule)
+	}
+	s.Stored.WasRequested = true
+	if v := cx0128.CapacityGroups.Decide(&s); v.Rule != 7 {
+		t.Errorf("rule %d, want 7", v.Rule)
+	}
+}

@@ -1,0 +1,110 @@
+package receiver_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/example"
+	"dcm-receiver/internal/receiver"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// volatileGroup is a group whose measurement begins at start, in a message by
+// CX-0128.
+func volatileGroup(start, changedAt time.Time) []byte {
+	message := map[string]any{}
+	if err := json.Unmarshal(example.Message(example.Options{Groups: 1, Weeks: 5, Supplier: example.Supplier, Customer: example.Customer,
+		Now: changedAt, Context: dcm.CapacityGroupEndpoint.Model + ".x.x"}), &message); err != nil {
+		panic(err) // it is ours
+	}
+	group := message["content"].(map[string]any)["informationObject"].([]any)[0].(map[string]any)
+	group["demandVolatilityParameters"] = map[string]any{
+		"startReferenceDateTime": start.Format(time.RFC3339Nano), "measurementInterval": 4,
+		"rollingHorizonAlertThresholds": []any{map[string]any{"sequenceNumber": 1, "subhorizonLength": 4}},
+	}
+	body, err := json.Marshal(message)
+	if err != nil {
+		panic(err) // strings and numbers only
+	}
+	return body
+}
+
+// TestAMeasurementGoesOn: a start that was in the future when it came stays valid
+// after it has passed (CX-0128 §4.2.2.2), also in a list that sends the group
+// twice, and no longer when it changes.
+func TestAMeasurementGoesOn(t *testing.T) {
+	clock := now
+	f := newFixture(t, func(c *receiver.Config) {
+		c.Standard, _ = receiver.StandardOf("cx-0128")
+		c.Now = func() time.Time { return clock }
+	})
+	start := now.Add(time.Hour + time.Nanosecond)
+	for _, c := range []struct {
+		name   string
+		at     time.Time
+		start  time.Time
+		status int
+		rule   int
+	}{
+		{"before it begins", now, start, 201, 7},
+		{"after it has begun", now.Add(2 * time.Hour), start, 200, 6},
+		{"the same instant in another zone", now.Add(3 * time.Hour), start.In(time.FixedZone("", 3600)), 200, 6},
+		{"changed by a nanosecond", now.Add(4 * time.Hour), start.Add(time.Nanosecond), 400, 5},
+		{"begun anew in the future", now.Add(5 * time.Hour), now.Add(48 * time.Hour), 200, 6},
+		{"the former one", now.Add(6 * time.Hour), start, 400, 5},
+	} {
+		clock = c.at
+		w := f.post(dcm.CapacityGroupEndpoint.Path, volatileGroup(c.start, c.at))
+		if rules := rulesOf(w); w.Code != c.status || !slices.Equal(rules, []int{c.rule}) {
+			t.Errorf("%s: %d by rules %v, want %d by %d: %s", c.name, w.Code, rules, c.status, c.rule, w.Body)
+		}
+	}
+}
+
+// TestBothStandardsOnOneDatabase: what one standard has judged stays its own when
+// the setting changes, in the journal and in what partners fetch; both may run at
+// once.
+func TestBothStandardsOnOneDatabase(t *testing.T) {
+	first := newFixture(t, nil)
+	second := onDatabase(t, first.url, func(c *receiver.Config) { c.Standard, _ = receiver.StandardOf("cx-0128") })
+	message := func(minute int) []byte {
+		return volatileGroup(now.Add(48*time.Hour), now.Add(time.Duration(minute)*time.Minute))
+	}
+	type sent struct {
+		to   *fixture
+		body []byte
+		rule int
+	}
+	var want []string
+	for i, s := range []sent{
+		{first, message(0), 5}, {second, message(0), 9}, {second, message(2), 6}, {first, message(1), 6}, {second, message(1), 8}, {first, message(3), 4},
+	} {
+		w := s.to.post(dcm.CapacityGroupEndpoint.Path, s.body)
+		var answer struct{ Standard, Instance string }
+		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
+			t.Fatal(err)
+		}
+		if rules := rulesOf(w); !slices.Equal(rules, []int{s.rule}) {
+			t.Errorf("message %d: rules %v, want %d: %s", i, rules, s.rule, w.Body)
+		}
+		want = append(want, fmt.Sprintf("%s rule %d", answer.Standard, s.rule))
+		other := first
+		if s.to == first {
+			other = second
+		}
+		r := request("", nil)
+		r.Method, r.URL.Path = "GET", answer.Instance
+		if shown := other.do(r); !bytes.Contains(shown.Body.Bytes(), fmt.Appendf(nil, `"standard":%q`, answer.Standard)) || !bytes.Contains(shown.Body.Bytes(), fmt.Appendf(nil, `"rule":%d,`, s.rule)) {
+			t.Errorf("message %d is shown by the other as %s", i, shown.Body)
+		}
+	}
+	if diff := cmp.Diff(want, first.query(`select standard || ' rule ' || rule from planning.message_object order by message`)); diff != "" {
+		t.Error(diff)
+	}
+}
