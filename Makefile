@@ -15,7 +15,7 @@ LICENSES_IGNORE := --ignore dcm-receiver --ignore github.com/xi2/xz
 HELM := go run helm.sh/helm/v3/cmd/helm@v3.22.0
 CHART := deploy/helm/dcm-receiver
 
-.PHONY: help run build test test-pages check bench fmt vet staticcheck fuzz fuzz-short alerts chart licences vulnerabilities sbom torture torture-short torture-proof dataspace test-edc
+.PHONY: help run build test fairness test-pages check bench fmt vet staticcheck fuzz fuzz-short alerts chart licences vulnerabilities sbom torture torture-short torture-proof dataspace test-edc
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -29,7 +29,10 @@ build: ## leave bin/dcm-receiver
 test: ## pass the tests
 	go test $(RACE) -shuffle=on ./...
 
-check: fmt vet staticcheck test fuzz-short alerts chart licences vulnerabilities ## everything CI runs but for the torture and dataspace tests
+check: fmt vet staticcheck test fairness fuzz-short alerts chart licences vulnerabilities ## everything CI runs but for the torture and dataspace tests
+
+fairness: ## another partner's messages beside one that does its worst, without the race detector
+	go test -count=1 -run TestOnePartnersWorst ./internal/receiver
 
 AXE := axe-core@4.14.1
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"dcm-receiver/internal/dcm"
@@ -12,6 +13,8 @@ import (
 	"dcm-receiver/internal/rules"
 	"dcm-receiver/internal/store"
 	"dcm-receiver/schemas"
+
+	"github.com/google/uuid"
 )
 
 // judge decides on a message and stores it; the entry is what the journal says.
@@ -72,6 +75,7 @@ func judgeObjects[T any](rc *Receiver, o objects[T]) judge {
 func decide[T any](e *store.Entry, ground *store.Ground, sent []payload.Object[T], situations []rules.Situation[T], o objects[T]) {
 	e.Standard, e.Results = o.table.Standard, make([]store.Result, len(sent))
 	codes := make([]int, len(sent))
+	ids := make([]uuid.UUID, len(sent)) // of their own: the answer must not hold the objects
 	for i := range sent {
 		object, s := &sent[i], situations[i]
 		verdict, early := o.table.DecideEarly(&s)
@@ -83,8 +87,12 @@ func decide[T any](e *store.Entry, ground *store.Ground, sent []payload.Object[T
 			}
 		}
 		codes[i] = verdict.ReturnCode
+		var id *uuid.UUID
+		if object.ID != nil {
+			ids[i], id = *object.ID, &ids[i]
+		}
 		e.Results[i] = store.Result{
-			ObjectID: object.ID, Rule: verdict.Rule, Outcome: verdict.Outcome, Errors: listed(object.Errors), Warnings: listed(object.Warnings),
+			ObjectID: id, Rule: verdict.Rule, Outcome: verdict.Outcome, Errors: listed(object.Errors), Warnings: listed(object.Warnings),
 		}
 		for _, d := range verdict.Details {
 			list := &e.Results[i].Errors
@@ -140,7 +148,7 @@ func (rc *Receiver) warnOfFuture(in *inbound, pointer string, changedAt dcm.Time
 // name the sending connector's BPNL and one of ours.
 func (rc *Receiver) checkHeader(in *inbound, e *payload.Envelope, ours func(bpnl string) bool) {
 	if len(e.MessageID) <= 100 { // what is longer is no ID, and not worth an echo
-		in.MessageIDAsSent = e.MessageID
+		in.MessageIDAsSent = strings.Clone(e.MessageID) // without the body around it
 	}
 	if id, err := dcm.ParseID(e.MessageID); err == nil {
 		in.MessageID = &id

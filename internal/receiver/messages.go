@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/fair"
 	"dcm-receiver/internal/store"
 
 	"github.com/go-chi/chi/v5"
@@ -28,6 +29,7 @@ type shown struct {
 	Objects    int       `json:"objects"`
 	Instance   string    `json:"instance"`         // where it is in full
 	Answer     *answer   `json:"answer,omitempty"` // left out of a list where it is large
+	size       int64     // bytes held for it
 }
 
 // page is a part of the list of messages, newest first.
@@ -44,15 +46,8 @@ func (rc *Receiver) show(find func(context.Context, *http.Request, string) (any,
 			rc.refuse(w, messagesEndpoint, *refused)
 			return
 		}
-		if rc.inFlight.Add(1) > int64(rc.config.MaxInFlight) {
-			rc.inFlight.Add(-1)
-			rc.refuse(w, messagesEndpoint, *busy(w))
-			return
-		}
-		defer rc.inFlight.Add(-1)
-		ctx, cancel := context.WithTimeout(r.Context(), rc.config.RequestTimeout)
-		defer cancel()
-		found, refused := find(ctx, r, a.Sender)
+		found, size, refused := rc.find(w, r, a.Sender, find)
+		defer rc.bytes.Give(a.Sender, size)
 		if refused != nil {
 			if refused.Status == http.StatusServiceUnavailable {
 				w.Header().Set("Retry-After", retryAfter)
@@ -66,6 +61,41 @@ func (rc *Receiver) show(find func(context.Context, *http.Request, string) (any,
 	}
 }
 
+// find reads what is shown, in the sender's turn; size is counted as its share until
+// it is given back.
+func (rc *Receiver) find(w http.ResponseWriter, r *http.Request, sender string, find func(context.Context, *http.Request, string) (any, *answer)) (found any, size int64, refused *answer) {
+	// As much as the largest answer takes, until it is known what this one does.
+	const most = 4 << 20
+	if !rc.messages.Take(sender, 1) {
+		return nil, 0, rc.heldBack(w, sender, "messages")
+	}
+	defer rc.messages.Give(sender, 1)
+	if !rc.bytes.Take(sender, most) {
+		return nil, 0, rc.heldBack(w, sender, "bytes")
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), rc.config.RequestTimeout)
+	defer cancel()
+	done, err := rc.work.Begin(ctx, sender, fair.Cost(most/16))
+	if err != nil {
+		rc.bytes.Give(sender, most)
+		return nil, 0, rc.heldBack(w, sender, "work")
+	}
+	defer done()
+	found, refused = find(ctx, r, sender)
+	size = 1 << 10
+	switch f := found.(type) {
+	case shown:
+		size = f.size
+	case page:
+		for _, m := range f.Messages {
+			size += m.size
+		}
+	}
+	rc.bytes.Give(sender, most)
+	rc.bytes.Force(sender, size)
+	return found, size, refused
+}
+
 // failed is the answer where the journal cannot be read.
 func (rc *Receiver) failed(ctx context.Context, err error) *answer {
 	rc.metrics.storeErrors.WithLabelValues(store.Kind(err)).Inc()
@@ -77,7 +107,7 @@ func (rc *Receiver) failed(ctx context.Context, err error) *answer {
 func (rc *Receiver) shown(m *store.Recorded) shown {
 	endpoint, _ := dcm.EndpointOf(m.Endpoint)
 	a := rc.answerTo(m.ID, m.MessageID, endpoint, m.Entry)
-	s := shown{ID: m.ID, MessageID: m.MessageID, Endpoint: m.Endpoint, ReceivedAt: m.ReceivedAt, Status: rc.status(m.Entry), Objects: m.Objects, Instance: a.Instance}
+	s := shown{ID: m.ID, MessageID: m.MessageID, Endpoint: m.Endpoint, ReceivedAt: m.ReceivedAt, Status: rc.status(m.Entry), Objects: m.Objects, Instance: a.Instance, size: m.Size()}
 	if m.Complete {
 		s.Answer = &a
 	}

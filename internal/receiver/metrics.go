@@ -20,6 +20,7 @@ type metrics struct {
 	messages      *prometheus.CounterVec
 	objects       *prometheus.CounterVec
 	future        *prometheus.CounterVec
+	heldBack      *prometheus.CounterVec
 	duration      *prometheus.HistogramVec
 	bytes         *prometheus.HistogramVec
 	lastAccepted  *prometheus.GaugeVec
@@ -43,6 +44,9 @@ func newMetrics(rc *Receiver) *metrics {
 		future: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dcm_future_changed_at_total", Help: "Valid objects whose changedAt is more than a day ahead: once stored, they lock out every honest later message.",
 		}, []string{"endpoint"}),
+		heldBack: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dcm_partner_held_back_total", Help: "Requests answered 503 because their sender had its share already: of bytes, messages or work.",
+		}, []string{"partner", "share"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "dcm_request_duration_seconds", Help: "Time from a message's arrival to the end of its answer.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 30},
@@ -75,16 +79,20 @@ func newMetrics(rc *Receiver) *metrics {
 			m.messages.WithLabelValues(endpoint, status)
 		}
 	}
+	for _, share := range []string{"bytes", "messages", "work"} {
+		m.heldBack.WithLabelValues("other", share)
+	}
 	for _, kind := range store.ErrorKinds {
 		m.storeErrors.WithLabelValues(kind) // so that the first one is seen as a rise
 	}
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
-	m.registry.MustRegister(m.messages, m.objects, m.future, m.duration, m.bytes, m.lastAccepted, m.storeErrors, m.removed, m.unrecorded, m.faults,
-		gauge("dcm_requests_in_flight", "Messages being judged at this moment.", func() float64 { return float64(rc.inFlight.Load()) }),
+	m.registry.MustRegister(m.messages, m.objects, m.future, m.heldBack, m.duration, m.bytes, m.lastAccepted, m.storeErrors, m.removed, m.unrecorded, m.faults,
+		gauge("dcm_requests_in_flight", "Messages being judged at this moment.", func() float64 { return float64(rc.messages.Held()) }),
 		gauge("dcm_requests_in_flight_limit", "Messages that may be judged at once; beyond it the answer is 503.", func() float64 { return float64(rc.config.MaxInFlight) }),
-		gauge("dcm_buffered_bytes", "Memory held for bodies at this moment.", func() float64 { return float64(rc.buffered.Load()) }),
+		gauge("dcm_buffered_bytes", "Memory held for bodies, and for answers that are not read yet.", func() float64 { return float64(rc.bytes.Held()) }),
+		gauge("dcm_work_waiting", "Messages that wait for their sender's turn.", func() float64 { return float64(rc.work.Waiting()) }),
 		gauge("dcm_ready", "1 if messages can be taken, else 0.", func() float64 {
 			if rc.notReady(context.Background()) != nil {
 				return 0
@@ -118,6 +126,16 @@ func (m *metrics) observe(in *inbound, e store.Entry, status int, took time.Dura
 	if status < 300 {
 		m.accepted(in.Sender, in.ReceivedAt)
 	}
+}
+
+// holdBack counts a request whose sender had its share already.
+func (m *metrics) holdBack(partner, share string) {
+	m.partnersMutex.Lock()
+	if _, known := m.partners[partner]; !known {
+		partner = "other" // nothing of it was ever accepted
+	}
+	m.partnersMutex.Unlock()
+	m.heldBack.WithLabelValues(partner, share).Inc()
 }
 
 // accepted notes the time of a partner's message. The number of partners is

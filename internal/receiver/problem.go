@@ -1,18 +1,17 @@
 package receiver
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"strconv"
+	"time"
 
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/rules"
 	"dcm-receiver/internal/store"
 	"dcm-receiver/schemas"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 )
 
@@ -21,7 +20,7 @@ import (
 type answer struct {
 	Type     string `json:"type,omitempty"`
 	Title    string `json:"title,omitempty"`
-	Status   int    `json:"status,omitempty"`
+	Status   int    `json:"status,omitzero"`
 	Detail   string `json:"detail,omitempty"`
 	Instance string `json:"instance,omitempty"` // where GET shows this answer again
 	judged
@@ -31,11 +30,11 @@ type answer struct {
 type judged struct {
 	MessageID    string              `json:"messageId,omitempty"`
 	Standard     string              `json:"standard,omitempty"` // whose numbers the rules have
-	Results      *[]result           `json:"results,omitempty"`  // of endpoints whose objects are judged one by one
+	Results      *[]result           `json:"results,omitzero"`   // of endpoints whose objects are judged one by one
 	Errors       []schemas.Violation `json:"errors,omitempty"`
-	MoreErrors   int                 `json:"moreErrors,omitempty"`
+	MoreErrors   int                 `json:"moreErrors,omitzero"`
 	Warnings     []schemas.Violation `json:"warnings,omitempty"`
-	MoreWarnings int                 `json:"moreWarnings,omitempty"`
+	MoreWarnings int                 `json:"moreWarnings,omitzero"`
 }
 
 // result is what became of one object.
@@ -45,38 +44,47 @@ type result struct {
 	*store.Result
 }
 
-// MarshalJSON names the ID as the model does.
-func (r result) MarshalJSON() ([]byte, error) {
-	text := strconv.AppendInt([]byte(`{"index":`), int64(r.index), 10)
-	if r.ObjectID != nil {
-		text = append(append(append(text, `,"`...), r.idName...), `":"`...)
-		text = append(append(text, r.ObjectID.String()...), '"')
+// MarshalJSONTo names the ID as the model does.
+func (r result) MarshalJSONTo(e *jsontext.Encoder) error {
+	members := []struct {
+		name  string
+		value any
+		there bool
+	}{
+		{"index", r.index, true}, {r.idName, r.ObjectID, r.ObjectID != nil}, {"rule", r.Rule, true}, {"outcome", r.Outcome, true},
+		{"errors", r.Errors.Errors, len(r.Errors.Errors) > 0}, {"moreErrors", r.Errors.MoreErrors, r.Errors.MoreErrors > 0},
+		{"warnings", r.Warnings.Errors, len(r.Warnings.Errors) > 0}, {"moreWarnings", r.Warnings.MoreErrors, r.Warnings.MoreErrors > 0},
 	}
-	text = strconv.AppendInt(append(text, `,"rule":`...), int64(r.Rule), 10)
-	text = append(append(append(text, `,"outcome":"`...), r.Outcome...), '"')
-	for _, l := range []struct {
-		name, more string
-		list       store.ErrorList
-	}{{"errors", "moreErrors", r.Errors}, {"warnings", "moreWarnings", r.Warnings}} {
-		if len(l.list.Errors) > 0 || l.name == "errors" && r.Outcome == rules.Ignored {
-			list := bytes.NewBuffer(append(append(append(text, `,"`...), l.name...), `":`...))
-			if err := encodeJSON(list, append([]schemas.Violation{}, l.list.Errors...)); err != nil {
-				return nil, err
-			}
-			text = bytes.TrimSuffix(list.Bytes(), []byte{'\n'})
+	if err := e.WriteToken(jsontext.BeginObject); err != nil {
+		return err
+	}
+	for _, m := range members {
+		if !m.there {
+			continue
 		}
-		if l.list.MoreErrors > 0 {
-			text = strconv.AppendInt(append(append(append(text, `,"`...), l.more...), `":`...), int64(l.list.MoreErrors), 10)
+		if err := e.WriteToken(jsontext.String(m.name)); err != nil {
+			return err
+		}
+		if err := json.MarshalEncode(e, m.value); err != nil {
+			return err
 		}
 	}
-	return append(text, '}'), nil
+	return e.WriteToken(jsontext.EndObject)
 }
 
-// encodeJSON writes JSON for people and programs, not for web pages.
-func encodeJSON(w io.Writer, v any) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(v)
+// paced is an answer on its way. It ends where the reader takes longer than the
+// answer's size allows, so that nobody holds memory for long by not reading.
+type paced struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	start   time.Time
+	written int64
+}
+
+func (p *paced) Write(b []byte) (int, error) {
+	p.written += int64(len(b))
+	_ = p.control.SetWriteDeadline(p.start.Add(grace + time.Duration(p.written)*time.Second/answerRate)) // not every connection has one
+	return p.ResponseWriter.Write(b)
 }
 
 // The last words of the types of those problems that the journal keeps.
@@ -102,7 +110,8 @@ func write(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_ = encodeJSON(w, body) // the sender may be gone; what is stored stays
+	// Piece by piece. The sender may be gone; what is stored stays.
+	_ = json.MarshalWrite(&paced{ResponseWriter: w, control: http.NewResponseController(w), start: time.Now()}, body)
 }
 
 // answerTo is the answer to a judged message, made from its journal entry, so that

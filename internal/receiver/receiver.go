@@ -25,6 +25,7 @@ import (
 
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/edc"
+	"dcm-receiver/internal/fair"
 	"dcm-receiver/internal/store"
 	"dcm-receiver/schemas"
 
@@ -40,11 +41,6 @@ const (
 
 // MaxBody is how large a body may be, in bytes (CX-0048 §3.2.2: 15 MiB).
 const MaxBody = 15 << 20
-
-// largeBody is the size from which a message is judged only beside as many
-// others as there are processors: more at once would take memory and leave
-// small ones behind, and be no faster.
-const largeBody = 1 << 20
 
 // Config is what an operator decides.
 type Config struct {
@@ -68,9 +64,9 @@ type Receiver struct {
 	store     *store.Store
 	log       *slog.Logger
 	metrics   *metrics
-	inFlight  atomic.Int64
-	buffered  atomic.Int64
-	large     chan struct{} // one token for each large message that is judged
+	bytes     *fair.Share // of bodies, and of answers that are not read yet
+	messages  *fair.Share // that are judged, or wait for it
+	work      *fair.Queue // judging
 	stopping  atomic.Bool
 	ready     readiness
 	recording recording
@@ -81,7 +77,10 @@ func New(config Config, s *store.Store, log *slog.Logger) *Receiver {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	rc := &Receiver{config: config, store: s, log: log, large: make(chan struct{}, runtime.GOMAXPROCS(0))}
+	rc := &Receiver{
+		config: config, store: s, log: log,
+		bytes: fair.NewShare(config.MaxBuffered, MaxBody+1), messages: fair.NewShare(int64(config.MaxInFlight), 1), work: fair.NewQueue(runtime.GOMAXPROCS(0)),
+	}
 	for _, key := range config.APIKeys {
 		rc.keys = append(rc.keys, sha256.Sum256([]byte(key)))
 	}
@@ -186,7 +185,11 @@ func (rc *Receiver) receive(endpoint dcm.Endpoint, judge judge) http.HandlerFunc
 			status, problem = refused.Status, refused.Type
 			rc.refuse(w, endpoint.Path, *refused)
 		} else {
+			in.body = nil // what is still held is the answer
+			size := entry.Size()
+			rc.bytes.Force(in.Sender, size)
 			write(w, status, rc.answerTo(in.ID, in.MessageIDAsSent, endpoint, entry))
+			rc.bytes.Give(in.Sender, size)
 			rc.metrics.messages.WithLabelValues(endpoint.Path, strconv.Itoa(status)).Inc()
 		}
 		took := rc.config.Now().Sub(start)
@@ -203,43 +206,36 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, in *inbound,
 	if a := checkContent(r); a != nil {
 		return entry, a
 	}
-	if rc.inFlight.Load() >= int64(rc.config.MaxInFlight) {
-		return entry, busy(w)
-	}
 	// Nothing may stand between the sender and the end of its body: a data plane
 	// that cannot get rid of it for 10 s sends it all again.
-	body, release, err := rc.readBody(w, r)
+	body, release, err := rc.readBody(w, r, in.Sender)
 	defer release()
 	in.body, in.Bytes = body, int64(len(body))
-	var tooLarge *http.MaxBytesError
+	var tooLarge bodyTooLarge
 	switch {
 	case errors.As(err, &tooLarge):
-		in.Bytes = max(in.Bytes, r.ContentLength)
-	case errors.Is(err, errBuffersFull):
-		return entry, busy(w)
+		in.Bytes = max(tooLarge.read, r.ContentLength)
+	case errors.Is(err, errNoShare):
+		return entry, rc.heldBack(w, in.Sender, "bytes")
 	case err != nil:
 		w.Header().Set("Connection", "close")
 		a := refusal(http.StatusBadRequest, "incomplete", "The body did not arrive", "the body could not be read to its end; send it again")
 		return entry, &a
 	}
-	if rc.inFlight.Add(1) > int64(rc.config.MaxInFlight) {
-		rc.inFlight.Add(-1)
-		return entry, busy(w)
+	if !rc.messages.Take(in.Sender, 1) {
+		return entry, rc.heldBack(w, in.Sender, "messages")
 	}
-	defer rc.inFlight.Add(-1)
+	defer rc.messages.Give(in.Sender, 1)
 	// A message whose sender has gone is finished all the same: it may come again
 	// at any moment, and a transaction half way is no use to anybody.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), rc.config.RequestTimeout)
 	defer cancel()
-	if in.Bytes > largeBody {
-		select {
-		case rc.large <- struct{}{}:
-			defer func() { <-rc.large }()
-		case <-ctx.Done():
-			return entry, busy(w)
-		}
+	done, err := rc.work.Begin(ctx, in.Sender, fair.Cost(int64(len(in.body))))
+	if err != nil {
+		return entry, rc.heldBack(w, in.Sender, "work")
 	}
-	if tooLarge != nil {
+	defer done()
+	if tooLarge.read > 0 {
 		entry, err = rc.journal(ctx, in, store.Entry{Status: http.StatusRequestEntityTooLarge, Problem: tooLargeProblem, Errors: store.ErrorList{Errors: []schemas.Violation{
 			{Detail: fmt.Sprintf("the body is larger than 15 MiB (%d bytes); send fewer objects in one message", MaxBody)}}}})
 	} else {
@@ -285,9 +281,12 @@ func unavailable(detail string) answer {
 	return refusal(http.StatusServiceUnavailable, "unavailable", "The receiver cannot take messages at present", detail)
 }
 
-func busy(w http.ResponseWriter) *answer {
+// heldBack refuses a message because its sender has its share already: of bytes, of
+// messages, or of work.
+func (rc *Receiver) heldBack(w http.ResponseWriter, sender, share string) *answer {
+	rc.metrics.holdBack(sender, share)
 	w.Header().Set("Retry-After", retryAfter)
-	a := unavailable("the receiver has as many messages at work as it can take; nothing of this one was stored, send it again")
+	a := unavailable("the receiver has as many of your messages at work, or of your answers unread, as it can take; nothing of this one was stored, send it again")
 	return &a
 }
 
@@ -359,17 +358,47 @@ func checkContent(r *http.Request) *answer {
 	return nil
 }
 
-var errBuffersFull = errors.New("read body: as many bytes are held as may be")
+// errNoShare means that the sender holds as many bytes as it may.
+var errNoShare = errors.New("read body: the sender holds as many bytes as it may")
 
-// readBody reads the whole body. Its memory is counted until release is called.
-func (rc *Receiver) readBody(w http.ResponseWriter, r *http.Request) (body []byte, release func(), err error) {
+// bodyTooLarge is a body over MaxBody.
+type bodyTooLarge struct{ read int64 }
+
+func (e bodyTooLarge) Error() string { return fmt.Sprintf("read body: over %d bytes", MaxBody) }
+
+const (
+	// grace is how long a body, or an answer, may take beside what its size allows.
+	grace = 10 * time.Second
+	// bodyRate and answerRate are how many bytes a second must come, or be taken,
+	// after that: what is slower holds memory for nothing.
+	bodyRate, answerRate = 32 << 10, 128 << 10
+	// longestBody is how long any body may take.
+	longestBody = 60 * time.Second
+	// mostDrained is how many bytes beyond a body that is too large are read, so that
+	// a client that listens only after sending hears the answer.
+	mostDrained = 64 << 20
+)
+
+// readBody reads the whole body. Its memory is the sender's share until release is
+// called.
+func (rc *Receiver) readBody(w http.ResponseWriter, r *http.Request, sender string) (body []byte, release func(), err error) {
 	held := int64(0)
-	release = func() { rc.buffered.Add(-held) }
-	if r.ContentLength > MaxBody {
-		w.Header().Set("Connection", "close")
-		return nil, release, &http.MaxBytesError{Limit: MaxBody}
+	release = func() { rc.bytes.Give(sender, held) }
+	start, read, deadline := time.Now(), int64(0), time.Time{}
+	control := http.NewResponseController(w)
+	next := func(into []byte) (int, error) {
+		until := start.Add(min(longestBody, grace+time.Duration(read)*time.Second/bodyRate))
+		if until.Sub(deadline) > time.Second { // a call for each piece would cost more than it is worth
+			deadline = until
+			_ = control.SetReadDeadline(until) // not every connection has one
+		}
+		n, err := r.Body.Read(into)
+		read += int64(n)
+		return n, err
 	}
-	source := http.MaxBytesReader(w, r.Body, MaxBody)
+	if r.ContentLength > MaxBody {
+		return nil, release, drain(w, next, read)
+	}
 	most := int64(MaxBody)
 	if r.ContentLength >= 0 {
 		most = r.ContentLength
@@ -379,26 +408,44 @@ func (rc *Receiver) readBody(w http.ResponseWriter, r *http.Request) (body []byt
 	// makes us hold memory must send at least a quarter of it.
 	size := min(most, 16<<10)
 	for {
-		if rc.buffered.Add(size-held) > rc.config.MaxBuffered {
-			rc.buffered.Add(held - size)
-			return nil, release, errBuffersFull
+		if !rc.bytes.Take(sender, size-held) {
+			return nil, release, errNoShare
 		}
 		held = size
 		grown := make([]byte, size)
 		n := copy(grown, body)
 		body = grown[:n]
 		for len(body) < cap(body) {
-			n, err := source.Read(body[len(body):cap(body)])
+			n, err := next(body[len(body):cap(body)])
 			body = body[:len(body)+n]
 			switch {
-			case err == io.EOF:
+			case err == io.EOF && len(body) <= MaxBody:
 				return body, release, nil
-			case err != nil:
+			case err != nil && err != io.EOF:
 				return body, release, err
 			}
 		}
+		if len(body) > MaxBody {
+			rc.bytes.Give(sender, held)
+			held = 0
+			return nil, release, drain(w, next, read)
+		}
 		size = min(size*4, most)
 	}
+}
+
+// drain reads on, and throws away, a body that is too large.
+func drain(w http.ResponseWriter, next func([]byte) (int, error), read int64) error {
+	w.Header().Set("Connection", "close")
+	buffer := make([]byte, 32<<10)
+	for read <= MaxBody+mostDrained {
+		n, err := next(buffer)
+		read += int64(n)
+		if err != nil {
+			break
+		}
+	}
+	return bodyTooLarge{max(read, 1)}
 }
 
 // logMessage writes the one event of a request. It has no value of the payload.
