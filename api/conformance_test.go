@@ -27,6 +27,7 @@ func TestNamesExist(t *testing.T) {
 		"demand case ":  "internal/receiver/testdata/week-based-material-demand",
 
 		"0128 case ":         "internal/receiver/testdata/cx-0128/week-based-capacity-group/",
+		"comment case ":      "internal/receiver/testdata/cx-0128/id-based-comment/",
 		"0128 request case ": "internal/receiver/testdata/cx-0128/id-based-request-for-update/",
 	}
 	mention := regexp.MustCompile("`([^`\n]+)`")

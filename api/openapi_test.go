@@ -36,6 +36,7 @@ const (
 	key       = "the-key"
 	groups    = "/week-based-capacity-group"
 	demands   = "/week-based-material-demand"
+	comments  = "/id-based-comment"
 	requests  = "/id-based-request-for-update"
 	messages  = "/messages"
 	byID      = "/messages/{id}"
@@ -99,6 +100,11 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		change(m["content"].(map[string]any)["informationObject"].([]any)[0].(map[string]any))
 		return m
 	}
+	comment := func(property string, value any) any {
+		m := example(t, doc, comments, "comment").(map[string]any)
+		m["content"].(map[string]any)["informationObject"].([]any)[0].(map[string]any)[property] = value
+		return m
+	}
 	list := func(change func(group map[string]any)) []any {
 		l := example(t, doc, groups, "list").([]any)
 		change(l[0].(map[string]any))
@@ -127,6 +133,10 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{name: "another ID", path: demands, body: demand(func(d map[string]any) {
 			d["materialDemandId"] = "0157ba42-d2a8-4e28-8565-7b07830c1121"
 		}), status: 400, example: "anotherID"},
+		{name: "new comment", path: comments, body: comment("commentText", "The second line starts a week later."), server: "cx-0128", status: 201, example: "newComment"},
+		{name: "comment again", path: comments, body: comment("requestDelete", true), server: "cx-0128", status: 200},
+		{name: "comment with a Sunday", path: comments, body: comment("listOfReferenceDates", []string{"2026-03-01"}), server: "cx-0128", status: 400},
+		{name: "comment on nothing", path: comments, body: comment("objectId", "0157ba42-d2a8-4e28-8565-7b07830c1199"), server: "cx-0128", status: 403},
 		{name: "request", path: requests, body: example(t, doc, requests, "oneDemand"), status: 200, example: "recorded"},
 		{name: "last of all", method: "GET", path: messages, target: messages + "?limit=1", status: 200, example: "onePage"},
 		{name: "by its instance", method: "GET", path: byID, of: "another supplier", status: 200, example: "refused"},
@@ -138,7 +148,11 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{name: "unknown message", method: "GET", path: byID, target: unfetched, status: 404, example: "unknown"},
 		{name: "query", method: "GET", path: messages, target: messages + "?limit=101", status: 400, example: "limit"},
 	}
-	for _, path := range []string{groups, demands, requests, messages, byID} {
+	for _, path := range []string{groups, demands, requests, comments, messages, byID} {
+		server := ""
+		if path == comments {
+			server = "cx-0128"
+		}
 		method, target, wrong := "POST", path, "PUT"
 		if strings.HasPrefix(path, messages) {
 			method, target, wrong = "GET", strings.Replace(path, byID, unfetched, 1), "DELETE"
@@ -147,19 +161,19 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		if method == "POST" {
 			put = "put"
 			calls = append(calls,
-				call{name: "text", path: path, headers: map[string]string{"Content-Type": "text/plain"}, body: "[]", status: 415, example: "contentType"},
-				call{name: "zipped", path: path, headers: map[string]string{"Content-Encoding": "gzip"}, body: "[]", status: 415, example: "contentEncoding"},
-				call{name: "cut off", path: path, body: `[{"a":1`, status: 422, example: "cutOff"},
-				call{name: "too large", path: path, body: tooLarge, status: 413, example: "tooLarge"},
-				call{name: "store down", path: path, body: envelope(asIs), server: "down", status: 503, example: "store"})
+				call{name: "text", path: path, headers: map[string]string{"Content-Type": "text/plain"}, body: "[]", server: server, status: 415, example: "contentType"},
+				call{name: "zipped", path: path, headers: map[string]string{"Content-Encoding": "gzip"}, body: "[]", server: server, status: 415, example: "contentEncoding"},
+				call{name: "cut off", path: path, body: `[{"a":1`, server: server, status: 422, example: "cutOff"},
+				call{name: "too large", path: path, body: tooLarge, server: server, status: 413, example: "tooLarge"},
+				call{name: "store down", path: path, body: envelope(asIs), server: server + "down", status: 503, example: "store"})
 		} else {
 			calls = append(calls, call{name: "store down", method: method, path: path, target: target, server: "down", status: 503})
 		}
 		calls = append(calls,
-			call{name: "wrong method", method: wrong, path: path, target: target, status: 405, example: put},
-			call{name: "no key", method: method, path: path, target: target, headers: map[string]string{"X-Api-Key": "wrong"}, status: 401, example: "noKey"},
-			call{name: "no sender", method: method, path: path, target: target, headers: map[string]string{"Edc-Bpn": "BPNS6666666666YY"}, status: 401, example: "noSender"},
-			call{name: "stranger", method: method, path: path, target: target, headers: map[string]string{"Edc-Bpn": stranger}, status: 403, example: "notAllowed"})
+			call{name: "wrong method", method: wrong, path: path, target: target, server: server, status: 405, example: put},
+			call{name: "no key", method: method, path: path, target: target, headers: map[string]string{"X-Api-Key": "wrong"}, server: server, status: 401, example: "noKey"},
+			call{name: "no sender", method: method, path: path, target: target, headers: map[string]string{"Edc-Bpn": "BPNS6666666666YY"}, server: server, status: 401, example: "noSender"},
+			call{name: "stranger", method: method, path: path, target: target, headers: map[string]string{"Edc-Bpn": stranger}, server: server, status: 403, example: "notAllowed"})
 	}
 	instances := map[string]string{}
 	for _, c := range calls {
@@ -189,14 +203,19 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 // serve starts the receivers that the calls go to.
 func serve(t *testing.T) map[string]string {
 	servers := map[string]string{}
-	for name, url := range map[string]string{"": pgtest.New(t), "down": "postgres://127.0.0.1:1/dcm"} {
+	up, down := pgtest.New(t), "postgres://127.0.0.1:1/dcm"
+	for name, url := range map[string]string{"": up, "down": down, "cx-0128": up, "cx-0128down": down} {
+		standard, is := receiver.StandardOf(strings.TrimSuffix(name, "down"))
+		if !is {
+			standard = receiver.Standards[0]
+		}
 		s, err := store.Open(url, 2, 20*time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(s.Close)
 		rc := receiver.New(receiver.Config{
-			Standard: receiver.Standards[0], CustomerBPNLs: []string{customer}, SupplierBPNLs: []string{customer}, Partners: []string{supplier}, APIKeys: []string{key}, SenderHeader: "Edc-Bpn",
+			Standard: standard, CustomerBPNLs: []string{customer}, SupplierBPNLs: []string{customer}, Partners: []string{supplier}, APIKeys: []string{key}, SenderHeader: "Edc-Bpn",
 			UnparsableStatus: 422, RequestTimeout: 20 * time.Second, MaxInFlight: 8, MaxBuffered: 1 << 27,
 			Now: func() time.Time { return now },
 		}, s, slog.New(slog.DiscardHandler))
@@ -356,8 +375,8 @@ func TestSchemasAreServedBeside(t *testing.T) {
 		t.Fatalf("GET /openapi.yaml: %d, %v", w.StatusCode, err)
 	}
 	references := regexp.MustCompile(`\$ref: \.\.(/schemas/\S+\.json)`).FindAllSubmatch(served, -1)
-	if len(references) != 3 {
-		t.Fatalf("%d references to schemas, expected 3", len(references))
+	if len(references) != 4 {
+		t.Fatalf("%d references to schemas, expected 4", len(references))
 	}
 	for _, reference := range references {
 		if err := resolves(server.URL, string(reference[1]), map[string]bool{}); err != nil {

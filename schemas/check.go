@@ -64,6 +64,12 @@ func (w *walk) value(n *node) bool {
 	switch kind {
 	case jsontext.KindString:
 		s := unquote(raw)
+		if n.private {
+			if n.pattern != nil && !n.pattern.MatchString(s) || n.self.Validate(s) != nil {
+				return w.say(n.name + " is not " + n.wanted)
+			}
+			return true
+		}
 		switch {
 		case n.wrong[kind]:
 			return w.say(n.name + " is the string " + quote(s) + n.advice(kind))
@@ -71,6 +77,9 @@ func (w *walk) value(n *node) bool {
 			return w.say(n.name + " is " + quote(s) + "; it must be " + n.wanted)
 		}
 	case jsontext.KindNumber:
+		if n.private {
+			return w.say(n.name + " is a number" + n.advice(kind))
+		}
 		s := string(raw)
 		if n.wrong[kind] {
 			return w.say(n.name + " is the number " + shorten(s) + n.advice(kind))

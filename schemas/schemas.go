@@ -33,6 +33,8 @@ var (
 	CapacityGroup = mustCompile("week-based-capacity-group.json", "the capacity group")
 	// MaterialDemand is one WeekBasedMaterialDemand.
 	MaterialDemand = mustCompile("week-based-material-demand.json", "the material demand")
+	// Comment is one IdBasedComment.
+	Comment = mustCompile("id-based-comment.json", "the comment")
 	// MessageHeader is the value of messageHeader.
 	MessageHeader = mustCompile("message-header.json", "messageHeader")
 	// RequestForUpdate is one entry of a request for update.
@@ -47,6 +49,7 @@ type node struct {
 	name     string // what sentences call the value
 	wanted   string // completes "it must be …"
 	optional bool   // a member that may be left out
+	private  bool   // its value is never quoted
 	bit      uint64 // of a required member: 1 shifted by its index in required
 
 	// self is the compiled schema without what it says of members and entries,
@@ -120,7 +123,7 @@ func newNode(s *jsonschema.Schema, name string) *node {
 	}
 	self := *s
 	self.Properties, self.Items2020, self.Pattern, self.UniqueItems = nil, nil, nil, false
-	n := &node{name: name, wanted: s.Title, self: &self, pattern: s.Pattern, maxLength: max(s.MaxLength, 0), required: s.Required}
+	n := &node{name: name, wanted: s.Title, private: s.WriteOnly, self: &self, pattern: s.Pattern, maxLength: max(s.MaxLength, 0), required: s.Required}
 	if s.Enum != nil {
 		n.wanted = "one of " + strings.Trim(strings.ReplaceAll(fmt.Sprint(s.Enum), " ", ", "), "[]")
 	}

@@ -23,6 +23,7 @@ var (
 	header  = string(must(os.ReadFile("testdata/message-header.json")))
 	request = string(must(os.ReadFile("testdata/id-based-request-for-update.json")))
 	demand  = string(must(os.ReadFile("testdata/week-based-material-demand.json")))
+	comment = string(must(os.ReadFile("testdata/id-based-comment.json")))
 )
 
 // documents has a full document for each schema.
@@ -35,6 +36,7 @@ var documents = []struct {
 	{"message-header.json", MessageHeader, header},
 	{"id-based-request-for-update.json", RequestForUpdate, request},
 	{"week-based-material-demand.json", MaterialDemand, demand},
+	{"id-based-comment.json", Comment, comment},
 }
 
 func must[T any](v T, err error) T {
@@ -265,8 +267,8 @@ func TestEveryRequiredPropertyIsMissed(t *testing.T) {
 			}
 		})
 	}
-	if n != 42 {
-		t.Errorf("%d required properties, want 42", n)
+	if n != 47 {
+		t.Errorf("%d required properties, want 47", n)
 	}
 }
 
@@ -284,6 +286,9 @@ func TestEveryOtherTypeIsRefused(t *testing.T) {
 				if slices.Contains(at.self.Types, c.kind) {
 					continue
 				}
+				if at.private && c.kind == "number" {
+					c.found = "a number"
+				}
 				got := check(d.schema, with(d.full, pointer, c.value))
 				if len(got) != 1 || got[0].Pointer != pointer || !strings.HasPrefix(got[0].Detail, at.name+" is "+c.found+"; ") {
 					t.Errorf("%s%s = %s: %v", d.file, pointer, c.value, got)
@@ -297,11 +302,11 @@ func TestEveryOtherTypeIsRefused(t *testing.T) {
 // documentation rely on.
 func TestSchemaFiles(t *testing.T) {
 	// Keywords that the walk heeds, or that need no heeding.
-	known := strings.Fields("$schema $id $ref $defs title description examples type properties required items minItems uniqueItems enum pattern format minimum maximum maxLength")
+	known := strings.Fields("$schema $id $ref $defs title description examples type properties required items minItems uniqueItems enum pattern format minimum maximum maxLength writeOnly")
 	meta := must(jsonschema.Compile("https://json-schema.org/draft/2020-12/schema")) // the library has it
 	files := must(fs.Glob(FS, "*.json"))
-	if len(files) != 8 {
-		t.Errorf("%d files, want 8", len(files))
+	if len(files) != 10 {
+		t.Errorf("%d files, want 10", len(files))
 	}
 	for _, file := range files {
 		document := decode(string(must(FS.ReadFile(file))))
@@ -346,6 +351,27 @@ func TestSchemaFiles(t *testing.T) {
 			}
 		}
 		visit(file, document.(map[string]any))
+	}
+}
+
+// TestPrivateValuesAreNotQuoted: an author, or a text.
+func TestPrivateValuesAreNotQuoted(t *testing.T) {
+	for _, c := range []struct{ pointer, value string }{
+		{"/author", `"Jane Secret"`}, {"/author", `"secret@"`}, {"/author", `"secret\u0000@example.com"`}, {"/commentText", `"secret\u0000"`},
+		{"/commentText", `"` + strings.Repeat("secret ", 1000) + `"`}, {"/author", `4711`}, {"/commentText", `4711`},
+	} {
+		got := check(Comment, with(comment, c.pointer, c.value))
+		if text := strings.ToLower(fmt.Sprint(got)); len(got) != 1 || strings.Contains(text, "secret") || strings.Contains(text, "4711") {
+			t.Errorf("%s %.30s: %v", c.pointer, c.value, got)
+		}
+	}
+	for _, valid := range []string{`"` + strings.Repeat("ä", 5000) + `"`, `"` + strings.Repeat("\U0001f600", 5000) + `"`, `""`} {
+		if got := check(Comment, with(comment, "/commentText", valid)); len(got) > 0 {
+			t.Errorf("%.20s: %v", valid, got)
+		}
+	}
+	if got := check(Comment, with(comment, "/commentText", `"`+strings.Repeat("ä", 5001)+`"`)); len(got) != 1 {
+		t.Errorf("5001 characters: %v", got)
 	}
 }
 

@@ -19,7 +19,7 @@ var errInvalid = errors.New("invalid")
 
 type validateCommand struct {
 	Files    []string `arg:"" name:"file" help:"Bodies as they would be POSTed; - is standard input."`
-	Endpoint string   `env:"DCM_ENDPOINT" enum:"week-based-capacity-group,week-based-material-demand,id-based-request-for-update" default:"week-based-capacity-group" help:"What the payload is meant for: ${enum}."`
+	Endpoint string   `env:"DCM_ENDPOINT" enum:"week-based-capacity-group,week-based-material-demand,id-based-request-for-update,id-based-comment" default:"week-based-capacity-group" help:"What the payload is meant for: ${enum}."`
 	Standard string   `env:"DCM_STANDARD" enum:"cx-0048,cx-0128" default:"cx-0048" help:"Rule set: ${enum}."`
 }
 
@@ -77,6 +77,8 @@ func check(body []byte, endpoint, name string) (objects int, found []schemas.Vio
 		return violations(standard.ReadCapacityGroups(body, now))
 	case dcm.MaterialDemandEndpoint.Path:
 		return violations(standard.ReadMaterialDemands(body, now))
+	case dcm.CommentEndpoint.Path:
+		return violations(standard.ReadComments(body, now))
 	}
 	return violations(standard.ReadRequestsForUpdate(body, now))
 }

@@ -17,6 +17,7 @@ select create_distributed_table('dcm.message_count', 'sender', colocate_with => 
 -- Material demands lie by the partner: the supplier of those sent, the customer of
 -- those received.
 select create_distributed_table('dcm.material_demand', 'partner', colocate_with => 'dcm.capacity_group');
+select create_distributed_table('dcm.comment', 'partner', colocate_with => 'dcm.capacity_group');
 select create_distributed_table('dcm.demand_series', 'partner', colocate_with => 'dcm.capacity_group');
 select create_distributed_table('dcm.demand_series_history', 'partner', colocate_with => 'dcm.capacity_group');
 select create_distributed_table('dcm.capacity_group_history', 'supplier', colocate_with => 'dcm.capacity_group');

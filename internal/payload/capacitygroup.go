@@ -112,8 +112,16 @@ func (c *checks) add(at place, format string, args ...any) {
 // monday: pointInTime is a Monday (CX-0048 §3.2.2).
 func (c *checks) monday(d dcm.Date, at ...any) {
 	if d.Weekday() != time.Monday {
-		c.add(at, "%s is a %s; pointInTime must be a Monday", d, d.Weekday())
+		c.add(at, "%s is a %s; %s must be a Monday", d, d.Weekday(), dateName(at))
 	}
+}
+
+// dateName is what sentences call the date at a place.
+func dateName(at []any) any {
+	if last := at[len(at)-1]; last == "pointInTime" {
+		return last
+	}
+	return "a reference date"
 }
 
 // noWeekTwice: every week at most once (CX-0048 §3.2.2). The zero value is

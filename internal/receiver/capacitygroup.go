@@ -3,6 +3,7 @@ package receiver
 import (
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/payload"
+	"dcm-receiver/internal/rules"
 	"dcm-receiver/internal/store"
 )
 
@@ -15,10 +16,12 @@ func (rc *Receiver) judgeCapacityGroups() judge {
 		},
 		table: &rc.config.Standard.CapacityGroups,
 		ours:  rc.isCustomer,
-		subject: func(g *dcm.CapacityGroup) store.Subject {
+		subject: func(g *dcm.CapacityGroup, _ string) store.Subject {
 			return store.Subject{Key: store.Key{Supplier: g.Supplier, Customer: g.Customer, ID: g.ID}}
 		},
-		write:   store.WriteCapacityGroup,
+		write: func(s *rules.Situation[dcm.CapacityGroup], raw []byte) store.Write {
+			return store.WriteCapacityGroup(s.Object, raw)
+		},
 		changed: func(g *dcm.CapacityGroup) dcm.Timestamp { return g.ChangedAt },
 	})
 }

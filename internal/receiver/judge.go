@@ -27,9 +27,9 @@ type objects[T any] struct {
 	read    func(*inbound) (*payload.Message[T], error)
 	table   *rules.Table[T]
 	ours    func(bpnl string) bool // BPNLs of the role that receives
-	subject func(*T) store.Subject
-	write   func(*T, []byte) store.Write
-	changed func(*T) dcm.Timestamp // changedAt of a valid object
+	subject func(object *T, sender string) store.Subject
+	write   func(s *rules.Situation[T], raw []byte) store.Write // of what the rules let in
+	changed func(*T) dcm.Timestamp                              // changedAt of a valid object
 }
 
 // judgeObjects judges messages by the rules of a table, and stores what they
@@ -57,7 +57,7 @@ func judgeObjects[T any](rc *Receiver, o objects[T]) judge {
 				rc.warnOfFuture(in, object.Pointer, o.changed(&object.Value), &object.Warnings)
 			}
 			if _, early := o.table.DecideEarly(&situations[i]); !early {
-				subjects = append(subjects, o.subject(&object.Value))
+				subjects = append(subjects, o.subject(&object.Value, in.Sender))
 			}
 		}
 		d, err := rc.store.Save(ctx, in.Arrival, subjects, func(ground *store.Ground) store.Decision {
@@ -80,10 +80,10 @@ func decide[T any](e *store.Entry, ground *store.Ground, sent []payload.Object[T
 		object, s := &sent[i], situations[i]
 		verdict, early := o.table.DecideEarly(&s)
 		if !early {
-			subject := o.subject(&object.Value)
+			subject := o.subject(&object.Value, s.Sender)
 			s.Stored = ground.Stored(subject)
 			if verdict = o.table.Decide(&s); verdict.Outcome != rules.Ignored {
-				ground.Write(subject, o.write(&object.Value, object.Raw))
+				ground.Write(subject, o.write(&s, object.Raw))
 			}
 		}
 		codes[i] = verdict.ReturnCode

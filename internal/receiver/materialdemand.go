@@ -3,6 +3,7 @@ package receiver
 import (
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/payload"
+	"dcm-receiver/internal/rules"
 	"dcm-receiver/internal/store"
 )
 
@@ -15,10 +16,12 @@ func (rc *Receiver) judgeMaterialDemands() judge {
 		},
 		table: &rc.config.Standard.MaterialDemands,
 		ours:  rc.isSupplier,
-		subject: func(d *dcm.MaterialDemand) store.Subject {
+		subject: func(d *dcm.MaterialDemand, _ string) store.Subject {
 			return store.Subject{Key: store.Key{Supplier: d.Supplier, Customer: d.Customer, ID: d.ID}, Material: d.MaterialNumberCustomer}
 		},
-		write:   store.WriteMaterialDemand,
+		write: func(s *rules.Situation[dcm.MaterialDemand], raw []byte) store.Write {
+			return store.WriteMaterialDemand(s.Object, raw)
+		},
 		changed: func(d *dcm.MaterialDemand) dcm.Timestamp { return d.ChangedAt },
 	})
 }

@@ -111,6 +111,9 @@ func (rc *Receiver) judges() map[string]judge {
 	if len(rc.config.SupplierBPNLs) > 0 {
 		judges[dcm.MaterialDemandEndpoint.Path] = rc.judgeMaterialDemands()
 	}
+	if rc.config.Standard.Comments != nil {
+		judges[dcm.CommentEndpoint.Path] = rc.judgeComments()
+	}
 	return judges
 }
 

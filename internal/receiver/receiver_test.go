@@ -133,6 +133,11 @@ func TestCases(t *testing.T) {
 		t.Run(standard.Name+"/"+endpoint+"/"+filepath.Base(dir), func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t, func(c *receiver.Config) { c.Standard = standard })
+			if endpoint == dcm.CommentEndpoint.Path { // there is a group to comment on
+				if w := f.post(dcm.CapacityGroupEndpoint.Path, read(t, filepath.Join(filepath.Dir(dir), "group.json"))); w.Code != 201 {
+					t.Fatal(w.Code, w.Body)
+				}
+			}
 			before, _ := filepath.Glob(filepath.Join(dir, "before-*.json"))
 			for _, earlier := range before {
 				if w := f.post(endpoint, read(t, earlier)); w.Code >= 300 {
@@ -171,6 +176,10 @@ func (f *fixture) stored(endpoint string) map[string]any {
 			"weeks":   f.query(`select concat_ws(' ', material_demand_id, material_number_customer, customer_location, demand_category_code, point_in_time, demand) from planning.demand order by 1`),
 		}
 	}
+	if endpoint == dcm.CommentEndpoint.Path {
+		return map[string]any{"comments": f.query(`select concat_ws(' | ', supplier, customer, comment_id, object, object_id, author, comment_type, comment_text, reference_dates::text,
+			posted_at at time zone 'UTC', changed_at at time zone 'UTC', direction, simulation_id) from planning.comment order by 1`)}
+	}
 	return map[string]any{
 		"groups":   f.query(`select concat_ws(' ', supplier, customer, capacity_group_id, to_char(changed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') || lpad(changed_at_nanosecond::text, 3, '0')) from planning.capacity_group order by 1`),
 		"weeks":    f.query(`select concat_ws(' ', point_in_time, actual_capacity, maximum_capacity, agreed_capacity, delta_production_result) from planning.capacity order by capacity_group_id, point_in_time`),
@@ -186,7 +195,7 @@ func (f *fixture) checkJournal(status int, answer map[string]any) {
 		want["results"] = []any{}
 	}
 	text := f.query(`select json_build_object('status', m.status, 'results', coalesce((
-		select json_agg(json_strip_nulls(json_build_object('index', o.index, case m.endpoint when 'week-based-material-demand' then 'materialDemandId' else 'capacityGroupId' end, o.object_id, 'rule', o.rule, 'outcome', o.outcome, 'errors', o.errors, 'warnings', o.warnings)) order by o.index)
+		select json_agg(json_strip_nulls(json_build_object('index', o.index, case m.endpoint when 'week-based-material-demand' then 'materialDemandId' when 'id-based-comment' then 'commentId' else 'capacityGroupId' end, o.object_id, 'rule', o.rule, 'outcome', o.outcome, 'errors', o.errors, 'warnings', o.warnings)) order by o.index)
 		from planning.message_object o where o.message = m.id), '[]'))::text from planning.message m order by m.id desc limit 1`)
 	var got map[string]any
 	if err := json.Unmarshal([]byte(text[0]), &got); err != nil {

@@ -15,6 +15,7 @@ type Standard struct {
 	Name            string // value of DCM_STANDARD
 	CapacityGroups  rules.Table[dcm.CapacityGroup]
 	MaterialDemands rules.Table[dcm.MaterialDemand]
+	Comments        *rules.Table[dcm.Comment] // nil: the standard has no comments
 
 	// HeaderRequired tells that a message has an envelope with a header, whose
 	// context names the model.
@@ -25,7 +26,7 @@ type Standard struct {
 // Standards are those that this version speaks, by their own folders.
 var Standards = []Standard{
 	{Name: "cx-0048", CapacityGroups: cx0048.CapacityGroups, MaterialDemands: cx0048.MaterialDemands},
-	{Name: "cx-0128", CapacityGroups: cx0128.CapacityGroups, MaterialDemands: cx0128.MaterialDemands,
+	{Name: "cx-0128", CapacityGroups: cx0128.CapacityGroups, MaterialDemands: cx0128.MaterialDemands, Comments: &cx0128.Comments,
 		HeaderRequired: true, checkCapacityGroup: cx0128.CheckCapacityGroup},
 }
 
@@ -59,6 +60,11 @@ func (s *Standard) ReadCapacityGroups(body []byte, now time.Time) (*payload.Mess
 // ReadMaterialDemands reads what the standard takes for material demands.
 func (s *Standard) ReadMaterialDemands(body []byte, now time.Time) (*payload.Message[dcm.MaterialDemand], error) {
 	return payload.ReadMaterialDemands(body, s.options(dcm.MaterialDemandEndpoint, now))
+}
+
+// ReadComments reads what the standard takes for comments.
+func (s *Standard) ReadComments(body []byte, now time.Time) (*payload.Message[dcm.Comment], error) {
+	return payload.ReadComments(body, s.options(dcm.CommentEndpoint, now))
 }
 
 // ReadRequestsForUpdate reads what the standard takes for a request for update.

@@ -52,6 +52,8 @@ type Stored struct {
 	// Commented tells whether the object that a comment is on was exchanged with
 	// the sender.
 	Commented bool
+	// Originator is the BPNL of who wrote the comment; "" if it is not known.
+	Originator string
 	// DeletedAt is when the comment was deleted; nil if it was not.
 	DeletedAt *dcm.Timestamp
 }

@@ -28,7 +28,7 @@ func violates(err error, constraint string) bool {
 func isConflict(err error) bool {
 	pg := pgError(err)
 	return pg != nil && (pg.Code == "40001" || pg.Code == "40P01") || // serialization failure, deadlock
-		violates(err, "capacity_group_pkey") || violates(err, "material_demand_") || violates(err, "demand_series_pkey")
+		violates(err, "capacity_group_pkey") || violates(err, "material_demand_") || violates(err, "demand_series_pkey") || violates(err, "comment_pkey")
 }
 
 // hasNoAnswer reports whether what was sent may have been done, but the server's

@@ -22,6 +22,8 @@ type Ground struct {
 type locked struct {
 	objects map[Key]state
 	holders map[material]uuid.UUID
+	// exchanged are the objects that there are, of those that comments are on.
+	exchanged map[object]bool
 }
 
 // material is what there may be one material demand of (CX-0048 §2.2.2).
@@ -29,18 +31,21 @@ type material struct{ supplier, customer, number string }
 
 // state is what decisions need to know of an object.
 type state struct {
-	changedAt dcm.Timestamp
-	start     *dcm.Timestamp // startReferenceDateTime of a capacity group; nil if it has none
-	material  string         // materialNumberCustomer of a material demand
-	hash      [sha256.Size]byte
-	unlocked  bool // by an operator: what comes next is newer
+	changedAt  dcm.Timestamp
+	start      *dcm.Timestamp // startReferenceDateTime of a capacity group; nil if it has none
+	material   string         // materialNumberCustomer of a material demand
+	hash       [sha256.Size]byte
+	deletedAt  *dcm.Timestamp // of a deleted comment, which has no changedAt
+	originator string         // of a comment
+	unlocked   bool           // by an operator: what comes next is newer
 }
 
-// Write is an object to be stored: exactly one of the two is set.
+// Write is an object to be stored: exactly one of the three is set.
 type Write struct {
 	state
-	group  *dcm.CapacityGroup
-	demand *dcm.MaterialDemand
+	group   *dcm.CapacityGroup
+	demand  *dcm.MaterialDemand
+	comment *dcm.Comment
 }
 
 // contentVersion is part of every content hash. It changes when the same object
@@ -57,11 +62,15 @@ func hashOf(raw []byte) [sha256.Size]byte {
 // Stored is what rules may ask about a subject at this point of the message.
 func (g *Ground) Stored(s Subject) (stored rules.Stored) {
 	if before, known := g.now(s.Key); known {
-		stored.ChangedAt, stored.StartReference = &before.changedAt, before.start
+		stored.Originator, stored.DeletedAt, stored.StartReference = before.originator, before.deletedAt, before.start
+		if before.deletedAt == nil {
+			stored.ChangedAt = &before.changedAt
+		}
 		if before.unlocked {
 			stored.ChangedAt = &unlocked
 		}
 	}
+	stored.Commented = g.stored.exchanged[object{Key{s.Supplier, s.Customer, s.About.ID}, s.About.Type}]
 	if s.Material != "" {
 		m := material{s.Supplier, s.Customer, s.Material}
 		holder, changed := g.holders[m]

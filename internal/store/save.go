@@ -181,7 +181,7 @@ func save(ctx context.Context, conn *pgxpool.Conn, messages []*saving, lockTimeo
 			kept = append(kept, m)
 		}
 	}
-	for _, write := range []func(*batches, []*saving) error{writeGroups, writeDemands, writeRequests, writeJournal} {
+	for _, write := range []func(*batches, []*saving) error{writeGroups, writeDemands, writeComments, writeRequests, writeJournal} {
 		if err := write(b, kept); err != nil {
 			return err
 		}
@@ -201,8 +201,8 @@ func lock(b *batches, messages []*saving) (map[string]*locked, error) {
 	for _, kind := range []struct {
 		endpoint dcm.Endpoint
 		lock     func(*batches, owner, []Subject, *locked)
-	}{{dcm.CapacityGroupEndpoint, lockGroups}, {dcm.MaterialDemandEndpoint, lockDemands}} {
-		into := &locked{objects: map[Key]state{}, holders: map[material]uuid.UUID{}}
+	}{{dcm.CapacityGroupEndpoint, lockGroups}, {dcm.MaterialDemandEndpoint, lockDemands}, {dcm.CommentEndpoint, lockComments}} {
+		into := &locked{objects: map[Key]state{}, holders: map[material]uuid.UUID{}, exchanged: map[object]bool{}}
 		stored[kind.endpoint.Path] = into
 		subjects := map[owner][]Subject{}
 		for _, m := range messages {

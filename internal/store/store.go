@@ -99,6 +99,7 @@ type Key struct {
 type Subject struct {
 	Key
 	Material string // materialNumberCustomer of a material demand; "" of other objects
+	About    About  // of a comment
 }
 
 // Arrival is what is known of a message before it is judged.

@@ -1,0 +1,187 @@
+package receiver_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/example"
+	"dcm-receiver/internal/receiver"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+func withComments(c *receiver.Config) {
+	c.Standard, _ = receiver.StandardOf("cx-0128")
+	c.Partners = nil
+}
+
+// commentOn is a message of one comment.
+func commentOn(object, objectType, sender, supplier, customer, id, more string) string {
+	receiver := customer
+	if sender == customer {
+		receiver = supplier
+	}
+	return fmt.Sprintf(`{"messageHeader":{"header":{"messageId":%q,"context":"urn:samm:io.catenax.id_based_comment:1.x.x","sentDateTime":"2026-11-20T10:00:05Z","senderBpn":%q,"receiverBpn":%q,"version":"3.0.0"}},
+		"content":{"informationObject":[{"commentId":%q,"objectId":%q,"objectType":%q,"supplier":%q,"customer":%q%s}]}}`,
+		uuid.New(), sender, receiver, id, object, objectType, supplier, customer, more)
+}
+
+const (
+	groupID    = "0157ba42-d2a8-4e28-8565-7b07830c1110"
+	oneComment = "f5c151e4-30b5-4456-94fd-2a7b559b6121"
+)
+
+// commentFixture has a group to comment on.
+func commentFixture(t *testing.T) *fixture {
+	f := newFixture(t, withComments)
+	if w := f.post(dcm.CapacityGroupEndpoint.Path, read(t, "testdata/cx-0128/id-based-comment/group.json")); w.Code != 201 {
+		t.Fatal(w.Code, w.Body)
+	}
+	return f
+}
+
+func (f *fixture) comment(more string) (status int) {
+	w := f.post(dcm.CommentEndpoint.Path, []byte(commentOn(groupID, dcm.CapacityGroupType, example.Supplier, example.Supplier, example.Customer, oneComment, more)))
+	return w.Code
+}
+
+// TestADeletedCommentIsGone: text and author are in no table, column, log or
+// answer any more.
+func TestADeletedCommentIsGone(t *testing.T) {
+	f := commentFixture(t)
+	const text, author = "Bananenkrümmung", "unbekannte.person@example.com"
+	content := fmt.Sprintf(`,"commentText":%q,"author":%q,"changedAt":"2026-11-20T10:00:00Z"`, text, author)
+	if status := f.comment(content); status != 201 {
+		t.Fatal(status)
+	}
+	// Refused ones leave nothing either.
+	if status := f.comment(fmt.Sprintf(`,"commentText":%q,"author":%q`, strings.Repeat(text, 500), author+"@")); status != 400 {
+		t.Fatal(status)
+	}
+	if found := f.everywhere(text, author); len(found) == 0 {
+		t.Fatal("the comment is not even there before its deletion, so nothing would be found after it")
+	}
+	if status := f.comment(`,"requestDelete":true`); status != 200 {
+		t.Fatal(status)
+	}
+	if status := f.comment(content); status != 400 {
+		t.Errorf("a late repeat: %d", status)
+	}
+	if found := f.everywhere(text, author); len(found) > 0 {
+		t.Errorf("still in %v", found)
+	}
+	if strings.Contains(f.log.String(), text) || strings.Contains(f.log.String(), author) {
+		t.Error("it is in the log")
+	}
+}
+
+// everywhere lists the tables that have one of the words in any of their rows.
+func (f *fixture) everywhere(words ...string) (found []string) {
+	f.t.Helper()
+	tables := f.query(`select c.oid::regclass::text from pg_class c where c.relkind in ('r', 'm', 'p') and c.relnamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace) and c.relnamespace::regnamespace::text not like 'pg_toast%' order by 1`)
+	if len(tables) < 5 {
+		f.t.Fatalf("tables %v", tables)
+	}
+	for _, table := range tables {
+		for _, word := range words {
+			if n := f.query(`select count(*)::text from `+table+` as r where r::text like '%' || $1 || '%'`, word); n[0] != "0" {
+				found = append(found, table)
+			}
+		}
+	}
+	return found
+}
+
+// TestCommentsOfBothRoles, on groups and on material demands that we received.
+func TestCommentsOfBothRoles(t *testing.T) {
+	f := newFixture(t, func(c *receiver.Config) {
+		withComments(c)
+		c.CustomerBPNLs, c.SupplierBPNLs = []string{"BPNL0000000000US"}, []string{"BPNL0000000000US"}
+	})
+	conn, err := pgx.Connect(context.Background(), f.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	const demandID = "be4d8470-2de6-43d2-b5f8-2e5d3eebf3fd"
+	for _, direction := range []string{"sent", "received"} {
+		supplier, customer := "BPNL6666666666YY", "BPNL0000000000US"
+		if direction == "received" {
+			supplier, customer = customer, supplier
+		}
+		if _, err := conn.Exec(context.Background(), `insert into dcm.material_demand (partner, direction, supplier, customer, material_demand_id, changed_at, changed_at_nanosecond, first_recorded_at, recorded_at, unit_of_measure_is_omitted, is_inactive, material_number_customer, material_description_customer)
+			values ('BPNL6666666666YY', $1, $2, $3, $4, now(), 0, now(), now(), true, false, 'm', 'd')`, direction, supplier, customer, demandID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		name, sender, supplier, customer string
+		status                           int
+	}{
+		{"of our supplier", "BPNL6666666666YY", "BPNL6666666666YY", "BPNL0000000000US", 201},
+		{"of our customer, under the same ID", "BPNL6666666666YY", "BPNL0000000000US", "BPNL6666666666YY", 201},
+		{"of somebody else", "BPNL7777777777ZZ", "BPNL7777777777ZZ", "BPNL0000000000US", 403},
+		{"on somebody else's", "BPNL7777777777ZZ", "BPNL6666666666YY", "BPNL0000000000US", 403},
+	} {
+		r := request(dcm.CommentEndpoint.Path, strings.NewReader(commentOn(demandID, dcm.MaterialDemandType, c.sender, c.supplier, c.customer, oneComment, "")))
+		r.Header.Set("Edc-Bpn", c.sender)
+		if w := f.do(r); w.Code != c.status {
+			t.Errorf("%s: %d %s; want %d", c.name, w.Code, w.Body, c.status)
+		}
+	}
+	if n := f.query("select count(*)::text from planning.comment where object = 'WeekBasedMaterialDemand' and direction = 'received'"); n[0] != "2" {
+		t.Errorf("%s comments", n[0])
+	}
+}
+
+// TestOneCommentAtATime: of first messages for one comment that come at once,
+// from two replicas, exactly one creates it, and a deletion among them is final.
+func TestOneCommentAtATime(t *testing.T) {
+	f := commentFixture(t)
+	replicas := []*fixture{f, onDatabase(t, f.url, withComments)}
+	for round := range 10 {
+		id := uuid.NewString()
+		var wait sync.WaitGroup
+		var mu sync.Mutex
+		codes := map[int]int{}
+		for i := range 8 {
+			wait.Go(func() {
+				w := replicas[i%2].post(dcm.CommentEndpoint.Path, []byte(commentOn(groupID, dcm.CapacityGroupType, example.Supplier, example.Supplier, example.Customer, id, `,"changedAt":"2026-11-20T10:00:00Z"`)))
+				mu.Lock()
+				defer mu.Unlock()
+				codes[w.Code]++
+			})
+		}
+		wait.Wait()
+		if codes[201] != 1 || codes[200] != 7 {
+			t.Fatalf("round %d: %v", round, codes)
+		}
+		for i := range 8 {
+			wait.Go(func() {
+				more := `,"changedAt":"2026-11-20T10:00:00Z"`
+				if i == 3 {
+					more = `,"requestDelete":true`
+				}
+				replicas[i%2].post(dcm.CommentEndpoint.Path, []byte(commentOn(groupID, dcm.CapacityGroupType, example.Supplier, example.Supplier, example.Customer, id, more)))
+			})
+		}
+		wait.Wait()
+		if n := f.query("select count(*)::text from planning.comment where comment_id = $1", id); n[0] != "0" {
+			t.Fatalf("round %d: the comment is there after its deletion", round)
+		}
+	}
+}
+
+// TestNoCommentsByCX0048: that standard has no such endpoint.
+func TestNoCommentsByCX0048(t *testing.T) {
+	f := newFixture(t, nil)
+	if w := f.post(dcm.CommentEndpoint.Path, []byte("[]")); w.Code != http.StatusNotFound || strings.Contains(w.Body.String(), dcm.CommentEndpoint.Path) {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}

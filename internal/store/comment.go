@@ -1,0 +1,173 @@
+package store
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"dcm-receiver/internal/dcm"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// About is what a comment is on, and who says it.
+type About struct {
+	ID      uuid.UUID
+	Type    string // URN of the model
+	Partner string // BPNL of the sender
+}
+
+// WriteComment is a Write of a received comment, in which everything is set that
+// the sender may leave out.
+func WriteComment(c *dcm.Comment, originator string, raw []byte) Write {
+	return Write{state: state{changedAt: *c.ChangedAt, originator: originator, hash: hashOf(raw)}, comment: c}
+}
+
+// DeleteComment is a Write that leaves of a comment its ID and the time of its
+// deletion.
+func DeleteComment(c *dcm.Comment, originator string, at dcm.Timestamp) Write {
+	return Write{
+		state:   state{deletedAt: &at, originator: originator, hash: hashOf([]byte("deleted"))},
+		comment: &dcm.Comment{ID: c.ID, Supplier: c.Supplier, Customer: c.Customer},
+	}
+}
+
+// commentRow is a comment on its way into its table.
+type commentRow struct {
+	*dcm.Comment
+	state
+	message *Arrival
+}
+
+// unlessDeleted is a value that a deleted comment does not have.
+func unlessDeleted(value func(commentRow) any) func(commentRow) any {
+	return func(r commentRow) any {
+		if r.deletedAt != nil {
+			return nil
+		}
+		return value(r)
+	}
+}
+
+var commentColumns = []column[commentRow]{
+	{"partner", func(r commentRow) any { return r.originator }},
+	{"supplier", func(r commentRow) any { return r.Supplier }},
+	{"customer", func(r commentRow) any { return r.Customer }},
+	{"comment_id", func(r commentRow) any { return pgUUID(&r.ID) }},
+	{"originator", func(r commentRow) any { return r.originator }},
+	{"deleted_at", func(r commentRow) any {
+		if r.deletedAt == nil {
+			return nil
+		}
+		return r.deletedAt.Time
+	}},
+	{"deleted_at_nanosecond", func(r commentRow) any {
+		if r.deletedAt == nil {
+			return nil
+		}
+		return nanosecond(*r.deletedAt)
+	}},
+	{"changed_at", unlessDeleted(func(r commentRow) any { return r.changedAt.Time })},
+	{"changed_at_nanosecond", unlessDeleted(func(r commentRow) any { return nanosecond(r.changedAt) })},
+	{"first_received_at", func(r commentRow) any { return r.message.ReceivedAt }},
+	{"received_at", func(r commentRow) any { return r.message.ReceivedAt }},
+	{"message_id", unlessDeleted(func(r commentRow) any { return pgUUID(r.message.MessageID) })},
+	{"content_hash", func(r commentRow) any { return r.hash[:] }},
+	{"object_id", unlessDeleted(func(r commentRow) any { return pgUUID(&r.ObjectID) })},
+	{"object_type", unlessDeleted(func(r commentRow) any { return r.ObjectType })},
+	{"author", unlessDeleted(func(r commentRow) any { return *r.Author })},
+	{"comment_type", unlessDeleted(func(r commentRow) any { return r.CommentType })},
+	{"comment_text", unlessDeleted(func(r commentRow) any { return r.CommentText })},
+	{"reference_dates", unlessDeleted(func(r commentRow) any {
+		return days{len(r.ReferenceDates), func(i int) dcm.Date { return r.ReferenceDates[i] }}
+	})},
+	{"posted_at", unlessDeleted(func(r commentRow) any { return r.PostedAt.Time })},
+	{"simulation_id", unlessDeleted(func(r commentRow) any { return pgUUID(r.SimulationID) })},
+}
+
+var (
+	insertComments    = insertInto("comment", commentColumns, "")
+	overwriteComments = insertComments.overwriting([]string{"partner", "supplier", "customer", "comment_id"}, "first_received_at")
+
+	lockedComments           = load("lock_comments")
+	commentedCapacityGroups  = load("commented_capacity_groups")
+	commentedMaterialDemands = load("commented_material_demands")
+)
+
+// object names an object of any kind.
+type object struct {
+	Key
+	kind string // URN of its model
+}
+
+// lockComments reads and locks the stored comments of one supplier and customer,
+// and looks which of the objects that they are on are known.
+func lockComments(b *batches, o owner, subjects []Subject, into *locked) {
+	byPartner := map[string][]Subject{}
+	for _, s := range subjects {
+		byPartner[s.About.Partner] = append(byPartner[s.About.Partner], s)
+	}
+	for partner, subjects := range byPartner {
+		args := values{"partner": partner, "supplier": o.supplier, "customer": o.customer, "ids": sortedIDs(subjects),
+			"objects": texts(subjects, func(s *Subject) pgtype.UUID { return pgUUID(&s.About.ID) })}
+		lockedComments.queue(&b.next, args).Query(func(rows pgx.Rows) error {
+			var id pgtype.UUID
+			var originator string
+			var deleted, changed *time.Time
+			var deletedNS, changedNS *int16
+			var hash []byte
+			_, err := pgx.ForEachRow(rows, []any{&id, &originator, &deleted, &deletedNS, &changed, &changedNS, &hash}, func() error {
+				known := state{originator: originator, hash: hashIn(hash)}
+				if deleted != nil && deletedNS != nil {
+					at := instant(*deleted, *deletedNS)
+					known.deletedAt = &at
+				} else if changed != nil && changedNS != nil {
+					known.changedAt = instant(*changed, *changedNS)
+				}
+				into.objects[Key{o.supplier, o.customer, id.Bytes}] = known
+				return nil
+			})
+			return err
+		})
+		for kind, look := range map[string]statement{dcm.CapacityGroupType: commentedCapacityGroups, dcm.MaterialDemandType: commentedMaterialDemands} {
+			look.queue(&b.next, args).Query(func(rows pgx.Rows) error {
+				var id pgtype.UUID
+				_, err := pgx.ForEachRow(rows, []any{&id}, func() error {
+					into.exchanged[object{Key{o.supplier, o.customer, id.Bytes}, kind}] = true
+					return nil
+				})
+				return err
+			})
+		}
+	}
+}
+
+// writeComments stores the comments that messages write, or deletes them.
+func writeComments(b *batches, messages []*saving) error {
+	var insertions, changes []commentRow
+	for _, m := range messages {
+		m.ground.changes(func(_ Key, w Write, c change) {
+			row := commentRow{w.comment, w.state, &m.Arrival}
+			switch {
+			case w.comment == nil: // of another kind
+			case c == created:
+				insertions = append(insertions, row)
+			case c == changed:
+				changes = append(changes, row)
+			}
+		})
+	}
+	for _, rows := range [][]commentRow{insertions, changes} {
+		slices.SortFunc(rows, func(r, other commentRow) int {
+			return cmp.Or(strings.Compare(r.Supplier, other.Supplier), strings.Compare(r.Customer, other.Customer), bytes.Compare(r.ID[:], other.ID[:]))
+		})
+	}
+	if err := overwriteComments.write(b, changes); err != nil {
+		return err
+	}
+	return insertComments.write(b, insertions)
+}
