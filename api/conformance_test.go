@@ -74,9 +74,9 @@ func TestNamesExist(t *testing.T) {
 			}
 		}
 	}
-	for _, document := range []string{"README.md", "SECURITY.md"} {
+	for _, document := range documents {
 		for _, m := range mention.FindAllStringSubmatch(read(t, document), -1) {
-			if n := named.FindStringSubmatch(m[1]); n != nil {
+			if n := named.FindStringSubmatch(m[1]); n != nil && strings.Contains(n[1], "/") {
 				counts["code elsewhere"]++
 				if !declared(read(t, n[1]), n[2]) {
 					t.Errorf("%s: %s: there is no such thing", document, m[1])
@@ -92,11 +92,16 @@ func TestNamesExist(t *testing.T) {
 	}
 }
 
-// TestReadmeNamesAll fails when the README lacks a setting with its default, a
-// metric or an alert.
-func TestReadmeNamesAll(t *testing.T) {
-	readme := read(t, "README.md")
-	lines := strings.Split(readme, "\n")
+// documents are those that hold for this version and link to others.
+var documents = []string{
+	"README.md", "SECURITY.md", "api/planners.md", "deploy/README.md", "deploy/operation.md", "deploy/connector.md", "deploy/settings.md",
+	"deploy/edc/README.md", "deploy/ha/README.md", "internal/README.md", "internal/bench/README.md", "internal/torture/README.md",
+}
+
+// TestDocumentsNameAll fails when deploy/settings.md lacks a setting with its
+// default, deploy/operation.md a metric or an alert, or when a link leads nowhere.
+func TestDocumentsNameAll(t *testing.T) {
+	lines := strings.Split(read(t, "deploy/settings.md"), "\n")
 	settings := regexp.MustCompile(`env:"(\w+)".*help:`).FindAllStringSubmatch(read(t, "cmd/dcm-receiver/*.go"), -1)
 	fallback := regexp.MustCompile(`default:"([^"]*)"`)
 	for _, s := range settings {
@@ -105,36 +110,58 @@ func TestReadmeNamesAll(t *testing.T) {
 			if strings.HasPrefix(line, "| `"+s[1]+"` |") {
 				named = true
 				if d := fallback.FindStringSubmatch(s[0]); d != nil && !strings.Contains(line, "| `"+d[1]+"` |") {
-					t.Errorf("README: the default of %s is not %s", s[1], d[1])
+					t.Errorf("deploy/settings.md: the default of %s is not %s", s[1], d[1])
 				}
 			}
 		}
 		if !named {
-			t.Errorf("README: no table has %s", s[1])
+			t.Errorf("deploy/settings.md: no table has %s", s[1])
 		}
 	}
-	names := func(kind string, found [][]string, least int) {
+	names := func(document, kind string, found [][]string, least int) {
 		if len(found) < least {
 			t.Errorf("only %d names of kind %s found", len(found), kind)
 		}
 		for _, name := range found {
-			if !strings.Contains(readme, "`"+name[1]+"`") {
-				t.Errorf("README: %s %s is not named", kind, name[1])
+			if !strings.Contains(read(t, document), "`"+name[1]+"`") {
+				t.Errorf("%s: %s %s is not named", document, kind, name[1])
 			}
 		}
 	}
-	names("setting", settings, 30)
-	names("metric", regexp.MustCompile(`"(dcm_[a-z_]*[a-z])"`).FindAllStringSubmatch(read(t, "internal/receiver/metrics.go")+read(t, "cmd/dcm-receiver/*.go"), -1), 15)
-	names("alert", regexp.MustCompile(`- alert: (\w+)`).FindAllStringSubmatch(read(t, "deploy/prometheus/alerts.yaml"), -1), 15)
-	for _, link := range regexp.MustCompile(`\]\(([a-zA-Z][^)#:]*)\)`).FindAllStringSubmatch(readme, -1) {
-		if _, err := os.Stat(filepath.Join("..", link[1])); err != nil {
-			t.Errorf("README: %v", err)
+	names("deploy/settings.md", "setting", settings, 30)
+	names("deploy/operation.md", "metric", regexp.MustCompile(`"(dcm_[a-z_]*[a-z])"`).FindAllStringSubmatch(read(t, "internal/receiver/metrics.go")+read(t, "cmd/dcm-receiver/*.go"), -1), 15)
+	names("deploy/operation.md", "alert", regexp.MustCompile(`- alert: (\w+)`).FindAllStringSubmatch(read(t, "deploy/prometheus/alerts.yaml"), -1), 15)
+	links := 0
+	for _, document := range documents {
+		for _, link := range regexp.MustCompile(`\]\(([a-zA-Z.][^)#:]*)(?:#([^)]*))?\)`).FindAllStringSubmatch(read(t, document), -1) {
+			links++
+			file := filepath.Join(filepath.Dir(document), link[1])
+			if _, err := os.Stat(filepath.Join("..", file)); err != nil {
+				t.Errorf("%s: %v", document, err)
+			} else if link[2] != "" && !hasHeading(read(t, file), link[2]) {
+				t.Errorf("%s: %s has no heading #%s", document, file, link[2])
+			}
 		}
+	}
+	if links < 30 {
+		t.Errorf("only %d links found", links)
 	}
 }
 
-// TestReadmeQueriesRun runs the planners' queries as a planner.
-func TestReadmeQueriesRun(t *testing.T) {
+// hasHeading says whether a document has a heading with that anchor, as GitHub
+// makes it: lower case, blanks as hyphens, without punctuation.
+func hasHeading(document, anchor string) bool {
+	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(document, -1) {
+		made := regexp.MustCompile(`[^\pL\pN -]`).ReplaceAllString(strings.ToLower(heading[1]), "")
+		if strings.ReplaceAll(made, " ", "-") == anchor {
+			return true
+		}
+	}
+	return false
+}
+
+// TestQueriesRun runs the planners' queries as a planner.
+func TestQueriesRun(t *testing.T) {
 	conn, err := pgx.Connect(t.Context(), pgtest.New(t))
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +170,7 @@ func TestReadmeQueriesRun(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "set role dcm_planner"); err != nil {
 		t.Fatal(err)
 	}
-	queries := regexp.MustCompile("(?s)```sql\n(.*?)```").FindAllStringSubmatch(read(t, "README.md"), -1)
+	queries := regexp.MustCompile("(?s)```sql\n(.*?)```").FindAllStringSubmatch(read(t, "api/planners.md"), -1)
 	if len(queries) < 5 {
 		t.Errorf("only %d queries found", len(queries))
 	}

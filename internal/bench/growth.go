@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// questions are the planners' queries of the README.
+// questions are the questions of api/planners.md.
 var questions = []struct{ name, sql string }{
 	{"free capacity by week, for the next four", `select point_in_time as week, unit_of_measure, count(*) as groups, sum(actual_capacity) as planned, sum(flexible_capacity) as free
 		from planning.capacity where not is_inactive and point_in_time between current_date and current_date + 28 group by week, unit_of_measure order by week`},

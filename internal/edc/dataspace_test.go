@@ -657,7 +657,7 @@ func (l *lab) slow(t *testing.T) {
 	}
 }
 
-// rotation: the steps of README, "Rotating the API key". A supplier sends all
+// rotation: the steps of deploy/connector.md, "Changing the API key". A supplier sends all
 // the time, on the way that it opened before; no message is lost.
 func (l *lab) rotation(t *testing.T) {
 	l.register(t, l.registration())
