@@ -32,7 +32,7 @@ func TestUpgrade(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	exec("drop schema planning, dcm cascade; create schema dcm")
+	exec("drop schema planning, outbox, dcm cascade; create schema dcm")
 	first, err := goose.NewProvider(goose.DialectPostgres, db, os.DirFS("."), goose.WithTableName("dcm.schema_version"))
 	if err != nil {
 		t.Fatal(err)
