@@ -131,6 +131,8 @@ func TestDocumentsNameAll(t *testing.T) {
 	names("deploy/settings.md", "setting", settings, 30)
 	names("deploy/operation.md", "metric", regexp.MustCompile(`"(dcm_[a-z_]*[a-z])"`).FindAllStringSubmatch(read(t, "internal/receiver/metrics.go")+read(t, "cmd/dcm-receiver/*.go"), -1), 15)
 	names("deploy/operation.md", "alert", regexp.MustCompile(`- alert: (\w+)`).FindAllStringSubmatch(read(t, "deploy/prometheus/alerts.yaml"), -1), 15)
+	views := regexp.MustCompile(`(?m)^create (?:or replace )?view planning\.(\w+)`).FindAllStringSubmatch(read(t, "migrations/*.sql"), -1)
+	names("api/planners.md", "view", views, 15)
 	links := 0
 	for _, document := range documents {
 		for _, link := range regexp.MustCompile(`\]\(([a-zA-Z.][^)#:]*)(?:#([^)]*))?\)`).FindAllStringSubmatch(read(t, document), -1) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -302,7 +303,7 @@ func TestEveryOtherTypeIsRefused(t *testing.T) {
 // documentation rely on.
 func TestSchemaFiles(t *testing.T) {
 	// Keywords that the walk heeds, or that need no heeding.
-	known := strings.Fields("$schema $id $ref $defs title description examples type properties required items minItems uniqueItems enum pattern format minimum maximum maxLength writeOnly")
+	known := strings.Fields("$schema $id $ref $defs $comment title description examples type properties required items minItems uniqueItems enum pattern format minimum maximum maxLength writeOnly")
 	meta := must(jsonschema.Compile("https://json-schema.org/draft/2020-12/schema")) // the library has it
 	files := must(fs.Glob(FS, "*.json"))
 	if len(files) != 10 {
@@ -449,4 +450,62 @@ func compact(raw string) string {
 		panic(err)
 	}
 	return b.String()
+}
+
+// TestOtherValidators holds the schemas to what validators of the published
+// dialect know by themselves: Ajv, as it comes, refuses a schema with an unknown
+// format or keyword.
+func TestOtherValidators(t *testing.T) {
+	files, err := filepath.Glob("*.json")
+	if err != nil || len(files) < 5 {
+		t.Fatalf("%d schemas found: %v", len(files), err)
+	}
+	keywords := []string{
+		"$schema", "$id", "$ref", "$defs", "$comment", "title", "description", "examples", "default", "deprecated", "readOnly", "writeOnly", "type", "enum", "const",
+		"properties", "required", "additionalProperties", "minProperties", "items", "minItems", "maxItems", "uniqueItems", "contains", "prefixItems",
+		"pattern", "format", "minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
+		"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentRequired", "maxProperties", "propertyNames",
+	}
+	formats := []any{"date", "date-time", "time", "uuid", "uri", "email"}
+	seen := 0
+	var walk func(file string, v any)
+	walk = func(file string, v any) {
+		switch v := v.(type) {
+		case []any:
+			for _, e := range v {
+				walk(file, e)
+			}
+		case map[string]any:
+			for k, e := range v {
+				switch {
+				case !slices.Contains(keywords, k):
+					t.Errorf("%s: no validator knows the keyword %q", file, k)
+				case k == "format" && !slices.Contains(formats, e):
+					t.Errorf("%s: no validator knows the format %q", file, e)
+				case k == "properties" || k == "$defs":
+					for _, s := range e.(map[string]any) { // names, not keywords
+						walk(file, s)
+					}
+				case k == "examples" || k == "const" || k == "default" || k == "enum":
+				default:
+					walk(file, e)
+				}
+				seen++
+			}
+		}
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var schema any
+		if err := json.Unmarshal(text, &schema); err != nil {
+			t.Fatal(err)
+		}
+		walk(file, schema)
+	}
+	if seen < 100 {
+		t.Errorf("only %d keywords looked at", seen)
+	}
 }

@@ -13,18 +13,21 @@ import (
 // questions are the questions of api/planners.md.
 var questions = []struct{ name, sql string }{
 	{"free capacity by week, for the next four", `select point_in_time as week, unit_of_measure, count(*) as groups, sum(actual_capacity) as planned, sum(flexible_capacity) as free
-		from planning.capacity where not is_inactive and point_in_time between current_date and current_date + 28 group by week, unit_of_measure order by week`},
+		from planning.capacity where not is_inactive and point_in_time >= date_trunc('week', current_date)::date and point_in_time < date_trunc('week', current_date)::date + 28 group by week, unit_of_measure order by week`},
 	{"the same of one supplier", `select point_in_time as week, unit_of_measure, count(*) as groups, sum(actual_capacity) as planned, sum(flexible_capacity) as free
-		from planning.capacity where supplier = 'BPNLBENCH0000001' and not is_inactive and point_in_time between current_date and current_date + 28 group by week, unit_of_measure order by week`},
+		from planning.capacity where supplier = 'BPNLBENCH0000001' and not is_inactive and point_in_time >= date_trunc('week', current_date)::date and point_in_time < date_trunc('week', current_date)::date + 28 group by week, unit_of_measure order by week`},
 	{"groups not updated for 14 days", `select supplier, name, received_at::date as last_received, changed_at::date as last_changed
 		from planning.capacity_group where received_at < now() - interval '14 days' and not is_inactive order by received_at`},
 	{"refused messages of 7 days, and why", `select m.sender, m.received_at::timestamp(0), m.status, o.rule, e.pointer, e.detail
 		from planning.message m left join planning.message_object o on o.sender = m.sender and o.message = m.id
 		left join lateral jsonb_to_recordset(coalesce(o.errors, m.errors)) as e (pointer text, detail text) on true
 		where m.status >= 400 and m.received_at > now() - interval '7 days' order by m.received_at desc`},
-	{"who can produce a material", `select g.supplier, g.name, c.point_in_time as week, c.maximum_capacity, s.load_factor
-		from planning.linked_demand_series s join planning.capacity_group g using (supplier, customer, capacity_group_id) join planning.capacity c using (supplier, customer, capacity_group_id)
-		where s.material_number_customer = 'MNR-188131.001' and c.point_in_time >= current_date order by week`},
+	{"who can produce a material", `select g.supplier, g.name, c.point_in_time as week, c.maximum_capacity, c.unit_of_measure, s.load_factors
+		from planning.capacity_group g join planning.capacity c using (supplier, customer, capacity_group_id)
+		join (select supplier, customer, capacity_group_id, string_agg(distinct coalesce(load_factor, 1)::text, ', ') as load_factors
+			from planning.linked_demand_series where material_number_customer = 'MNR-188131.001' group by supplier, customer, capacity_group_id) s
+		using (supplier, customer, capacity_group_id)
+		where not g.is_inactive and c.point_in_time >= date_trunc('week', current_date)::date order by week, supplier, name`},
 }
 
 // grow measures with so many stored groups, one size after the other.
