@@ -25,6 +25,9 @@ create database dcm owner dcm_receiver;
 -- Reads the views of schema planning and nothing else; no login of its own.
 create role dcm_planner nologin;
 
+-- Writes in schema outbox and reads the planners' views; for tools that load demands.
+create role dcm_sender nologin;
+
 -- An example of somebody who plans: one such role a person or tool, so that
 -- access can be taken back one by one.
 create role planner login password :'planner' in role dcm_planner;
@@ -34,5 +37,5 @@ alter role planner set statement_timeout = '10min';
 alter role planner set idle_in_transaction_session_timeout = '10min';
 
 revoke connect, temporary on database dcm from public;
-grant connect on database dcm to dcm_planner;
+grant connect on database dcm to dcm_planner, dcm_sender;
 SQL
