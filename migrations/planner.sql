@@ -33,28 +33,3 @@ begin
     end if;
 end
 $$;
--- The role that the tools which load demands are granted: it writes in schema
--- outbox and reads the planners' views.
-do $$
-begin
-    if not exists (select from pg_roles where rolname = 'dcm_sender') then
-        create role dcm_sender nologin;
-    end if;
-exception
-    when insufficient_privilege then
-        raise warning 'role dcm_sender was not created: the receiver''s role may not create roles; let an administrator run "create role dcm_sender nologin" and start the receiver or its migrate command again';
-        return;
-    when duplicate_object or unique_violation then
-        null; -- another database of this server made it at the same moment
-end
-$$;
-do $$
-begin
-    if exists (select from pg_roles where rolname = 'dcm_sender') then
-        grant usage on schema planning, outbox to dcm_sender;
-        grant select on all tables in schema planning to dcm_sender;
-        grant select, insert, update, delete on all tables in schema outbox to dcm_sender;
-        grant execute on function outbox.release to dcm_sender;
-    end if;
-end
-$$;
