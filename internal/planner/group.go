@@ -25,6 +25,8 @@ var (
 	changesSQL string
 	//go:embed sql/group_messages.sql
 	groupMessagesSQL string
+	//go:embed sql/comments.sql
+	commentsSQL string
 )
 
 // group is a stored capacity group.
@@ -91,6 +93,17 @@ type groupMessage struct {
 	Reason     *string
 }
 
+// comment is a comment on the group or on a demand that it links.
+type comment struct {
+	CommentID uuid.UUID
+	Material  *string // of the demand that it is on; nil: it is on the group
+	Author    *string
+	Type      *string
+	Text      *string
+	PostedAt  *time.Time
+	Direction string
+}
+
 // groupPage is one group.
 type groupPage struct {
 	key
@@ -103,6 +116,7 @@ type groupPage struct {
 	Relatives []relative
 	Changes   []change
 	Messages  []groupMessage
+	Comments  []comment
 	SQL       string
 	First     *groupWeek // the first week that is a bottleneck
 }
@@ -156,6 +170,7 @@ func (p *Pages) group(ctx context.Context, r *http.Request) (string, any, error)
 			g.Messages, err = collect[groupMessage](ctx, p.pool, groupMessagesSQL, args)
 			return err
 		},
+		func() (err error) { g.Comments, err = collect[comment](ctx, p.pool, commentsSQL, args); return err },
 	} {
 		if err := read(); err != nil {
 			return "", nil, err

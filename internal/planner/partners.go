@@ -20,6 +20,9 @@ type partner struct {
 	LastAccepted *time.Time
 	Refused      int     // messages of the last 7 days
 	Reason       *string // the most frequent one
+	Waiting      int     // states of objects of ours on their way
+	NotTaken     int     // states of objects of ours that it refused
+	Why          *string // of those
 	Requests     int     // requests for update that wait for our answer
 }
 
@@ -38,7 +41,8 @@ func (p *Pages) partners(ctx context.Context, _ *http.Request) (string, any, err
 func (g partnersPage) sheet() ([]string, [][]any) {
 	rows := make([][]any, len(g.Rows))
 	for i, r := range g.Rows {
-		rows[i] = []any{r.BPNL, r.Groups, r.LastMessage, r.LastAccepted, r.Refused, r.Reason, r.Requests}
+		rows[i] = []any{r.BPNL, r.Groups, r.LastMessage, r.LastAccepted, r.Refused, r.Reason, r.Waiting, r.NotTaken, r.Why, r.Requests}
 	}
-	return []string{"partner", "groups", "last_message", "last_accepted", "refused_in_7_days", "most_frequent_reason", "requests_waiting"}, rows
+	return []string{"partner", "groups", "last_message", "last_accepted", "refused_in_7_days", "most_frequent_reason", "demands_waiting", "demands_refused", "delivery_reason",
+		"requests_waiting"}, rows
 }

@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"dcm-receiver/internal/cx0048"
 	"dcm-receiver/internal/privatepg/pgtest"
 	"dcm-receiver/internal/receiver"
 	"dcm-receiver/internal/store"
@@ -71,10 +70,14 @@ func newSite(t testing.TB) *site {
 	}
 	t.Cleanup(s.Close)
 	clock := now
-	partner := receiver.New(receiver.Config{
-		Standard: receiver.Standard{Name: "cx-0048", CapacityGroups: cx0048.CapacityGroups, MaterialDemands: cx0048.MaterialDemands}, CustomerBPNLs: []string{customer}, SupplierBPNLs: []string{supplier}, SenderHeader: "Edc-Bpn",
-		UnparsableStatus: 422, RequestTimeout: 20 * time.Second, MaxInFlight: 8, MaxBuffered: 64 << 20, Now: func() time.Time { return clock },
-	}, s, slog.New(slog.DiscardHandler)).Partner()
+	partner := func(standard string) http.Handler {
+		chosen, _ := receiver.StandardOf(standard)
+		return receiver.New(receiver.Config{
+			Standard: chosen, CustomerBPNLs: []string{customer}, SupplierBPNLs: []string{supplier}, SenderHeader: "Edc-Bpn",
+			UnparsableStatus: 422, RequestTimeout: 20 * time.Second, MaxInFlight: 8, MaxBuffered: 64 << 20, Now: func() time.Time { return clock },
+		}, s, slog.New(slog.DiscardHandler)).Partner()
+	}
+	handlers := map[bool]http.Handler{false: partner("cx-0048"), true: partner("cx-0128")} // comments are of the latter
 	conn, err := pgx.Connect(context.Background(), url)
 	if err != nil {
 		t.Fatal(err)
@@ -85,8 +88,8 @@ func newSite(t testing.TB) *site {
 		r := httptest.NewRequest("POST", "/"+endpoint, strings.NewReader(body))
 		r.Header.Set("Edc-Bpn", sender)
 		w := httptest.NewRecorder()
-		partner.ServeHTTP(w, r)
-		if w.Code >= 500 {
+		handlers[endpoint == "id-based-comment"].ServeHTTP(w, r)
+		if w.Code >= 500 || endpoint == "id-based-comment" && w.Code >= 300 {
 			t.Fatalf("%d %s", w.Code, w.Body)
 		}
 	}}
@@ -136,6 +139,16 @@ func (s *site) fill() {
 	s.post("week-based-capacity-group", supplier, groupText(id, "Spark plugs", "2026-11-20T10:00:00Z", "100/120", "100/120", "90/110"))
 	s.post("week-based-capacity-group", supplier, groupText("0157ba42-d2a8-4e28-8565-7b07830c1111", "Wide enough", "2026-11-20T10:00:00Z", "1000/1200", "1000/1200", "1000/1200"))
 	s.post("week-based-material-demand", customer, demandText("100", "110", "130.5"))
+	for i, on := range []string{id, "be4d8470-2de6-43d2-b5f8-2e5d3eebf3fd"} {
+		from, to := supplier, customer
+		if i == 1 {
+			from, to = customer, supplier // whose demand it is
+		}
+		s.post("id-based-comment", from, fmt.Sprintf(`{"messageHeader":{"header":{"messageId":"6f0e7a3c-94a5-4f0e-9c46-0c9d7f6f1a01","context":"urn:samm:io.catenax.id_based_comment:1.0.0",
+			"sentDateTime":"2026-11-20T10:00:05Z","senderBpn":%q,"receiverBpn":%q,"version":"3.0.0"}},"content":{"informationObject":[{"commentId":"f5c151e4-30b5-4456-94fd-2a7b559b612%d",
+			"objectId":%q,"objectType":"urn:samm:io.catenax.week_based_%s","supplier":%q,"customer":%q,"author":"anna@example.com","commentText":"A third shift <b>starts</b> in May.",
+			"commentType":"information"}]}}`, from, to, i, on, []string{"capacity_group", "material_demand"}[i], supplier, customer))
+	}
 	*s.clock = now.Add(time.Minute)
 	s.post("week-based-capacity-group", supplier, groupText(id, "Spark plugs", "2026-11-19T10:00:00Z", "1/1", "1/1"))
 }
@@ -166,6 +179,7 @@ func TestPages(t *testing.T) {
 		{path: "/?q=nothing%25", want: []string{"No capacity group matches “nothing%”"}},
 		{path: "/group/" + supplier + "/" + customer + "/" + id, want: []string{
 			"Spark plugs", "130.5", `data-class="red"`, `data-class="orange"`, `data-class="green"`, "20.5", "matched", "overwritten, rule 4", "ignored, rule 6", "older than",
+			"A third shift &lt;b&gt;starts&lt;/b&gt; in May.", "on material MNR-1",
 		}},
 		{path: "/group/" + supplier + "/" + customer + "/" + id + "?since=2026-10-30", want: []string{"<del>100</del> <ins>90</ins>", "<del>120</del> <ins>110</ins>"}},
 		{path: "/group/" + supplier + "/" + customer + "/" + id + "?since=2026-11-26", want: []string{"No capacity changed since"}},

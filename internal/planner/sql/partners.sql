@@ -2,6 +2,7 @@ with partner as (
     select supplier as bpnl from planning.capacity_group
     union select sender from planning.message
     union select supplier from planning.request_for_update
+    union select supplier from planning.delivery
 ), groups as (
     select supplier as bpnl, count(*) as groups from planning.capacity_group where not is_inactive group by supplier
 ), sent as (
@@ -21,15 +22,22 @@ with partner as (
     ) r
     where reason is not null
     order by sender, times desc, reason
+), delivery as (
+    select
+        supplier as bpnl, count(*) filter (where state in ('waiting', 'sending')) as waiting, count(*) filter (where state = 'refused') as not_taken,
+        max(reason) filter (where state in ('waiting', 'sending', 'refused')) as why
+    from planning.delivery
+    group by supplier
 ), asked as (
     select supplier as bpnl, count(*) as requests from planning.request_for_update where answer = 'waiting' group by supplier
 )
 select
     bpnl, coalesce(groups, 0) as groups, last_message, last_accepted, coalesce(refused, 0) as refused, reason.reason,
-    coalesce(requests, 0) as requests
+    coalesce(waiting, 0) as waiting, coalesce(not_taken, 0) as not_taken, why, coalesce(requests, 0) as requests
 from partner
 left join groups using (bpnl)
 left join sent using (bpnl)
 left join reason using (bpnl)
+left join delivery using (bpnl)
 left join asked using (bpnl)
 order by bpnl
