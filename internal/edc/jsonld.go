@@ -17,6 +17,12 @@ const (
 	cx25NS = "https://w3id.org/catenax/2025/9/policy/" // from 0.11 on (CX-0152)
 )
 
+// Contexts that connectors know by their address.
+const (
+	policyContext = "https://w3id.org/catenax/2025/9/policy/context.jsonld"
+	dspaceProfile = "https://w3id.org/dspace/2025/1/odrl-profile.jsonld"
+)
+
 var edcContext = map[string]any{"@vocab": edcNS}
 
 // odrlTerms are the words of the ODRL contexts that a policy or a catalogue
@@ -45,11 +51,13 @@ func (t terms) with(context any) terms {
 		}
 	case string:
 		switch {
-		case c == "http://www.w3.org/ns/odrl.jsonld", strings.HasSuffix(c, "/odrl.jsonld"), strings.HasSuffix(c, "/odrl-profile.jsonld"):
+		case c == "http://www.w3.org/ns/odrl.jsonld", strings.HasSuffix(c, "/odrl.jsonld"), strings.HasSuffix(c, "/odrl-profile.jsonld"),
+			strings.HasSuffix(c, "/dspace/2025/1/context.jsonld"): // a catalogue of DSP 2025-1, which has no prefixes
 			for _, w := range odrlTerms {
 				out[w] = odrlNS + w
 			}
 		case strings.HasSuffix(c, "/policy/context.jsonld"):
+			out["cx-policy"] = cx25NS // the form in which 0.12 gives operands back
 			for _, w := range policyTerms {
 				out[w] = cx25NS + w
 			}

@@ -152,7 +152,7 @@ func put(ctx context.Context, m *Management, r Registration, o Object, create bo
 // evaluate, so an operator who knows that they do not can name the asset.
 func ambiguous(ctx context.Context, m *Management, r Registration, wanted []Object, others []map[string]any) error {
 	subject := map[string]string{} // asset ID → kind; ours: ""
-	for _, k := range []Kind{CapacityGroup, RequestForUpdate, Messages} {
+	for _, k := range r.searched() {
 		filters := [][]criterion{{{OperandLeft: "'" + dctNS + "type'.'@id'", Operator: "=", OperandRight: k.dct}}}
 		if k.dcm != "" {
 			filters = append(filters, []criterion{{OperandLeft: dcmProperty, Operator: "=", OperandRight: k.dcm}})

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"dcm-receiver/internal/dcm"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -122,7 +124,7 @@ withdraw contract definition dcm-request-for-update`)
 		}
 	}
 	asset := func(id string) map[string]any {
-		return map[string]any{"@id": id, "properties": map[string]any{dcmProperty: dcmCapacityGroup},
+		return map[string]any{"@id": id, "properties": map[string]any{dcmProperty: dcm.CapacityGroupEndpoint.Property},
 			"dataAddress": map[string]any{"@type": "DataAddress", "type": "HttpData", "baseUrl": "https://old.example.com"}}
 	}
 	definition := func(id string, selector ...criterion) map[string]any {

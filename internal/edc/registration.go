@@ -13,50 +13,78 @@ import (
 	"dcm-receiver/internal/dcm"
 )
 
-// What the standards call the endpoints in a catalogue. CX-0048 §3.2.5 asks
-// for the property asset:prop:dcm and names a value for the capacity group
-// only; dct:type is how today's suppliers search.
+// What the standards call the endpoints in a catalogue. CX-0048 §2.2.5 and
+// §3.2.5 ask for the property asset:prop:dcm; dct:type is how today's partners
+// search.
 const (
-	dcmProperty      = "asset:prop:dcm"
-	dcmCapacityGroup = "weekbasedcapacitygroup-endpoint"
-
-	taxonomy             = "https://w3id.org/catenax/taxonomy#"
-	typeCapacityGroup    = taxonomy + "DcmWeekBasedCapacityGroup"
-	typeRequestForUpdate = taxonomy + "DcmIdBasedRequestForUpdate"
-	typeMessages         = "urn:dcm-receiver:messages" // ours: no standard knows answers that can be fetched
-
+	dcmProperty   = "asset:prop:dcm"
+	taxonomy      = "https://w3id.org/catenax/taxonomy#"
+	typeMessages  = "urn:dcm-receiver:messages" // ours: no standard knows answers that can be fetched
 	commonVersion = "https://w3id.org/catenax/ontology/common#version"
 )
 
-// Kind is one thing a supplier can do through the connector.
+// Kind is one thing that can be done through the connector, or that its
+// catalogue says of its owner.
 type Kind struct {
-	name  string // in our IDs
-	words string // in descriptions and messages
-	path  string // on the partner listener
-	dct   string // value of dct:type
-	dcm   string // value of asset:prop:dcm, "" where the standard has none
+	name    string // in our IDs
+	words   string // in descriptions and messages
+	path    string // on the partner listener
+	dct     string // value of dct:type
+	dcm     string // value of asset:prop:dcm, "" where the standard has none
+	version string // of the offer
+}
+
+// KindOf is an endpoint as a catalogue offers it.
+func KindOf(e dcm.Endpoint) Kind {
+	// week-based-capacity-group has been registered as capacity-group: what exists keeps its ID
+	name := strings.TrimPrefix(strings.TrimPrefix(e.Path, "week-based-"), "id-based-")
+	return Kind{name, e.Object + " endpoint", "/" + e.Path, taxonomy + e.Taxonomy, property(e), "2.0"}
+}
+
+// property is the value of asset:prop:dcm, where CX-0048 names one: it does for
+// the two week-based objects.
+func property(e dcm.Endpoint) string {
+	if strings.HasPrefix(e.Path, "week-based-") {
+		return e.Property
+	}
+	return ""
 }
 
 var (
-	CapacityGroup    = Kind{"capacity-group", "WeekBasedCapacityGroup endpoint", "/week-based-capacity-group", typeCapacityGroup, dcmCapacityGroup}
-	RequestForUpdate = Kind{"request-for-update", "IdBasedRequestForUpdate endpoint", "/id-based-request-for-update", typeRequestForUpdate, ""}
-	Messages         = Kind{"messages", "answers for fetching (an addition of dcm-receiver)", "/messages", typeMessages, ""}
+	CapacityGroup    = KindOf(dcm.CapacityGroupEndpoint)
+	MaterialDemand   = KindOf(dcm.MaterialDemandEndpoint)
+	RequestForUpdate = KindOf(dcm.RequestForUpdateEndpoint)
+	Comment          = KindOf(dcm.CommentEndpoint)
+	Messages         = Kind{"messages", "answers for fetching (an addition of dcm-receiver)", "/messages", typeMessages, "", "1.0"}
 )
+
+// Capabilities are the names of what a company can say that it supports (CX-0128
+// §4.6): assets without a function behind them.
+var Capabilities = []string{"load-factor", "delta-production", "demand-volatility"}
+
+var capabilities = map[string]Kind{
+	"load-factor":       {name: "load-factor", words: "load factors are supported", dct: taxonomy + "DcmLoadFactor", version: "2.0"},
+	"delta-production":  {name: "delta-production", words: "delta production is supported", dct: taxonomy + "DcmDeltaProduction", version: "2.0"},
+	"demand-volatility": {name: "demand-volatility", words: "demand volatility is supported", dct: taxonomy + "DcmDemandVolatility", version: "2.0"},
+}
 
 // Registration is what a customer's connector is to offer to suppliers.
 type Registration struct {
-	Prefix      string   // begins the ID of every object made; one receiver's is not another's
-	Version     string   // tractusx-edc of the customer, such as 0.10 or 0.11.2: policies are written differently from 0.11 on
-	Backend     string   // URL of the partner listener as the data plane reaches it
-	Key         string   // API key that the data plane shows, in clear in the data address (authCode)
-	KeyAlias    string   // instead: its name in the connector's vault (secretName)
-	Type        string   // HttpData | ProxyHttpData
-	Partners    []string // BPNLs of those who may see it; none: everyone with a valid membership
-	PerSupplier bool     // an asset each for every partner, naming it in header:Edc-Bpn
-	Header      string   // the header that names the sender
-	Usage       string   // framework | use
-	Messages    bool     // offer the answers for fetching, too
-	Tolerated   []string // IDs of others' assets of the same kinds that are known to be shown to other suppliers
+	Prefix      string     // begins the ID of every object made; one receiver's is not another's
+	Version     string     // tractusx-edc of the customer, such as 0.10 or 0.11.2: policies are written differently from 0.11 on
+	Backend     string     // URL of the partner listener as the data plane reaches it
+	Key         string     // API key that the data plane shows, in clear in the data address (authCode)
+	KeyAlias    string     // instead: its name in the connector's vault (secretName)
+	Type        string     // HttpData | ProxyHttpData
+	Partners    []string   // BPNLs of those who may see it; none: everyone with a valid membership
+	PerSupplier bool       // an asset each for every partner, naming it in header:Edc-Bpn
+	Header      string     // the header that names the sender
+	Usage       string     // framework | use
+	Messages    bool       // offer the answers for fetching, too
+	Roles       []dcm.Role // ours; none: customer
+	Comments    bool       // offer the endpoint for comments (CX-0128 §4.4)
+	Capable     []string   // names of Capabilities to offer (CX-0128 §4.6)
+	Tolerated   []string   // IDs of others' assets of the same kinds that are known to be shown to other suppliers
 }
 
 // Collections of the Management API, in the order in which objects refer to
@@ -129,6 +157,11 @@ func (r Registration) Validate() error {
 	case !prefixForm.MatchString(r.Prefix):
 		return fmt.Errorf("DCM_EDC_PREFIX is %q, but must be letters, digits, '.', '_' and '-', at most 100", r.Prefix)
 	}
+	for _, name := range r.Capable {
+		if _, ok := capabilities[name]; !ok {
+			return fmt.Errorf("DCM_EDC_CAPABILITIES: %q is none of %s", name, strings.Join(Capabilities, ", "))
+		}
+	}
 	for _, p := range r.Partners {
 		if !dcm.IsBPNL(p) {
 			return fmt.Errorf("DCM_PARTNERS: %q is no BPNL", p)
@@ -137,37 +170,71 @@ func (r Registration) Validate() error {
 	return nil
 }
 
+// kinds are those that the roles and the standard ask for.
 func (r Registration) kinds() []Kind {
-	kinds := []Kind{CapacityGroup, RequestForUpdate}
+	var kinds []Kind
+	roles := r.Roles
+	if len(roles) == 0 {
+		roles = []dcm.Role{dcm.CustomerRole}
+	}
+	for _, e := range dcm.Endpoints {
+		here := slices.ContainsFunc(e.Roles, func(role dcm.Role) bool { return slices.Contains(roles, role) })
+		if here && (r.Comments || e.Path != dcm.CommentEndpoint.Path) {
+			kinds = append(kinds, KindOf(e))
+		}
+	}
 	if r.Messages {
 		kinds = append(kinds, Messages)
 	}
+	for _, name := range r.Capable {
+		kinds = append(kinds, capabilities[name])
+	}
 	return kinds
+}
+
+// searched are the kinds of which another asset may not be visible beside ours:
+// those of the endpoints, and the messages also where they are not offered now.
+func (r Registration) searched() []Kind {
+	r.Messages, r.Capable = true, nil
+	return r.kinds()
 }
 
 // Objects is all that is registered, in the order in which it must be made.
 func (r Registration) Objects() []Object {
 	var offers, rules, contracts []Object
 	usage := r.policy("usage", r.usage())
-	// whom a set of assets is for: everybody together, or each partner alone
-	groups := [][]string{r.Partners}
-	if r.PerSupplier {
+	partners := slices.Compact(slices.Sorted(slices.Values(r.Partners)))
+	// whom a policy admits: everybody together, or each partner alone. From 0.11
+	// on a policy that names two or more BPNLs admits nobody (measured with 0.12.1;
+	// "or" is refused there), so each has its own, and its own contract definition.
+	groups := [][]string{partners}
+	if r.PerSupplier || r.saturn() && len(partners) > 0 {
 		groups = nil
-		for _, p := range slices.Compact(slices.Sorted(slices.Values(r.Partners))) {
+		for _, p := range partners {
 			groups = append(groups, []string{p})
 		}
 	}
-	for _, partners := range groups {
-		suffix := ""
-		if r.PerSupplier {
-			suffix = "-" + partners[0]
-		}
-		access := r.policy("access"+suffix, r.access(partners))
-		rules = append(rules, access)
+	if !r.PerSupplier { // one asset for all
 		for _, k := range r.kinds() {
-			asset := r.asset(k, suffix, partners)
-			offers = append(offers, asset)
-			contracts = append(contracts, r.contract(asset, access, usage))
+			offers = append(offers, r.asset(k, "", nil))
+		}
+	}
+	for _, admitted := range groups {
+		suffix := ""
+		if r.PerSupplier || r.saturn() && len(partners) > 0 {
+			suffix = "-" + admitted[0]
+		}
+		access := r.policy("access"+suffix, r.access(admitted))
+		rules = append(rules, access)
+		for i, k := range r.kinds() {
+			var asset Object
+			if r.PerSupplier {
+				asset = r.asset(k, suffix, admitted)
+				offers = append(offers, asset)
+			} else {
+				asset = offers[i]
+			}
+			contracts = append(contracts, r.contract(r.Prefix+"-"+k.name+suffix, asset, access, usage))
 		}
 	}
 	return slices.Concat(offers, append(rules, usage), contracts)
@@ -185,7 +252,7 @@ func (r Registration) object(collection, id string, body map[string]any) Object 
 func (r Registration) asset(k Kind, suffix string, partners []string) Object {
 	properties := map[string]any{
 		dctNS + "type": map[string]any{"@id": k.dct},
-		commonVersion:  "2.0",
+		commonVersion:  k.version,
 		"description":  "Demand and capacity management: " + k.words,
 	}
 	if k.dcm != "" {
@@ -198,8 +265,11 @@ func (r Registration) asset(k Kind, suffix string, partners []string) Object {
 		"authKey": "X-Api-Key",
 	}
 	if k == Messages {
-		properties[commonVersion] = "1.0"
 		address["method"], address["proxyBody"], address["proxyPath"], address["proxyQueryParams"] = "GET", "false", "true", "true"
+	}
+	if k.path == "" { // a mark: whoever calls it learns from the receiver that there is nothing
+		address["baseUrl"] = strings.TrimRight(r.Backend, "/")
+		address["method"], address["proxyBody"] = "GET", "false"
 	}
 	if r.KeyAlias != "" {
 		address["secretName"] = r.KeyAlias
@@ -238,7 +308,7 @@ func (r Registration) access(partners []string) map[string]any {
 	case r.saturn() && len(partners) == 0:
 		return map[string]any{"action": "access", "constraint": []any{constraint("Membership", "eq", "active")}}
 	case r.saturn():
-		return map[string]any{"action": "access", "constraint": []any{constraint("BusinessPartnerNumber", "isAnyOf", partners)}}
+		return map[string]any{"action": "access", "constraint": []any{constraint("BusinessPartnerNumber", "isAnyOf", partners)}} // always one
 	case len(partners) == 0:
 		return map[string]any{"action": "use", "constraint": []any{constraint("cx-policy:Membership", "eq", "active")}}
 	}
@@ -269,8 +339,8 @@ func (r Registration) usage() map[string]any {
 	}}}}
 }
 
-func (r Registration) contract(asset, access, usage Object) Object {
-	return r.object(contractDefinitions, asset.ID, map[string]any{
+func (r Registration) contract(id string, asset, access, usage Object) Object {
+	return r.object(contractDefinitions, id, map[string]any{
 		"@type": "ContractDefinition", "accessPolicyId": access.ID, "contractPolicyId": usage.ID,
 		"assetsSelector": []any{criterion{edcNS + "id", "=", asset.ID, "Criterion"}},
 	})

@@ -21,6 +21,12 @@ import (
 	"time"
 )
 
+// The dataspace protocols that we speak.
+const (
+	DSP08   = "dataspace-protocol-http"
+	DSP2025 = "dataspace-protocol-http:2025-1" // partners are DIDs, and a catalogue has no prefixes
+)
+
 // Supplier sends through its own connector to a customer's. Once a way is
 // open, several goroutines may use it.
 type Supplier struct {
@@ -284,15 +290,20 @@ func (s *Supplier) handshake(ctx context.Context, kind Kind, asset string) (*tra
 
 	s.Say("2. Agreeing on a contract for it.")
 	offer = maps.Clone(offer)
-	offer["odrl:assigner"] = map[string]any{"@id": s.Customer}
-	offer["odrl:target"] = map[string]any{"@id": id}
+	// the offer is sent back as it came, so its own context comes along
+	contexts := append(list(context), map[string]any{"@vocab": edcNS, "odrl": odrlNS})
+	if s.Protocol == DSP2025 {
+		offer["assigner"], offer["target"] = s.Customer, id
+		contexts = []any{dspaceProfile, policyContext, edcContext}
+	} else {
+		offer["odrl:assigner"] = map[string]any{"@id": s.Customer}
+		offer["odrl:target"] = map[string]any{"@id": id}
+	}
 	var started struct {
 		ID string `json:"@id"`
 	}
 	err = s.Management.call(ctx, "POST", "/contractnegotiations", map[string]any{
-		// the offer is sent back as it came, so its own context comes along
-		"@context": append(list(context), map[string]any{"@vocab": edcNS, "odrl": odrlNS}),
-		"@type":    "ContractRequest", "protocol": s.Protocol,
+		"@context": contexts, "@type": "ContractRequest", "protocol": s.Protocol,
 		"counterPartyAddress": s.Address, "counterPartyId": s.Customer, "policy": offer,
 	}, &started)
 	if err != nil {
