@@ -36,17 +36,34 @@ type connectorSettings struct {
 
 func (s connectorSettings) management() (*edc.Management, error) {
 	if s.ManagementURL == "" {
-		return nil, errors.New("DCM_EDC_MANAGEMENT_URL is not set: give the Management API of your own connector")
+		return nil, failure{errors.New("DCM_EDC_MANAGEMENT_URL is not set: give the Management API of your own connector"), wrongUse}
 	}
 	key := s.ManagementKey
 	if s.ManagementKeyFile != "" {
 		content, err := os.ReadFile(s.ManagementKeyFile)
 		if err != nil {
-			return nil, fmt.Errorf("DCM_EDC_MANAGEMENT_KEY_FILE: %w", err)
+			return nil, failure{fmt.Errorf("DCM_EDC_MANAGEMENT_KEY_FILE: %w", err), wrongUse}
 		}
 		key = strings.TrimSpace(string(content))
 	}
-	return edc.NewManagement(s.ManagementURL, key)
+	m, err := edc.NewManagement(s.ManagementURL, key)
+	if err != nil {
+		return nil, failure{err, wrongUse}
+	}
+	return m, nil
+}
+
+// withStatus gives an error of the connector its exit status.
+func withStatus(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, edc.ErrUnreachable):
+		return failure{err, notReachable}
+	case errors.Is(err, edc.ErrSettings):
+		return failure{err, wrongUse}
+	}
+	return err
 }
 
 // registrationSettings say what the customer's connector is to offer. What the
@@ -61,22 +78,45 @@ type registrationSettings struct {
 	KeyAlias    string   `env:"DCM_EDC_KEY_ALIAS" name:"key-alias" placeholder:"NAME" help:"Name of the API key in the connector's vault. Unset: the first of DCM_API_KEYS is registered in clear."`
 	Prefix      string   `env:"DCM_EDC_PREFIX" name:"prefix" default:"dcm" help:"Begins the IDs of all that is registered."`
 	Messages    bool     `env:"DCM_EDC_MESSAGES" name:"messages" default:"true" negatable:"" help:"Register GET /messages too, so that suppliers can fetch the answers that their connector does not show."`
+	Capable     []string `env:"DCM_EDC_CAPABILITIES" name:"capabilities" default:"load-factor,delta-production,demand-volatility" placeholder:"NAME,…" help:"Capabilities of CX-0128 §4.6 to offer under that standard: load-factor, delta-production, demand-volatility; none for none."`
 	Tolerated   []string `env:"DCM_EDC_TOLERATED_ASSETS" name:"tolerated-assets" placeholder:"ID,…" help:"Other assets of the same kinds on the connector that other suppliers see."`
 }
 
+// ownSettings are what the receiver itself is told, and the connector must match.
+type ownSettings struct {
+	keys, partners       []string
+	header, standard     string
+	customers, suppliers []string
+}
+
 // registration checks the settings, which name the variables where they are wrong.
-func (s registrationSettings) registration(keys, partners []string, header string) (edc.Registration, error) {
+func (s registrationSettings) registration(own ownSettings) (edc.Registration, error) {
 	if s.BackendURL == "" {
-		return edc.Registration{}, errors.New("DCM_EDC_BACKEND_URL is not set: give the URL at which the connector's data plane reaches the partner listener")
+		return edc.Registration{}, failure{errors.New("DCM_EDC_BACKEND_URL is not set: give the URL at which the connector's data plane reaches the partner listener"), wrongUse}
 	}
 	r := edc.Registration{
 		Prefix: s.Prefix, Version: s.Version, Backend: s.BackendURL, KeyAlias: s.KeyAlias, Type: s.AssetType,
-		Partners: partners, PerSupplier: s.PerSupplier, Header: header, Usage: s.UsagePolicy, Messages: s.Messages, Tolerated: trimmed(s.Tolerated),
+		Partners: own.partners, PerSupplier: s.PerSupplier, Header: own.header, Usage: s.UsagePolicy, Messages: s.Messages, Tolerated: trimmed(s.Tolerated),
 	}
-	if s.KeyAlias == "" && len(keys) > 0 {
-		r.Key = keys[0]
+	if s.KeyAlias == "" && len(own.keys) > 0 {
+		r.Key = own.keys[0]
 	}
-	return r, r.Validate()
+	if len(own.customers) > 0 || len(own.suppliers) == 0 {
+		r.Roles = append(r.Roles, dcm.CustomerRole)
+	}
+	if len(own.suppliers) > 0 {
+		r.Roles = append(r.Roles, dcm.SupplierRole)
+	}
+	if own.standard == "cx-0128" {
+		r.Comments = true
+		if capable := trimmed(s.Capable); len(capable) != 1 || capable[0] != "none" {
+			r.Capable = capable
+		}
+	}
+	if err := r.Validate(); err != nil {
+		return r, failure{err, wrongUse}
+	}
+	return r, nil
 }
 
 // edcServeSettings are those of serve.
@@ -88,7 +128,7 @@ type edcServeSettings struct {
 // prepare checks the settings and registers the metrics. What it returns
 // registers in the background until ctx ends; registration is never a reason
 // not to receive, only settings that cannot be right are an error.
-func (s edcServeSettings) prepare(rc *receiver.Receiver, keys, partners []string, header string, log *slog.Logger) (run func(context.Context), err error) {
+func (s edcServeSettings) prepare(rc *receiver.Receiver, own ownSettings, log *slog.Logger) (run func(context.Context), err error) {
 	states := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "dcm_edc_registration_state", Help: "1 for the state of the registration at the connector: off, pending, registered, failed.",
 	}, []string{"state"})
@@ -125,7 +165,7 @@ func (s edcServeSettings) prepare(rc *receiver.Receiver, keys, partners []string
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.registration(keys, partners, header)
+	r, err := s.registration(own)
 	if err != nil {
 		return nil, err
 	}
@@ -138,6 +178,9 @@ type edcRegisterCommand struct {
 	APIKeysFile  string   `env:"DCM_API_KEYS_FILE" name:"api-keys-file" placeholder:"FILE" help:"The same, read from a file: separated by commas or line ends."`
 	Partners     []string `env:"DCM_PARTNERS" placeholder:"BPNL,…" help:"BPNLs that may see the assets. Unset: everyone with a valid membership."`
 	SenderHeader string   `env:"DCM_SENDER_HEADER" default:"Edc-Bpn" help:"Header in which the data plane names the sender."`
+	Customers    []string `env:"DCM_CUSTOMER_BPNLS" name:"customer-bpnls" placeholder:"BPNL,…" help:"As for serve: set, the customer's endpoints are offered; so they are where neither list is set."`
+	Suppliers    []string `env:"DCM_SUPPLIER_BPNLS" name:"supplier-bpnls" placeholder:"BPNL,…" help:"As for serve: set, the supplier's endpoints are offered."`
+	Standard     string   `env:"DCM_STANDARD" default:"cx-0048" enum:"cx-0048,cx-0128" help:"As for serve: cx-0128 has comments and capabilities too."`
 	DryRun       bool     `env:"DCM_EDC_DRY_RUN" name:"dry-run" xor:"mode" help:"Print the JSON, one object after the other, and ask no connector. It holds the API key."`
 	Check        bool     `env:"DCM_EDC_CHECK" name:"check" xor:"mode" help:"Say what differs and change nothing. Exit status 1 if something does."`
 }
@@ -152,7 +195,8 @@ func (c *edcRegisterCommand) Run() error {
 		}
 		keys = append(keys, more...)
 	}
-	r, err := c.registration(keys, trimmed(c.Partners), c.SenderHeader)
+	r, err := c.registration(ownSettings{keys: keys, partners: trimmed(c.Partners), header: c.SenderHeader,
+		standard: c.Standard, customers: trimmed(c.Customers), suppliers: trimmed(c.Suppliers)})
 	if err != nil {
 		return err
 	}
@@ -174,7 +218,7 @@ func (c *edcRegisterCommand) Run() error {
 		fmt.Println(change.Summary())
 	}
 	if err != nil {
-		return err
+		return withStatus(err)
 	}
 	switch {
 	case c.Check && len(changes) > 0:
@@ -191,7 +235,7 @@ type edcSendCommand struct {
 	Customer    string        `env:"DCM_EDC_CUSTOMER" placeholder:"BPNL" help:"The customer's BPNL (with protocol 2025-1 its DID). Required."`
 	CustomerURL string        `env:"DCM_EDC_CUSTOMER_URL" name:"customer-url" placeholder:"URL" help:"DSP address of the customer's connector, such as https://connector.customer.example/api/v1/dsp. Required."`
 	Protocol    string        `env:"DCM_EDC_PROTOCOL" default:"dataspace-protocol-http" help:"DSP version: dataspace-protocol-http, or dataspace-protocol-http:2025-1 between connectors from 0.11 on."`
-	Endpoint    string        `env:"DCM_ENDPOINT" enum:"week-based-capacity-group,id-based-request-for-update" default:"week-based-capacity-group" help:"What the files are: ${enum}."`
+	Endpoint    string        `env:"DCM_ENDPOINT" default:"week-based-capacity-group" help:"What the files are: week-based-capacity-group, week-based-material-demand, id-based-request-for-update or id-based-comment."`
 	Asset       string        `env:"DCM_EDC_ASSET" placeholder:"ID" help:"The customer's asset, where the catalogue shows several."`
 	New         bool          `env:"DCM_EDC_NEW" name:"new" help:"Agree on a new contract instead of using the one of the last time."`
 	DryRun      bool          `env:"DCM_EDC_DRY_RUN" name:"dry-run" help:"Do everything but the POST."`
@@ -204,9 +248,9 @@ type edcSendCommand struct {
 func (c *edcSendCommand) Run() error {
 	switch {
 	case c.Customer == "":
-		return errors.New("DCM_EDC_CUSTOMER is not set: give the customer's BPNL")
+		return failure{errors.New("DCM_EDC_CUSTOMER is not set: give the partner's BPNL"), wrongUse}
 	case c.CustomerURL == "":
-		return errors.New("DCM_EDC_CUSTOMER_URL is not set: give the DSP address of the customer's connector")
+		return failure{errors.New("DCM_EDC_CUSTOMER_URL is not set: give the DSP address of the partner's connector"), wrongUse}
 	}
 	m, err := c.management()
 	if err != nil {
@@ -214,10 +258,11 @@ func (c *edcSendCommand) Run() error {
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()
-	kind := edc.CapacityGroup
-	if c.Endpoint != dcm.CapacityGroupEndpoint.Path {
-		kind = edc.RequestForUpdate
+	endpoint, ok := dcm.EndpointOf(c.Endpoint)
+	if !ok {
+		return failure{fmt.Errorf("DCM_ENDPOINT: %q is none of %s", c.Endpoint, strings.Join(endpointPaths(), ", ")), wrongUse}
 	}
+	kind := edc.KindOf(endpoint)
 	s := &edc.Supplier{
 		Management: m, Customer: c.Customer, Address: c.CustomerURL, Protocol: c.Protocol, Cache: c.CacheDir,
 		Say: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) },
@@ -229,7 +274,7 @@ func (c *edcSendCommand) Run() error {
 	}
 	if c.New || c.DryRun {
 		if err := s.Open(ctx, kind, c.Asset, c.New); err != nil {
-			return err
+			return withStatus(err)
 		}
 	}
 	refused := false
@@ -259,7 +304,7 @@ func (c *edcSendCommand) send(ctx context.Context, s *edc.Supplier, kind edc.Kin
 	defer cancel()
 	a, err := s.Post(ctx, kind, c.Asset, body)
 	if err != nil {
-		return false, err
+		return false, withStatus(err)
 	}
 	fmt.Printf("%s: %d bytes, answered %d %s after %.2f s\n%s\n", file, len(body), a.Status, http.StatusText(a.Status), a.Took.Seconds(), indented(a.Body))
 	if a.Status != http.StatusInternalServerError {
@@ -269,10 +314,10 @@ func (c *edcSendCommand) send(ctx context.Context, s *edc.Supplier, kind edc.Kin
 	code, denied := edc.AnsweredCode(a)
 	switch {
 	case denied:
-		fmt.Println("The receiver answered the connector 401, 403 or 404, and stored nothing: the customer does not allow your BPNL to send, or its connector shows the receiver a wrong key or path. Ask the customer.")
+		fmt.Println("The receiver answered the connector 401, 403 or 404, which it does before it reads a message: the customer does not allow your BPNL to send, or its connector shows the receiver a wrong key or path. Ask the customer.")
 		return false, nil
 	case code == http.StatusServiceUnavailable:
-		fmt.Println("The receiver answered the connector 503: it is busy or its store is down, and nothing was stored. Send again later.")
+		fmt.Println("The receiver answered the connector 503: it is busy or its store is down. Send again later; a repeat does no harm.")
 		return false, nil
 	}
 	fmt.Fprintln(os.Stderr, "The connector made this 500 of the receiver's own answer; fetching that.")
@@ -286,6 +331,13 @@ func (c *edcSendCommand) send(ctx context.Context, s *edc.Supplier, kind edc.Kin
 		return false, nil
 	}
 	return stored.Status/100 == 2, nil
+}
+
+func endpointPaths() (paths []string) {
+	for _, e := range dcm.Endpoints {
+		paths = append(paths, e.Path)
+	}
+	return paths
 }
 
 func indented(data []byte) []byte {

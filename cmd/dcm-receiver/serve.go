@@ -70,7 +70,8 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 		Standard: standard, CustomerBPNLs: c.CustomerBPNLs, SupplierBPNLs: c.SupplierBPNLs, Partners: c.Partners, APIKeys: c.APIKeys, SenderHeader: c.SenderHeader,
 		UnparsableStatus: c.UnparsableStatus, RequestTimeout: c.RequestTimeout, MaxInFlight: c.MaxInFlight, MaxBuffered: c.MaxBuffered,
 	}, s, log)
-	register, err := c.EDC.prepare(rc, c.APIKeys, c.Partners, c.SenderHeader, log)
+	register, err := c.EDC.prepare(rc, ownSettings{keys: c.APIKeys, partners: c.Partners, header: c.SenderHeader,
+		standard: c.Standard, customers: c.CustomerBPNLs, suppliers: c.SupplierBPNLs}, log)
 	if err != nil {
 		return err
 	}

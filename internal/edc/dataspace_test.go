@@ -784,9 +784,9 @@ func (l *lab) commands(t *testing.T) {
 	contains(run(0, "edc", "register", "--check"), "nothing to change")
 	contains(run(1, "edc", "register", "--check", "--usage-policy=use"), `policy: "use if `, `wanted "use"`)
 	contains(run(0, "edc", "register", "--dry-run"), `"asset:prop:dcm": "weekbasedcapacitygroup-endpoint"`)
-	contains(run(1, "edc", "register", "--management-url=http://127.0.0.1:1"), "cannot be reached")
-	contains(run(1, "edc", "register", "--management-key=no"), "set DCM_EDC_MANAGEMENT_KEY")
-	contains(run(1, "edc", "register", "--prefix=../x"), "DCM_EDC_PREFIX")
+	contains(run(3, "edc", "register", "--management-url=http://127.0.0.1:1"), "cannot be reached")
+	contains(run(2, "edc", "register", "--management-key=no"), "set DCM_EDC_MANAGEMENT_KEY")
+	contains(run(2, "edc", "register", "--prefix=../x"), "DCM_EDC_PREFIX")
 
 	good, bad := newMessage(t, nil), newMessage(t, func(g map[string]any) { g["unitOfMeasureIsOmitted"] = true })
 	contains(run(0, "edc", "send", "--dry-run", file(good)), "1. Looking into the catalogue", "3. Starting a transfer", "not sent")

@@ -38,6 +38,22 @@ func NewManagement(base, key string) (*Management, error) {
 	}}, nil
 }
 
+// What an error of this package is about, where a command or a queue must know.
+var (
+	ErrUnreachable = errors.New("not reachable")    // a connector or data plane that does not answer, or fails: it may pass
+	ErrSettings    = errors.New("a wrong setting")  // of ours: key, address
+	ErrNoOffer     = errors.New("nothing on offer") // the partner shows us no asset of the kind, or several
+)
+
+// about is an error in words, of a kind.
+type about struct {
+	error
+	kind error
+}
+
+func (e about) Is(target error) bool { return target == e.kind }
+func (e about) Unwrap() error        { return e.error }
+
 // refusal is an answer of the connector other than 2xx, already put into a
 // sentence that says what to do.
 type refusal struct {
@@ -46,6 +62,16 @@ type refusal struct {
 }
 
 func (r *refusal) Error() string { return r.sentence }
+
+func (r *refusal) Is(target error) bool {
+	switch target {
+	case ErrSettings:
+		return r.status == http.StatusUnauthorized || r.status == http.StatusForbidden || r.status/100 == 3 || r.status == 0
+	case ErrUnreachable:
+		return r.status/100 == 5
+	}
+	return false
+}
 
 func notFound(err error) bool {
 	r, ok := errors.AsType[*refusal](err)
@@ -78,12 +104,12 @@ func (m *Management) call(ctx context.Context, method, path string, in, out any)
 		if u, ok := errors.AsType[*url.Error](err); ok {
 			err = u.Err
 		}
-		return fmt.Errorf("your connector's Management API at %s cannot be reached (%w): start the connector, or correct DCM_EDC_MANAGEMENT_URL", m.where(), err)
+		return about{fmt.Errorf("your connector's Management API at %s cannot be reached (%w): start the connector, or correct DCM_EDC_MANAGEMENT_URL", m.where(), err), ErrUnreachable}
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit))
 	if err != nil {
-		return fmt.Errorf("your connector at %s broke off its answer to %s /v3%s: try again (%w)", m.where(), method, path, err)
+		return about{fmt.Errorf("your connector at %s broke off its answer to %s /v3%s: try again (%w)", m.where(), method, path, err), ErrUnreachable}
 	}
 	if resp.StatusCode/100 != 2 {
 		return m.refused(method, path, resp, data)
@@ -92,7 +118,7 @@ func (m *Management) call(ctx context.Context, method, path string, in, out any)
 		return nil
 	}
 	if err := json.Unmarshal(data, out); err != nil {
-		return fmt.Errorf("%s answered %s /v3%s with something that is no Management API answer: DCM_EDC_MANAGEMENT_URL must be the Management API of your connector (%w)", m.where(), method, path, err)
+		return about{fmt.Errorf("%s answered %s /v3%s with something that is no Management API answer: DCM_EDC_MANAGEMENT_URL must be the Management API of your connector (%w)", m.where(), method, path, err), ErrSettings}
 	}
 	return nil
 }

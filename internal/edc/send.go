@@ -98,7 +98,7 @@ func (s *Supplier) Reason(ctx context.Context, messageID string) (*Stored, error
 	case err != nil:
 		return nil, fmt.Errorf("the reason cannot be fetched: %w", err)
 	case a.Status != http.StatusOK:
-		return nil, fmt.Errorf("the receiver has no answer to this message (%d): it was not stored, so send it again; if that goes on, the customer's operations must look", a.Status)
+		return nil, fmt.Errorf("the receiver has no answer to this message (%d), so whether it was stored is not known: send it again, a repeat does no harm; if that goes on, the customer's operations must look", a.Status)
 	}
 	var one Stored
 	var page struct{ Messages []Stored }
@@ -106,7 +106,7 @@ func (s *Supplier) Reason(ctx context.Context, messageID string) (*Stored, error
 		err = json.Unmarshal(a.Body, &one)
 	} else if err = json.Unmarshal(a.Body, &page); err == nil {
 		if len(page.Messages) == 0 {
-			return nil, errors.New("the receiver has no refused message of yours: this one was not stored, so send it again")
+			return nil, errors.New("the receiver has no refused message of yours, so what became of this one is not known: send it again, a repeat does no harm")
 		}
 		one = page.Messages[0]
 	}
@@ -200,17 +200,17 @@ func (s *Supplier) request(ctx context.Context, method, to, token string, body [
 	resp, err := s.Management.Client.Do(req)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("no answer from the customer's data plane in time (%w): the message may have been stored; send it again, a repeat does no harm", ctx.Err())
+			return nil, about{fmt.Errorf("no answer from the customer's data plane in time (%w): the message may have been stored; send it again, a repeat does no harm", ctx.Err()), ErrUnreachable}
 		}
 		if u, ok := errors.AsType[*url.Error](err); ok {
 			err = u.Err
 		}
-		return nil, fmt.Errorf("the customer's data plane at %s cannot be reached from here (%w): send from a machine that may reach it, or ask the customer whether it is up", req.URL.Host, err)
+		return nil, about{fmt.Errorf("the customer's data plane at %s cannot be reached from here (%w): send from a machine that may reach it, or ask the customer whether it is up", req.URL.Host, err), ErrUnreachable}
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit))
 	if err != nil {
-		return nil, fmt.Errorf("the customer's data plane broke off its answer (%w): send again, a repeat does no harm", err)
+		return nil, about{fmt.Errorf("the customer's data plane broke off its answer (%w): send again, a repeat does no harm", err), ErrUnreachable}
 	}
 	return &Answer{resp.StatusCode, resp.Header.Get("Content-Type"), data, time.Since(start)}, nil
 }
@@ -377,12 +377,14 @@ func (s *Supplier) find(ctx context.Context, kind Kind, asset string) (string, m
 	case len(ids) == 1:
 		return ids[0], offers[ids[0]].offer, offers[ids[0]].context, nil
 	case len(ids) > 1:
-		return "", nil, nil, fmt.Errorf("the customer shows you several assets of this kind: %s; choose one with --asset, and tell the customer, who may show only one (CX-0048 §3.2.5)", strings.Join(ids, ", "))
+		return "", nil, nil, noOffer("the customer shows you several assets of this kind: %s; choose one with --asset, and tell the customer, who may show only one (CX-0048 §3.2.5)", strings.Join(ids, ", "))
 	case asset != "":
-		return "", nil, nil, fmt.Errorf("the catalogue of %s shows your connector no asset %s: it is not registered, or not for your BPNL", s.Customer, asset)
+		return "", nil, nil, noOffer("the catalogue of %s shows your connector no asset %s: it is not registered, or not for your BPNL", s.Customer, asset)
 	}
-	return "", nil, nil, fmt.Errorf("the catalogue of %s shows your connector no %s: the customer has not registered it, or not for your BPNL; ask the customer to register it and to allow your BPNL", s.Customer, kind.words)
+	return "", nil, nil, noOffer("the catalogue of %s shows your connector no %s: the customer has not registered it, or not for your BPNL; ask the customer to register it and to allow your BPNL", s.Customer, kind.words)
 }
+
+func noOffer(format string, args ...any) error { return about{fmt.Errorf(format, args...), ErrNoOffer} }
 
 // field is the value under a name, whatever prefix the connector puts before it.
 func field(m map[string]any, name string) any {
