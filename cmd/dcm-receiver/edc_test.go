@@ -1,0 +1,66 @@
+package main_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// TestConnectorCommands: what they offer, and their exit statuses.
+func TestConnectorCommands(t *testing.T) {
+	locked := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
+	defer locked.Close()
+	failing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusInternalServerError) }))
+	defer failing.Close()
+	const backend = "DCM_EDC_BACKEND_URL=http://receiver:8080"
+	for _, c := range []struct {
+		name     string
+		settings []string
+		args     []string
+		status   int
+		said     []string
+		not      []string
+	}{
+		{"no address of ours", nil, []string{"register"}, 2, []string{"DCM_EDC_BACKEND_URL is not set"}, nil},
+		{"no connector named", []string{backend, "DCM_API_KEYS=k"}, []string{"register"}, 2, []string{"DCM_EDC_MANAGEMENT_URL is not set"}, nil},
+		{"connector down", []string{backend, "DCM_API_KEYS=k", "DCM_EDC_MANAGEMENT_URL=http://127.0.0.1:1"}, []string{"register"}, 3, []string{"cannot be reached"}, nil},
+		{"connector failing", []string{backend, "DCM_API_KEYS=k", "DCM_EDC_MANAGEMENT_URL=" + failing.URL}, []string{"register", "--check"}, 3, []string{"your connector failed"}, nil},
+		{"wrong key", []string{backend, "DCM_API_KEYS=k", "DCM_EDC_MANAGEMENT_URL=" + locked.URL}, []string{"register"}, 2, []string{"set DCM_EDC_MANAGEMENT_KEY"}, nil},
+		{"an endpoint that is none", []string{"DCM_EDC_MANAGEMENT_URL=" + locked.URL, "DCM_EDC_CUSTOMER=BPNL8888888888XX", "DCM_EDC_CUSTOMER_URL=http://x"},
+			[]string{"send", "--endpoint", "x", "-"}, 2, []string{"id-based-comment"}, nil},
+		{"customer of cx-0048", []string{backend, "DCM_API_KEYS=k"}, []string{"register", "--dry-run"}, 0,
+			[]string{"#DcmWeekBasedCapacityGroup", "#DcmIdBasedRequestForUpdate"}, []string{"#DcmWeekBasedMaterialDemand", "#DcmIdBasedComment", "#DcmLoadFactor"}},
+		{"supplier of cx-0048", []string{backend, "DCM_API_KEYS=k", "DCM_SUPPLIER_BPNLS=BPNL6666666666YY"}, []string{"register", "--dry-run"}, 0,
+			[]string{"#DcmWeekBasedMaterialDemand", "weekbasedmaterialdemand-endpoint", "#DcmIdBasedRequestForUpdate"}, []string{"#DcmWeekBasedCapacityGroup"}},
+		{"customer of cx-0128", []string{backend, "DCM_API_KEYS=k", "DCM_STANDARD=cx-0128", "DCM_EDC_CAPABILITIES=load-factor"}, []string{"register", "--dry-run"}, 0,
+			[]string{"#DcmIdBasedComment", "#DcmLoadFactor", "http://receiver:8080/id-based-comment"}, []string{"#DcmDeltaProduction"}},
+		{"a capability that is none", []string{backend, "DCM_API_KEYS=k", "DCM_STANDARD=cx-0128", "DCM_EDC_CAPABILITIES=magic"}, []string{"register", "--dry-run"}, 2,
+			[]string{`DCM_EDC_CAPABILITIES: "magic"`}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			command := exec.Command(binary, append([]string{"edc"}, c.args...)...)
+			command.Env = append(environment(), c.settings...)
+			out, err := command.CombinedOutput()
+			status := 0
+			if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+				status = exit.ExitCode()
+			}
+			if status != c.status {
+				t.Errorf("exit status %d, want %d: %s", status, c.status, out)
+			}
+			for _, s := range c.said {
+				if !strings.Contains(string(out), s) {
+					t.Errorf("%q is not in: %s", s, out)
+				}
+			}
+			for _, s := range c.not {
+				if strings.Contains(string(out), s) {
+					t.Errorf("%q is in: %s", s, out)
+				}
+			}
+		})
+	}
+}
