@@ -36,9 +36,10 @@ func (s *Schema) Check(raw []byte, report func(Violation) bool) {
 
 // walk is one reading of a document along a schema's nodes.
 type walk struct {
-	dec     *jsontext.Decoder
-	report  func(Violation) bool
-	pointer []byte // of the value that is read now
+	dec      *jsontext.Decoder
+	report   func(Violation) bool
+	misspelt func(Violation) bool // takes names that look like optional properties; nil: nobody asks
+	pointer  []byte               // of the value that is read now
 }
 
 // value checks the next value, and says whether to go on.
@@ -72,9 +73,9 @@ func (w *walk) value(n *node) bool {
 		}
 		switch {
 		case n.wrong[kind]:
-			return w.say(n.name + " is the string " + quote(s) + n.advice(kind))
+			return w.say(n.name + " is the string " + quote(s) + n.advice(kind) + n.wrapped(s))
 		case n.maxLength > 0 && len(s) > n.maxLength, n.pattern != nil && !n.pattern.MatchString(s), n.self.Validate(s) != nil:
-			return w.say(n.name + " is " + quote(s) + "; it must be " + n.wanted)
+			return w.say(n.name + " is " + quote(s) + n.insteadOf(s))
 		}
 	case jsontext.KindNumber:
 		if n.private {
@@ -82,7 +83,7 @@ func (w *walk) value(n *node) bool {
 		}
 		s := string(raw)
 		if n.wrong[kind] {
-			return w.say(n.name + " is the number " + shorten(s) + n.advice(kind))
+			return w.say(n.name + " is the number " + shorten(s) + n.advice(kind) + n.meantByNumber(s))
 		}
 		// The library computes with powers of ten of any size, or panics; it is
 		// shown numbers of a bounded length only.
@@ -103,6 +104,7 @@ func (w *walk) object(n *node) bool {
 	}
 	at := len(w.pointer)
 	seen := uint64(0)
+	var strange []string
 	for w.dec.PeekKind() != jsontext.KindEndObject {
 		raw, err := w.dec.ReadValue()
 		if err != nil {
@@ -113,6 +115,7 @@ func (w *walk) object(n *node) bool {
 			member = n.members[unquote(raw)]
 		}
 		if member == nil {
+			strange = remember(strange, raw)
 			if w.dec.SkipValue() != nil {
 				return w.broken(n)
 			}
@@ -128,12 +131,7 @@ func (w *walk) object(n *node) bool {
 	if _, err := w.dec.ReadToken(); err != nil {
 		return w.broken(n)
 	}
-	for i, name := range n.required {
-		if seen&(1<<i) == 0 && !w.say(name+" is missing") {
-			return false
-		}
-	}
-	return true
+	return w.absent(n, seen, strange)
 }
 
 func (w *walk) list(n *node) bool {

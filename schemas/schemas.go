@@ -50,7 +50,7 @@ type node struct {
 	wanted   string // completes "it must be …"
 	optional bool   // a member that may be left out
 	private  bool   // its value is never quoted
-	bit      uint64 // of a required member: 1 shifted by its index in required
+	bit      uint64 // of a member: 1 shifted by its index in names
 
 	// self is the compiled schema without what it says of members and entries,
 	// which have nodes of their own. So the library, which stays the judge,
@@ -67,6 +67,7 @@ type node struct {
 	wrong [256]bool
 
 	members  map[string]*node // of an object; nil for other types
+	names    []string         // of members, sorted
 	required []string         // the names that must be among them
 	entry    *node            // of a list; nil for other types
 	nonempty bool             // whether the list must have an entry
@@ -141,8 +142,12 @@ func newNode(s *jsonschema.Schema, name string) *node {
 		n.members[member] = newNode(schema, member)
 		n.members[member].optional = true
 	}
-	for i, member := range s.Required {
-		n.members[member].optional, n.members[member].bit = false, 1<<i
+	n.names = sortedNames(n.members)
+	for i, member := range n.names {
+		n.members[member].bit = 1 << i
+	}
+	for _, member := range s.Required {
+		n.members[member].optional = false
 	}
 	return n
 }

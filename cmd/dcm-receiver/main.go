@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/receiver"
 
 	"github.com/alecthomas/kong"
@@ -31,14 +32,14 @@ type commands struct {
 
 func main() {
 	receiver.Version = version
-	parser, err := kong.New(&commands{}, kong.Name("dcm-receiver"), kong.UsageOnError(),
+	parser, err := kong.New(&commands{}, kong.Name("dcm-receiver"), kong.UsageOnError(), kong.Vars{"endpoints": strings.Join(endpointPaths(), ","), "standards": strings.Join(receiver.StandardNames(), ",")},
 		kong.Description("The customer's receiver of capacity groups and requests for update in Catena-X Demand and Capacity Management (CX-0048), behind an EDC connector. Every option has an environment variable."))
 	if err != nil {
 		fail(err)
 	}
 	context, err := parser.Parse(os.Args[1:])
 	if err != nil {
-		fail(nameVariable(parser, err))
+		fail(failure{nameVariable(parser, err), wrongUse})
 	}
 	if err := context.Run(parser); err != nil {
 		fail(err)
@@ -84,6 +85,14 @@ func nameVariable(parser *kong.Kong, err error) error {
 		}
 	}
 	return err
+}
+
+// endpointPaths are the values of --endpoint.
+func endpointPaths() (paths []string) {
+	for _, e := range dcm.Endpoints {
+		paths = append(paths, e.Path)
+	}
+	return paths
 }
 
 type versionCommand struct{}

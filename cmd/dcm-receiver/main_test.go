@@ -354,6 +354,51 @@ func TestExampleAndValidate(t *testing.T) {
 	if out, status := run([]byte(`[{"weekBasedMaterialDemand":[{}]}]`), "validate", "--endpoint", "id-based-request-for-update", "-"); status != 1 || !strings.Contains(out, "/0/weekBasedMaterialDemand/0: materialDemandId is missing") {
 		t.Errorf("validate: %d %s", status, out)
 	}
+	// Each file has its verdict, also beside one that is not there.
+	valid, invalid := filepath.Join(t.TempDir(), "valid.json"), filepath.Join(t.TempDir(), "invalid.json")
+	future := time.Now().AddDate(0, 1, 0).UTC().Format(time.RFC3339)
+	ahead := strings.Replace(published(t, "2022-08-01", "2022-08-01"), "2023-03-10T12:27:11.320Z", future, 1)
+	for file, text := range map[string]string{valid: ahead, invalid: strings.ReplaceAll(first, `"supplier": "BPNL6666666666YY"`, `"supplier": "BPNL6666666666ZZ"`)} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		files  []string
+		status int
+	}{{[]string{valid}, 0}, {[]string{invalid, valid}, 1}, {[]string{"absent.json", invalid, valid}, 2}, {nil, 2}, {[]string{"--endpoint", "nothing", valid}, 2}} {
+		out, status := run(nil, append([]string{"validate", "--json"}, c.files...)...)
+		if status != c.status {
+			t.Errorf("validate %v: exit status %d, want %d", c.files, status, c.status)
+		}
+		if c.files == nil || c.files[0] == "--endpoint" {
+			continue
+		}
+		lines := strings.Split(strings.TrimSpace(out), "\n")
+		if len(lines) != len(c.files) {
+			t.Fatalf("validate %v: %s", c.files, out)
+		}
+		for i, line := range lines {
+			var f struct {
+				File             string
+				Valid            bool
+				Errors, Warnings []struct{ Pointer, Detail string }
+			}
+			if err := json.Unmarshal([]byte(line), &f); err != nil || f.File != c.files[i] || f.Valid != (f.File == valid) {
+				t.Fatalf("validate %v: %v %s", c.files, err, line)
+			}
+			switch f.File {
+			case valid:
+				if len(f.Warnings) != 1 || !strings.Contains(f.Warnings[0].Detail, "more than a day in the future") {
+					t.Errorf("a changedAt in the future: %s", line)
+				}
+			case invalid:
+				if !strings.Contains(line, "supplier is BPNL6666666666ZZ, but senderBpn in the header is BPNL6666666666YY") {
+					t.Errorf("another supplier than the sender: %s", line)
+				}
+			}
+		}
+	}
 	if out, status := run(nil, "version"); status != 0 || !strings.HasPrefix(out, "dcm-receiver ") {
 		t.Errorf("version: %d %s", status, out)
 	}

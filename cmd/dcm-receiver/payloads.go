@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"dcm-receiver/internal/dcm"
@@ -19,36 +22,77 @@ var errInvalid = errors.New("invalid")
 
 type validateCommand struct {
 	Files    []string `arg:"" name:"file" help:"Bodies as they would be POSTed; - is standard input."`
-	Endpoint string   `env:"DCM_ENDPOINT" enum:"week-based-capacity-group,week-based-material-demand,id-based-request-for-update,id-based-comment" default:"week-based-capacity-group" help:"What the payload is meant for: ${enum}."`
-	Standard string   `env:"DCM_STANDARD" enum:"cx-0048,cx-0128" default:"cx-0048" help:"Rule set: ${enum}."`
+	Endpoint string   `env:"DCM_ENDPOINT" enum:"${endpoints}" default:"week-based-capacity-group" help:"What the payload is meant for: ${enum}."`
+	Standard string   `env:"DCM_STANDARD" enum:"${standards}" default:"cx-0048" help:"Rule set: ${enum}."`
+	JSON     bool     `name:"json" help:"Print one JSON object a file."`
 }
 
-// Run prints a line for each file, and one for each violation.
+// finding is what validate says of one file; its names are those of answers.
+type finding struct {
+	File         string              `json:"file"`
+	Valid        bool                `json:"valid"`
+	Objects      int                 `json:"objects"`
+	Errors       []schemas.Violation `json:"errors"`
+	MoreErrors   int                 `json:"moreErrors,omitzero"`
+	Warnings     []schemas.Violation `json:"warnings,omitempty"`
+	MoreWarnings int                 `json:"moreWarnings,omitzero"`
+}
+
+// Run says of each file what is wrong with it. A file that cannot be read does
+// not keep the others from being checked.
 func (c *validateCommand) Run() error {
-	invalid := false
+	invalid, unread := false, 0
 	for _, file := range c.Files {
 		body, err := read(file)
 		if err != nil {
-			return err
+			unread++
+			fmt.Fprintln(os.Stderr, "dcm-receiver: read payload:", err)
 		}
-		objects, found, more := check(body, c.Endpoint, c.Standard)
-		if len(found) == 0 {
-			fmt.Printf("%s: valid, %d objects\n", file, objects)
-			continue
+		f := finding{Errors: []schemas.Violation{{Detail: "it cannot be read"}}}
+		if err == nil {
+			f = check(body, c.Endpoint, c.Standard, time.Now())
 		}
-		invalid = true
-		fmt.Printf("%s: invalid\n", file)
-		for _, e := range found {
-			fmt.Printf("  %s: %s\n", pointerOr(e.Pointer, "(whole body)"), e.Detail)
+		f.File = file
+		invalid = invalid || !f.Valid
+		if c.JSON {
+			encoder := json.NewEncoder(os.Stdout)
+			encoder.SetEscapeHTML(false)
+			err = encoder.Encode(f)
+		} else {
+			_, err = os.Stdout.WriteString(f.text())
 		}
-		if more > 0 {
-			fmt.Printf("  and %d more\n", more)
+		if err != nil {
+			return fmt.Errorf("write what was found: %w", err)
 		}
+	}
+	if unread > 0 {
+		return failure{fmt.Errorf("%d of %d files could not be read", unread, len(c.Files)), wrongUse}
 	}
 	if invalid {
 		return errInvalid
 	}
 	return nil
+}
+
+// text is a line for the file, and one for each error and warning.
+func (f *finding) text() string {
+	var b strings.Builder
+	verdict := "invalid"
+	if f.Valid {
+		verdict = fmt.Sprintf("valid, %d objects", f.Objects)
+	}
+	fmt.Fprintf(&b, "%s: %s\n", f.File, verdict)
+	list := func(word string, found []schemas.Violation, more int) {
+		for _, v := range found {
+			fmt.Fprintf(&b, "  %s%s: %s\n", word, cmp.Or(v.Pointer, "(whole body)"), v.Detail)
+		}
+		if more > 0 {
+			fmt.Fprintf(&b, "  %sand %d more\n", word, more)
+		}
+	}
+	list("", f.Errors, f.MoreErrors)
+	list("warning: ", f.Warnings, f.MoreWarnings)
+	return b.String()
 }
 
 func read(file string) ([]byte, error) {
@@ -58,43 +102,63 @@ func read(file string) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
-func pointerOr(pointer, whole string) string {
-	if pointer == "" {
-		return whole
-	}
-	return pointer
-}
-
-// check is rule 1 of a standard and what comes before it: size and JSON.
-func check(body []byte, endpoint, name string) (objects int, found []schemas.Violation, more int) {
+// check is rule 1 of a standard, what comes before it (size and JSON), and what
+// the receiver would say of a header and of changedAt as far as the message
+// shows it.
+func check(body []byte, endpoint, name string, now time.Time) finding {
 	if len(body) > receiver.MaxBody {
-		return 0, []schemas.Violation{{Detail: fmt.Sprintf("the body has %d bytes, over 15 MiB (%d); send fewer objects in one message", len(body), receiver.MaxBody)}}, 0
+		return finding{Errors: []schemas.Violation{{Detail: fmt.Sprintf("the body has %d bytes, over 15 MiB (%d); send fewer objects in one message", len(body), receiver.MaxBody)}}}
 	}
 	standard, _ := receiver.StandardOf(name) // the parser has seen to it
-	now := time.Now()
 	switch endpoint {
 	case dcm.CapacityGroupEndpoint.Path:
-		return violations(standard.ReadCapacityGroups(body, now))
+		m, err := standard.ReadCapacityGroups(body, now)
+		return found(m, err, now, func(g *dcm.CapacityGroup) sent {
+			return sent{"supplier", g.Supplier, &g.ChangedAt}
+		})
 	case dcm.MaterialDemandEndpoint.Path:
-		return violations(standard.ReadMaterialDemands(body, now))
+		m, err := standard.ReadMaterialDemands(body, now)
+		return found(m, err, now, func(d *dcm.MaterialDemand) sent {
+			return sent{"customer", d.Customer, &d.ChangedAt}
+		})
 	case dcm.CommentEndpoint.Path:
-		return violations(standard.ReadComments(body, now))
+		m, err := standard.ReadComments(body, now)
+		return found(m, err, now, func(c *dcm.Comment) sent { return sent{changedAt: c.ChangedAt} })
 	}
-	return violations(standard.ReadRequestsForUpdate(body, now))
+	m, err := standard.ReadRequestsForUpdate(body, now)
+	return found(m, err, now, func(*dcm.RequestForUpdate) sent { return sent{} })
 }
 
-// violations lists what is wrong with a message that was read.
-func violations[T any](m *payload.Message[T], err error) (objects int, found []schemas.Violation, more int) {
+// sent is what an object says of the message that it is in: by which property it
+// names its sender, and when it was changed.
+type sent struct {
+	senderName, sender string
+	changedAt          *dcm.Timestamp
+}
+
+// found lists what is wrong with a message that was read.
+func found[T any](m *payload.Message[T], err error, now time.Time, of func(*T) sent) finding {
 	var syntax *payload.SyntaxError
 	if errors.As(err, &syntax) {
-		return 0, []schemas.Violation{{Detail: "not one JSON text: " + syntax.Detail}}, 0
+		return finding{Errors: []schemas.Violation{{Detail: "not one JSON text: " + syntax.Detail}}}
 	}
-	found, more = m.Errors.List, m.Errors.More
+	all := finding{Objects: len(m.Objects), Errors: append([]schemas.Violation{}, m.Errors.List...), MoreErrors: m.Errors.More, Warnings: m.Warnings.List, MoreWarnings: m.Warnings.More}
 	for i := range m.Objects {
-		found = append(found, m.Objects[i].Errors.List...)
-		more += m.Objects[i].Errors.More
+		o := &m.Objects[i]
+		if !o.Errors.Any() {
+			s := of(&o.Value)
+			if s.changedAt != nil {
+				receiver.WarnOfFuture(now, o.Pointer, *s.changedAt, &o.Warnings)
+			}
+			if h := m.Header; h != nil && s.sender != "" && s.sender != h.SenderBPN {
+				o.Errors.Add(o.Pointer+"/"+s.senderName, fmt.Sprintf("%s is %s, but senderBpn in the header is %s; they must be the same", s.senderName, s.sender, h.SenderBPN))
+			}
+		}
+		all.Errors, all.MoreErrors = append(all.Errors, o.Errors.List...), all.MoreErrors+o.Errors.More
+		all.Warnings, all.MoreWarnings = append(all.Warnings, o.Warnings.List...), all.MoreWarnings+o.Warnings.More
 	}
-	return len(m.Objects), found, more
+	all.Valid = len(all.Errors) == 0
+	return all
 }
 
 type exampleCommand struct {
@@ -109,11 +173,11 @@ type exampleCommand struct {
 // Run prints the message.
 func (c *exampleCommand) Run() error {
 	if c.Groups < 1 || c.Weeks < 1 {
-		return errors.New("--groups (DCM_EXAMPLE_GROUPS) and --weeks (DCM_EXAMPLE_WEEKS) must be 1 or more")
+		return failure{errors.New("--groups (DCM_EXAMPLE_GROUPS) and --weeks (DCM_EXAMPLE_WEEKS) must be 1 or more"), wrongUse}
 	}
 	for name, bpnl := range map[string]string{"--supplier (DCM_EXAMPLE_SUPPLIER)": c.Supplier, "--customer (DCM_EXAMPLE_CUSTOMER)": c.Customer} {
 		if !dcm.IsBPNL(bpnl) {
-			return fmt.Errorf("%s: %q is not a BPNL", name, bpnl)
+			return failure{fmt.Errorf("%s: %q is not a BPNL", name, bpnl), wrongUse}
 		}
 	}
 	context := "" // that of the example

@@ -63,7 +63,7 @@ func (r *reader) capacityGroup(pointer string, today dcm.Date, limit int, more [
 			case "demandVolatilityParameters":
 				g.DemandVolatility, ok = r.demandVolatility(&checks)
 			default:
-				r.skip()
+				r.unknown()
 				return
 			}
 			have.read(name, ok)
@@ -72,6 +72,7 @@ func (r *reader) capacityGroup(pointer string, today dcm.Date, limit int, more [
 	if r.failed {
 		return o
 	}
+	r.warn(&o.Warnings, schemas.CapacityGroup, o.Raw, pointer, limit)
 	if have.has("unitOfMeasureIsOmitted") {
 		checks.unitOmittedOrNot(g.UnitOfMeasureIsOmitted, unitSent)
 	}
@@ -248,7 +249,7 @@ func (r *reader) linkedDemandSeries(c *checks) (series []dcm.LinkedDemandSeries,
 			case "loadFactor":
 				s.LoadFactor, ok = r.decimal()
 			default:
-				r.skip()
+				r.unknown()
 				return
 			}
 			have.read(name, ok)
@@ -273,7 +274,7 @@ func (r *reader) demandCategory() (code string, ok bool) {
 	var have fields
 	have.sure(r.object(func(name string) {
 		if name != "demandCategoryCode" {
-			r.skip()
+			r.unknown()
 			return
 		}
 		var ok bool
@@ -306,7 +307,7 @@ func (r *reader) capacities(c *checks, today dcm.Date) (capacities []dcm.Capacit
 		case "deltaProductionResult":
 			capacity.DeltaProductionResult, ok = r.decimal()
 		default:
-			r.skip()
+			r.unknown()
 			return
 		}
 		have.read(name, ok)
@@ -348,7 +349,7 @@ func (r *reader) demandVolatility(c *checks) (*dcm.DemandVolatilityParameters, b
 		case "rollingHorizonAlertThresholds":
 			p.AlertThresholds, ok = r.alertThresholds(c)
 		default:
-			r.skip()
+			r.unknown()
 			return
 		}
 		have.read(name, ok)
@@ -378,7 +379,7 @@ func (r *reader) alertThresholds(c *checks) (thresholds []dcm.AlertThreshold, ok
 			case "absoluteNegativeDeviation":
 				t.AbsoluteNegativeDeviation, ok = r.decimal()
 			default:
-				r.skip()
+				r.unknown()
 				return
 			}
 			have.read(name, ok)

@@ -62,7 +62,7 @@ func (r *reader) comment(pointer string, limit int) Object[dcm.Comment] {
 				id, ok = r.id()
 				c.SimulationID = &id
 			default:
-				r.skip()
+				r.unknown()
 				return
 			}
 			have.read(name, ok)
@@ -71,6 +71,7 @@ func (r *reader) comment(pointer string, limit int) Object[dcm.Comment] {
 	if r.failed {
 		return o
 	}
+	r.warn(&o.Warnings, schemas.Comment, o.Raw, pointer, limit)
 	if !have.all("commentId", "objectId", "objectType", "supplier", "customer") {
 		o.Errors.askSchema(schemas.Comment, o.Raw, pointer, limit)
 	}

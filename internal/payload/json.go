@@ -21,11 +21,12 @@ const maxDepth = 64
 // no JSON, and package jsontext then says why (syntax.go). A fuzz test holds the
 // two equal. The first thing that is no JSON ends every loop.
 type reader struct {
-	body   string // the same memory as all
-	all    []byte
-	at     int // the next byte
-	depth  int
-	failed bool
+	body    string // the same memory as all
+	all     []byte
+	at      int // the next byte
+	depth   int
+	failed  bool
+	strange bool // an unknown name was met since this was last reset
 }
 
 // newReader reads a body that is never written to again: values may point into

@@ -57,7 +57,7 @@ func (r *reader) materialDemand(pointer string, today dcm.Date, limit int) Objec
 			case "demandSeries":
 				d.Series, ok = r.demandSeries(&checks, today)
 			default:
-				r.skip()
+				r.unknown()
 				return
 			}
 			have.read(name, ok)
@@ -66,6 +66,7 @@ func (r *reader) materialDemand(pointer string, today dcm.Date, limit int) Objec
 	if r.failed {
 		return o
 	}
+	r.warn(&o.Warnings, schemas.MaterialDemand, o.Raw, pointer, limit)
 	if have.has("unitOfMeasureIsOmitted") {
 		checks.unitOmittedOrNot(d.UnitOfMeasureIsOmitted, unitSent)
 	}
@@ -98,7 +99,7 @@ func (r *reader) demandSeries(c *checks, today dcm.Date) (all []dcm.DemandSeries
 			case "demands":
 				s.Demands, ok = r.demands(c, i)
 			default:
-				r.skip()
+				r.unknown()
 				return
 			}
 			have.read(name, ok)
@@ -137,7 +138,7 @@ func (r *reader) demands(c *checks, series int) (demands []dcm.Demand, ok bool) 
 		case "demand":
 			demand.Demand, ok = r.quantity(maxQuantity)
 		default:
-			r.skip()
+			r.unknown()
 			return
 		}
 		have.read(name, ok)

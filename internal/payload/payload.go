@@ -159,7 +159,7 @@ func readObjects[T any](body []byte, options Options, plural, name string, read 
 			return
 		}
 		o := read(r, base+"/"+strconv.Itoa(i), min(MaxErrors, max(1, maxListed-listed)))
-		listed += len(o.Errors.List)
+		listed += len(o.Errors.List) + len(o.Warnings.List)
 		m.Objects = append(m.Objects, o)
 	})
 	if len(m.Objects) == 0 && !m.Errors.Any() {
@@ -211,6 +211,10 @@ func (r *reader) envelope(m *Envelope, item func(base string, i int)) (place str
 			m.Errors.add(MaxErrors, "/header", "header stands beside content; it must stand in messageHeader: {\"messageHeader\": {\"header\": {…}}, \"content\": {…}}")
 			r.skip()
 		default:
+			if schemas.Alike(shorten(name), "messageHeader") {
+				// Ignoring it would skip the check of the sender.
+				m.Errors.add(MaxErrors, "", strconv.Quote(shorten(name))+" stands in the body; did you mean messageHeader?")
+			}
 			if len(others) < 3 {
 				others = append(others, strconv.Quote(shorten(name)))
 			}
@@ -266,7 +270,7 @@ func (r *reader) messageHeader(m *Envelope) {
 				case "version":
 					header.Version, ok = r.matching(dcm.IsHeaderVersion)
 				default:
-					r.skip()
+					r.unknown()
 					return
 				}
 				have.read(name, ok)
@@ -276,6 +280,7 @@ func (r *reader) messageHeader(m *Envelope) {
 	if r.failed {
 		return
 	}
+	r.warn(&m.Warnings, schemas.MessageHeader, raw, base, MaxErrors)
 	if have.all("header", "messageId", "context", "sentDateTime", "senderBpn", "receiverBpn", "version") {
 		m.Header = &header
 		return
@@ -319,6 +324,25 @@ func (f *fields) all(required ...string) bool {
 		}
 	}
 	return !f.unsure
+}
+
+// unknown consumes the value of a property that nobody knows.
+func (r *reader) unknown() {
+	r.strange = true
+	r.skip()
+}
+
+// warn adds which unknown names of an object, if it has any, look like properties
+// that are not there.
+func (r *reader) warn(warnings *Errors, schema *schemas.Schema, raw []byte, base string, limit int) {
+	if !r.strange {
+		return
+	}
+	r.strange = false
+	schema.Misspelt(raw, func(v schemas.Violation) bool {
+		warnings.add(limit, base+v.Pointer, v.Detail)
+		return warnings.count() < maxCounted
+	})
 }
 
 // askSchema adds every violation that the schema finds in raw.

@@ -59,7 +59,7 @@ func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer stri
 					t, ok = r.timestamp(dcm.ParseXSDDateTime)
 					request.ChangedAt = &t
 				default:
-					r.skip()
+					r.unknown()
 					return
 				}
 				have.read(name, ok)

@@ -54,7 +54,9 @@ func judgeObjects[T any](rc *Receiver, o objects[T]) judge {
 				Object: &object.Value, Valid: !object.Errors.Any(), Sender: in.Sender, Ours: o.ours, Now: in.ReceivedAt,
 			}
 			if situations[i].Valid {
-				rc.warnOfFuture(in, object.Pointer, o.changed(&object.Value), &object.Warnings)
+				if WarnOfFuture(in.ReceivedAt, object.Pointer, o.changed(&object.Value), &object.Warnings) {
+					in.future++
+				}
 			}
 			if _, early := o.table.DecideEarly(&situations[i]); !early {
 				subjects = append(subjects, o.subject(&object.Value, in.Sender))
@@ -131,17 +133,17 @@ func boundErrors(e *store.Entry) {
 	}
 }
 
-// warnOfFuture notes a changedAt that locks the object against every honest later
-// message: those are older.
-func (rc *Receiver) warnOfFuture(in *inbound, pointer string, changedAt dcm.Timestamp, warnings *payload.Errors) {
+// WarnOfFuture notes a changedAt that locks the object against every honest later
+// message: those are older. It reports whether it is so.
+func WarnOfFuture(now time.Time, pointer string, changedAt dcm.Timestamp, warnings *payload.Errors) bool {
 	const ahead = 24 * time.Hour
-	if !changedAt.After(in.ReceivedAt.Add(ahead)) {
-		return
+	if !changedAt.After(now.Add(ahead)) {
+		return false
 	}
-	in.future++
 	warnings.Add(pointer+"/changedAt", fmt.Sprintf(
 		"changedAt is %s, more than a day in the future; messages with an earlier changedAt will be refused from now on; if that is a mistake, ask the operator of this receiver to unlock the object",
 		changedAt.Format(time.RFC3339Nano)))
+	return true
 }
 
 // checkHeader adds what is wrong with a header that is valid by itself: it must

@@ -1,0 +1,151 @@
+package schemas
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Bounds on what is remembered of unknown names of one object, so that comparing
+// them costs no more than reading them.
+const (
+	maxStrange       = 20 // names
+	maxStrangeLength = 64 // bytes of one
+)
+
+// Misspelt reports each name in raw that is no property, but looks like one that
+// is not there and may be left out: without a word its value would be lost. Names
+// that look like required properties are said by Check. raw and report are as in
+// Check.
+func (s *Schema) Misspelt(raw []byte, report func(Violation) bool) {
+	w := walk{
+		dec:      jsontext.NewDecoder(bytes.NewBuffer(raw), jsontext.AllowDuplicateNames(true)),
+		report:   func(Violation) bool { return true },
+		misspelt: report,
+	}
+	w.value(s.root)
+}
+
+// absent says what is missing from an object, and which of the strange names may
+// have been meant.
+func (w *walk) absent(n *node, seen uint64, strange []string) bool {
+	var snake, meant []string
+	var missing []string
+	for _, name := range n.required {
+		if seen&n.members[name].bit != 0 {
+			continue
+		}
+		found := lookalike(name, strange)
+		switch {
+		case found == "":
+			missing = append(missing, name+" is missing")
+		case strings.Contains(found, "_"):
+			snake, meant = append(snake, found), append(meant, name)
+		default:
+			missing = append(missing, name+" is missing; did you mean it by "+quote(found)+"?")
+		}
+	}
+	if len(snake) > 0 {
+		const shown = 3
+		more := ""
+		if len(snake) > shown {
+			more = ", …"
+		}
+		missing = append(missing, "names are written in snake_case ("+strings.Join(snake[:min(shown, len(snake))], ", ")+more+
+			"); they must be in camelCase: "+strings.Join(meant, ", "))
+	}
+	for _, detail := range missing {
+		if !w.say(detail) {
+			return false
+		}
+	}
+	if w.misspelt == nil || len(strange) == 0 {
+		return true
+	}
+	for _, name := range n.names {
+		member := n.members[name]
+		if !member.optional || seen&member.bit != 0 {
+			continue
+		}
+		if found := lookalike(name, strange); found != "" {
+			at := string(w.pointer) + "/" + escape(found)
+			if !w.misspelt(Violation{at, quote(found) + " is not a known property and was ignored; did you mean " + name + "?"}) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// lookalike is the one of the strange names that somebody may have written for
+// name; "" if there is none.
+func lookalike(name string, strange []string) string {
+	for _, s := range strange {
+		if Alike(s, name) {
+			return s
+		}
+	}
+	return ""
+}
+
+// Alike reports whether two names differ by no more than the case of letters,
+// underscores and hyphens, and one letter that is wrong, missing, too many, or
+// changes places with its neighbour.
+func Alike(a, b string) bool {
+	a, b = bare(a), bare(b)
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	if len(b)-len(a) > 1 {
+		return false
+	}
+	i := 0
+	for i < len(a) && a[i] == b[i] {
+		i++
+	}
+	switch {
+	case i == len(a):
+		return len(a) == len(b) || len(a) > 3
+	case len(a) < 5:
+		return false
+	case len(a) < len(b):
+		return a[i:] == b[i+1:]
+	case a[i+1:] == b[i+1:]:
+		return true
+	}
+	return i+1 < len(a) && a[i] == b[i+1] && a[i+1] == b[i] && a[i+2:] == b[i+2:]
+}
+
+// bare is a name without what differs between conventions.
+func bare(name string) string {
+	return strings.ToLower(strings.Map(func(r rune) rune {
+		if strings.ContainsRune("_- .", r) {
+			return -1
+		}
+		return r
+	}, name))
+}
+
+// escape makes a name a step of a JSON Pointer (RFC 6901).
+func escape(name string) string {
+	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+}
+
+// remember keeps an unknown name for comparison.
+func remember(strange []string, raw []byte) []string {
+	if len(strange) == maxStrange || len(raw) > maxStrangeLength {
+		return strange
+	}
+	return append(strange, unquote(raw))
+}
+
+// sortedNames are an object's members in a fixed order.
+func sortedNames(members map[string]*node) (names []string) {
+	for name := range members {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
