@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/receiver"
 
 	"github.com/alecthomas/kong"
@@ -85,14 +84,6 @@ func nameVariable(parser *kong.Kong, err error) error {
 		}
 	}
 	return err
-}
-
-// endpointPaths are the values of --endpoint.
-func endpointPaths() (paths []string) {
-	for _, e := range dcm.Endpoints {
-		paths = append(paths, e.Path)
-	}
-	return paths
 }
 
 type versionCommand struct{}
