@@ -24,8 +24,8 @@ type receiver struct {
 	ready               time.Duration
 }
 
-// startReceiver runs it until it is ready.
-func startReceiver(binary, url, dir string) (*receiver, error) {
+// startReceiver runs it until it is ready, with some variables more.
+func startReceiver(binary, url, dir string, variables ...string) (*receiver, error) {
 	r := &receiver{}
 	for _, address := range []*string{&r.partner, &r.operations} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -42,6 +42,7 @@ func startReceiver(binary, url, dir string) (*receiver, error) {
 	defer log.Close()
 	r.cmd = exec.Command(binary, "serve")
 	r.cmd.Env = append(os.Environ(), "DATABASE_URL="+url, "DCM_LISTEN="+r.partner, "DCM_OPS_LISTEN="+r.operations, "DCM_PLANNING_LISTEN=", "DCM_CUSTOMER_BPNLS="+customer)
+	r.cmd.Env = append(r.cmd.Env, variables...)
 	r.cmd.Stdout, r.cmd.Stderr = log, log
 	begin := time.Now()
 	if err := r.cmd.Start(); err != nil {

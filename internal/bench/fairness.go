@@ -1,0 +1,299 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// attacker is the partner that does its worst.
+const attacker = "BPNLBENCH000BAD1"
+
+// attack is one way of doing so, over some connections at once.
+type attack struct {
+	name        string
+	connections int
+	prepare     func(address string) error // what is there before; may be nil
+	run         func(ctx context.Context, address string, o *struck)
+}
+
+// struck counts what came of an attack.
+type struck struct{ requests, busy atomic.Int64 }
+
+// fairness measures what one partner's worst costs another that sends 50 small
+// messages a second, at the limits of the chart. The attacks are bounded in
+// connections and time, and reach only the receiver that this program started.
+func (b *bench) fairness(ctx context.Context, k *kinds) error {
+	const duration = 6 * time.Second
+	kind := kind{path: capacityGroups, next: k.changed(changedSet, stored, suppliers)}
+	fmt.Printf(`
+One partner does its worst for %.0f s, another sends 50 small messages a second. The receiver has GOMEMLIMIT=400MiB and is started anew for each attack.
+
+| attack | connections | requests a second | of them 503 | other's p50, ms | alone | other's p99, ms | alone | other's 503 | other's failures | peak memory, MiB | database grew, MiB |
+|---|---|---|---|---|---|---|---|---|---|---|---|
+`, duration.Seconds())
+	for _, a := range attacks(k) {
+		if err := b.strike(ctx, a, kind, duration); err != nil {
+			return fmt.Errorf("%s: %w", a.name, err)
+		}
+	}
+	return ctx.Err()
+}
+
+func (b *bench) strike(ctx context.Context, a attack, kind kind, duration time.Duration) error {
+	r, err := startReceiver(b.binary, b.url, b.dir, "GOMEMLIMIT=400MiB")
+	if err != nil {
+		return err
+	}
+	defer r.stop()
+	if a.prepare != nil {
+		if err := a.prepare(r.partner); err != nil {
+			return err
+		}
+	}
+	others := load{addresses: []string{r.partner}, kind: kind, connections: 8, rate: 50, time: duration / 2}
+	alone := others.run()
+	size, err := b.databaseSize(ctx)
+	if err != nil {
+		return err
+	}
+	striking, end := context.WithTimeout(ctx, duration+time.Second)
+	defer end()
+	var all sync.WaitGroup
+	var o struck
+	for range a.connections {
+		all.Go(func() {
+			for striking.Err() == nil {
+				a.run(striking, r.partner, &o)
+			}
+		})
+	}
+	time.Sleep(time.Second) // until the attack has what it can get
+	others.time = duration
+	beside := others.run()
+	end()
+	all.Wait()
+	memory := fmt.Sprintf("%.0f", float64(peak(r.pid()))/(1<<20))
+	if peak(r.pid()) == 0 {
+		memory = "the process has ended"
+	}
+	after, err := b.databaseSize(ctx)
+	if err != nil {
+		return err
+	}
+	p := func(o *outcome, q float64) float64 {
+		if len(o.latencies) == 0 {
+			return -1
+		}
+		return milliseconds(o.quantile(q))
+	}
+	fmt.Printf("| %s | %d | %.0f | %d | %.1f | %.1f | %.1f | %.1f | %d of %d | %d | %s | %.1f |\n", a.name, a.connections,
+		float64(o.requests.Load())/(duration+time.Second).Seconds(), o.busy.Load(), p(beside, 0.5), p(alone, 0.5), p(beside, 0.99), p(alone, 0.99),
+		beside.busy, beside.messages, beside.failed, memory, float64(after-size)/(1<<20))
+	return nil
+}
+
+// databaseSize is what all tables and indexes take, in bytes.
+func (b *bench) databaseSize(ctx context.Context) (size int64, err error) {
+	if err := b.db.QueryRow(ctx, "select pg_database_size(current_database())").Scan(&size); err != nil {
+		return 0, fmt.Errorf("read the size of the database: %w", err)
+	}
+	return size, nil
+}
+
+// attacks are the ways in which receivers were brought down, each through one
+// partner.
+func attacks(k *kinds) []attack {
+	list := func(groups int) func() []byte { // another valid list each time
+		m := newMessage(groups, 1, true, k.base)
+		return func() []byte { return m.fill(nil, attacker, rand.Uint64(), k.base) }
+	}
+	always := func(body []byte) func() []byte { return func() []byte { return body } }
+	below, large, small := list(115), list(1650), list(1)
+	// 60,000 objects, of each of which the answer says what is wrong.
+	invalid := []byte("[" + strings.Repeat(`{"capacityGroupId":"0157ba42-d2a8-4e28-8565-7b07830c1110","x":"`+strings.Repeat("x", 140)+`"},`, 60_000) + "{}]")
+	grown := bytes.ReplaceAll(newMessage(800, 1, true, k.base).body, []byte(`"actualCapacity":`), []byte(`"actualCapacity":1e-998,"deltaProductionResult":1e-998,"was":`))
+	grown = bytes.ReplaceAll(grown, []byte("BPNLSUPPLIER0000"), []byte(attacker))
+	version := []byte(`{"messageHeader":{"header":{"version":"` + strings.Repeat("1.", 7<<20) + `"}},"content":{"informationObject":[]}}`)
+	var ids strings.Builder
+	for range 36_000 {
+		var id [36]byte
+		copy(id[:], strings.Repeat("-", 36))
+		writeID(id[:], rand.Uint64(), rand.Uint64())
+		fmt.Fprintf(&ids, `,{"materialDemandId":"%s","changedAt":"2024-01-01T00:00:00Z"}`, id[:])
+	}
+	update := []byte(`[{"weekBasedMaterialDemand":[` + ids.String()[1:] + `]}]`)
+	some := bytes.Repeat([]byte(" "), 3<<20)
+	storeInvalid := func(address string) error {
+		for range 20 {
+			if _, err := ask(context.Background(), address, http.MethodPost, capacityGroups, invalid); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return []attack{
+		{name: "bodies of 15 MiB that stall after 3 MiB", connections: 116, run: stall(len(some)*5, some)},
+		{name: "lists of 0.9 MiB", connections: 64, run: flood(http.MethodPost, capacityGroups, below)},
+		{name: "lists of 13 MiB", connections: 8, run: flood(http.MethodPost, capacityGroups, large)},
+		{name: "small messages", connections: 64, run: flood(http.MethodPost, capacityGroups, small)},
+		{name: "numbers of 6 bytes that mean 1,000", connections: 4, run: flood(http.MethodPost, capacityGroups, always(grown))},
+		{name: "a version of 14 MiB", connections: 4, run: flood(http.MethodPost, capacityGroups, always(version))},
+		{name: "lists of 60,000 invalid objects", connections: 8, run: flood(http.MethodPost, capacityGroups, always(invalid))},
+		{name: "the same, answers not read", connections: 40, run: stall(len(invalid), invalid)},
+		{name: "large answers fetched again", connections: 16, prepare: storeInvalid, run: flood(http.MethodGet, "/messages?limit=100&refused=true", always(nil))},
+		{name: "single large answers fetched again", connections: 16, prepare: storeInvalid, run: flood(http.MethodGet, "last", always(nil))},
+		{name: "single large answers, not read", connections: 60, prepare: storeInvalid, run: unread},
+		{name: "requests for update of 3.6 MiB", connections: 8, run: flood(http.MethodPost, requestForUpdate, always(update))},
+		{name: "empty bodies", connections: 32, run: flood(http.MethodPost, capacityGroups, always(nil))},
+	}
+}
+
+// begin sends the head of a request.
+func begin(conn net.Conn, method, path string, length int) error {
+	_, err := fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: bench\r\nEdc-Bpn: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", method, path, attacker, length)
+	return err
+}
+
+// dial connects; what is under way ends with ctx.
+func dial(ctx context.Context, address string) (net.Conn, func(), error) {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return nil, nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	return conn, func() { stop(); _ = conn.Close() }, nil
+}
+
+// ask sends one request, and returns where its answer can be fetched again.
+func ask(ctx context.Context, address, method, path string, body []byte) (instance string, err error) {
+	conn, done, err := dial(ctx, address)
+	if err != nil {
+		return "", err
+	}
+	defer done()
+	if err := begin(conn, method, path, len(body)); err != nil {
+		return "", err
+	}
+	if _, err := conn.Write(body); err != nil {
+		return "", err
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return "", err
+	}
+	text, err := io.ReadAll(answer.Body)
+	if _, after, ok := bytes.Cut(text, []byte(`"instance":"`)); ok {
+		end := bytes.IndexByte(after, '"')
+		instance = string(after[:end])
+	}
+	return instance, err
+}
+
+// flood sends the next request as soon as the last one is answered. The path "last"
+// is where a refused message's answer is.
+func flood(method, path string, body func() []byte) func(context.Context, string, *struck) {
+	return func(ctx context.Context, address string, o *struck) {
+		conn, done, err := dial(ctx, address)
+		if err != nil {
+			pause(ctx)
+			return
+		}
+		defer done()
+		path := path
+		if path == "last" {
+			if path, err = ask(ctx, address, http.MethodGet, "/messages?limit=1&refused=true", nil); err != nil || path == "" {
+				pause(ctx)
+				return
+			}
+		}
+		in := bufio.NewReader(conn)
+		for ctx.Err() == nil {
+			b := body()
+			if begin(conn, method, path, len(b)) != nil {
+				return
+			}
+			if _, err := conn.Write(b); err != nil {
+				return
+			}
+			answer, err := http.ReadResponse(in, nil)
+			if err != nil {
+				return
+			}
+			if _, err := io.Copy(io.Discard, answer.Body); err != nil {
+				return
+			}
+			o.requests.Add(1)
+			if answer.StatusCode == http.StatusServiceUnavailable {
+				o.busy.Add(1)
+				pause(ctx)
+			}
+			if answer.Close {
+				return
+			}
+		}
+	}
+}
+
+// pause keeps an attacker that is refused from using up this machine's cores, which
+// the others' messages are measured on.
+func pause(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(50 * time.Millisecond):
+	}
+}
+
+// stall sends a part of a body, or all of it, and then neither writes nor reads.
+func stall(length int, part []byte) func(context.Context, string, *struck) {
+	return func(ctx context.Context, address string, o *struck) {
+		conn, done, err := dial(ctx, address)
+		if err != nil {
+			pause(ctx)
+			return
+		}
+		defer done()
+		_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+		_ = begin(conn, http.MethodPost, capacityGroups, length)
+		_, _ = conn.Write(part)
+		o.requests.Add(1)
+		hold(ctx)
+	}
+}
+
+// unread asks for an answer and does not read it.
+func unread(ctx context.Context, address string, o *struck) {
+	path, err := ask(ctx, address, http.MethodGet, "/messages?limit=1&refused=true", nil)
+	if err != nil || path == "" {
+		pause(ctx)
+		return
+	}
+	conn, done, err := dial(ctx, address)
+	if err != nil {
+		pause(ctx)
+		return
+	}
+	defer done()
+	_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+	_ = begin(conn, http.MethodGet, path, 0)
+	o.requests.Add(1)
+	hold(ctx)
+}
+
+// hold keeps a connection for as long as it may be of use to an attacker, which then
+// begins anew.
+func hold(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(3 * time.Second):
+	}
+}
