@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -168,9 +169,10 @@ type exampleCommand struct {
 	Supplier string `env:"DCM_EXAMPLE_SUPPLIER" default:"BPNL6666666666YY" help:"BPNL of the sender."`
 	Customer string `env:"DCM_EXAMPLE_CUSTOMER" default:"BPNL8888888888XX" help:"BPNL of the receiver."`
 	Standard string `env:"DCM_STANDARD" enum:"cx-0048,cx-0128" default:"cx-0048" help:"Rule set that the message is for: ${enum}."`
+	World    string `env:"DCM_EXAMPLE_WORLD" help:"Instead of one message, write those of a small world with three suppliers into this folder: groups, demands, requests, comments, and refused ones."`
 }
 
-// Run prints the message.
+// Run prints the message, or writes the world's.
 func (c *exampleCommand) Run() error {
 	if c.Groups < 1 || c.Weeks < 1 {
 		return failure{errors.New("--groups (DCM_EXAMPLE_GROUPS) and --weeks (DCM_EXAMPLE_WEEKS) must be 1 or more"), wrongUse}
@@ -180,6 +182,9 @@ func (c *exampleCommand) Run() error {
 			return failure{fmt.Errorf("%s: %q is not a BPNL", name, bpnl), wrongUse}
 		}
 	}
+	if c.World != "" {
+		return c.writeWorld()
+	}
 	context := "" // that of the example
 	if standard, _ := receiver.StandardOf(c.Standard); standard.HeaderRequired {
 		context = dcm.CapacityGroupEndpoint.Model + ".x.x"
@@ -187,5 +192,36 @@ func (c *exampleCommand) Run() error {
 	_, err := os.Stdout.Write(append(example.Message(example.Options{
 		Context: context, Groups: c.Groups, Weeks: c.Weeks, Seed: c.Seed, Supplier: c.Supplier, Customer: c.Customer, Now: time.Now(),
 	}), '\n'))
+	return err
+}
+
+// writeWorld writes a file for each message, and prints how to send it.
+func (c *exampleCommand) writeWorld() error {
+	if err := os.MkdirAll(c.World, 0o755); err != nil {
+		return fmt.Errorf("write example: %w", err)
+	}
+	w := example.MakeWorld(example.Options{Weeks: c.Weeks, Seed: c.Seed, Customer: c.Customer, Now: time.Now()})
+	n := 0
+	write := func(name string, body []byte) (string, error) {
+		n++
+		file := filepath.Join(c.World, fmt.Sprintf("%02d-%s", n, name))
+		if err := os.WriteFile(file, body, 0o644); err != nil {
+			return "", fmt.Errorf("write example: %w", err)
+		}
+		return file, nil
+	}
+	for _, kind := range []struct {
+		note     string
+		messages []example.Sent
+	}{{"", w.CapacityGroups}, {"", w.MaterialDemands}, {"", w.RequestsForUpdate}, {"", w.Comments}, {"refused-", w.Refused}} {
+		for _, m := range kind.messages {
+			file, err := write(kind.note+m.Endpoint.Path+"-"+m.Sender+".json", m.Body)
+			if err != nil {
+				return err
+			}
+			fmt.Printf("curl -sS -H 'Content-Type: application/json' -H 'Edc-Bpn: %s' --data-binary @%s http://127.0.0.1:8080/%s\n", m.Sender, file, m.Endpoint.Path)
+		}
+	}
+	_, err := write("demand-lines.csv", w.DemandLines)
 	return err
 }

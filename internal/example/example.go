@@ -21,7 +21,7 @@ const (
 )
 
 // Options say what a message is to look like. The same options make the same
-// message.
+// message; IDs depend on the seed alone.
 type Options struct {
 	Groups   int // objects in the message
 	Weeks    int // capacities of each
@@ -36,14 +36,15 @@ type object = map[string]any
 
 // Message is a WeekBasedCapacityGroup message in its envelope.
 func Message(o Options) []byte {
-	random := rand.New(rand.NewPCG(o.Seed, 0))
 	groups := make([]object, o.Groups)
 	for i := range groups {
-		groups[i] = group(random, o)
+		// Each from a generator of its own: no ID depends on how many weeks or
+		// groups come before.
+		groups[i] = group(rand.New(rand.NewPCG(o.Seed, uint64(i+1))), o)
 	}
 	body, err := json.MarshalIndent(object{
 		"messageHeader": object{"header": object{
-			"messageId":    id(random),
+			"messageId":    id(rand.New(rand.NewPCG(o.Seed, 0))),
 			"context":      cmp.Or(o.Context, "CX-DCM-WeekBasedCapacityGroup:1.0.0"),
 			"sentDateTime": o.Now.UTC().Format(time.RFC3339),
 			"senderBpn":    o.Supplier,
@@ -67,6 +68,10 @@ func group(random *rand.Rand, o Options) object {
 	if o.Weeks < 3 {
 		first += 14
 	}
+	groupID := id(random)
+	number := 100_000 + random.IntN(900_000)
+	name := fmt.Sprintf("%s, line %d", parts[random.IntN(len(parts))], 1+random.IntN(9))
+	factor := json.Number(fmt.Sprintf("%d.%d", random.IntN(3), 1+random.IntN(9)))
 	level := 500 + random.IntN(2000)
 	weeks := make([]object, o.Weeks)
 	for i := range weeks {
@@ -78,10 +83,9 @@ func group(random *rand.Rand, o Options) object {
 			"agreedCapacity":  level,
 		}
 	}
-	number := 100_000 + random.IntN(900_000)
 	return object{
-		"capacityGroupId":         id(random),
-		"name":                    fmt.Sprintf("%s, line %d", parts[random.IntN(len(parts))], 1+random.IntN(9)),
+		"capacityGroupId":         groupID,
+		"name":                    name,
 		"supplier":                o.Supplier,
 		"customer":                o.Customer,
 		"changedAt":               o.Now.UTC().Format(time.RFC3339Nano),
@@ -94,7 +98,7 @@ func group(random *rand.Rand, o Options) object {
 			"materialNumberSupplier": fmt.Sprintf("S-%d", number),
 			"customerLocation":       "BPNS8888888888XX",
 			"demandCategory":         object{"demandCategoryCode": "0001"},
-			"loadFactor":             json.Number(fmt.Sprintf("%d.%d", random.IntN(3), 1+random.IntN(9))),
+			"loadFactor":             factor,
 		}},
 		"capacities": weeks,
 	}

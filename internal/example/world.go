@@ -1,0 +1,378 @@
+package example
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"dcm-receiver/internal/dcm"
+
+	"github.com/google/uuid"
+)
+
+// A Sent is a message of the world.
+type Sent struct {
+	Endpoint dcm.Endpoint
+	Sender   string // BPNL
+	Receiver string // BPNL
+	At       time.Time
+	Body     []byte
+}
+
+// A World is a customer and three suppliers, with what they tell each other. It
+// is valid by CX-0048 and by CX-0128 alike: each group is linked either to demand
+// series or to other groups, and measures volatility from the future on.
+type World struct {
+	Customer  string   // BPNL
+	Suppliers []string // BPNLs
+
+	// CapacityGroups has a message for each supplier, and one that is three weeks
+	// old. There are groups with one series and with several, one above two
+	// others, one inactive, one with alert thresholds, one counted in kilograms,
+	// one agreed above what it can do; a series that two groups share, a material
+	// of two suppliers, and a link without its demand. Compared with the demands
+	// some weeks are a surplus, some a bottleneck (orange and red), one each has no
+	// deviation, no capacity and no demand.
+	CapacityGroups []Sent
+
+	// MaterialDemands has a message of the customer to each supplier, with every
+	// demand that the groups are linked to but one, a series that no group is
+	// linked to, and an inactive material.
+	MaterialDemands []Sent
+
+	// DemandLines are the same demands as CSV, in the columns of outbox.demand_line.
+	DemandLines []byte
+
+	// RequestsForUpdate asks for one demand, and for everything.
+	RequestsForUpdate []Sent
+
+	// Comments are suppliers' comments on their groups (CX-0128).
+	Comments []Sent
+
+	// Refused are capacity groups that rules 1 and 3 refuse, and one body that is cut off.
+	Refused []Sent
+}
+
+// The sites of the customer.
+const (
+	mainSite   = "BPNS8888888888XX"
+	secondSite = "BPNS8888888888ZZ"
+)
+
+// part is one material of one supplier, with what is needed of it a week.
+type part struct {
+	supplier, number, description, unit string
+	bySite                              map[string]int
+	inactive                            bool
+}
+
+// line is a capacity group.
+type line struct {
+	supplier, name, unit string
+	links                []link
+	children             []string // names of groups of the same supplier
+	inactive, tight      bool
+	thresholds           bool
+	agreedTooMuch        bool
+	stale                bool // sent three weeks ago
+	balanced             int  // week in which capacity is exactly the demand; 0 for none
+	without              int  // week without capacity; 0 for none
+}
+
+type link struct{ number, site, factor string }
+
+var (
+	suppliers = []string{"BPNL00000000SUP1", "BPNL00000000SUP2", "BPNL00000000SUP3"}
+	sites     = []string{mainSite, secondSite}
+
+	worldParts = []part{
+		{supplier: suppliers[0], number: "MNR-100001.001", description: "Brake disc, front", unit: "unit:piece", bySite: map[string]int{mainSite: 1200, secondSite: 400}},
+		{supplier: suppliers[0], number: "MNR-100002.001", description: "Brake disc, rear", unit: "unit:piece", bySite: map[string]int{mainSite: 1000, secondSite: 300}}, // no group has the second site
+		{supplier: suppliers[0], number: "MNR-100003.001", description: "Brake pad", unit: "unit:piece", bySite: map[string]int{mainSite: 4800}},
+		{supplier: suppliers[0], number: "MNR-100009.001", description: "Brake drum", unit: "unit:piece", bySite: map[string]int{secondSite: 50}, inactive: true},
+		{supplier: suppliers[1], number: "MNR-200001.001", description: "Wheel hub", unit: "unit:piece", bySite: map[string]int{mainSite: 2400}},
+		{supplier: suppliers[1], number: "MNR-200002.001", description: "Bearing grease", unit: "unit:kilogram", bySite: map[string]int{mainSite: 150}},
+		{supplier: suppliers[2], number: "MNR-300001.001", description: "Fuel rail", unit: "unit:piece", bySite: map[string]int{secondSite: 800}},
+		{supplier: suppliers[2], number: "MNR-100001.001", description: "Brake disc, front", unit: "unit:piece", bySite: map[string]int{mainSite: 300}}, // a second source
+	}
+	worldLines = []line{
+		{supplier: suppliers[0], name: "Foundry, line 1", unit: "unit:piece", tight: true, links: []link{
+			{"MNR-100001.001", mainSite, ""}, {"MNR-100001.001", secondSite, ""}, {"MNR-100002.001", mainSite, ""}}},
+		{supplier: suppliers[0], name: "Machining, cell 4", unit: "unit:piece", links: []link{
+			{"MNR-100001.001", mainSite, "1.5"}, {"MNR-100003.001", mainSite, "0.25"}}},
+		{supplier: suppliers[0], name: "Plant as a whole", unit: "unit:piece", children: []string{"Foundry, line 1", "Machining, cell 4"}},
+		{supplier: suppliers[0], name: "Old foundry", unit: "unit:piece", inactive: true, links: []link{{"MNR-100001.001", mainSite, ""}}},
+		{supplier: suppliers[1], name: "Hub forge", unit: "unit:piece", thresholds: true, agreedTooMuch: true, tight: true, links: []link{{"MNR-200001.001", mainSite, ""}}},
+		{supplier: suppliers[1], name: "Grease filling", unit: "unit:kilogram", without: 5, links: []link{{"MNR-200002.001", mainSite, ""}}},
+		{supplier: suppliers[1], name: "Spare hubs", unit: "unit:piece", links: []link{{"MNR-200077.001", mainSite, ""}}}, // its demand is not known
+		{supplier: suppliers[2], name: "Brake discs, line 2", unit: "unit:piece", balanced: 2, links: []link{{"MNR-100001.001", mainSite, ""}}},
+		{supplier: suppliers[2], name: "Fuel rails, line 6", unit: "unit:piece", stale: true, links: []link{{"MNR-300001.001", secondSite, ""}}},
+	}
+)
+
+// MakeWorld makes the world of a seed: its IDs are the same whatever Weeks and
+// Now are, and so are the quantities of a week that is counted from Now. Groups
+// and Supplier of the options are not looked at; Weeks is at least 8, so that each of
+// the states is there.
+func MakeWorld(o Options) World {
+	o.Weeks = max(o.Weeks, 8)
+	w := world{o, cmp.Or(o.Customer, Customer)}
+	all := World{Customer: w.customer, Suppliers: suppliers}
+	for _, supplier := range suppliers {
+		var groups, demands, stale []object
+		for _, l := range worldLines {
+			if l.supplier == supplier && l.stale {
+				stale = append(stale, w.group(l))
+			} else if l.supplier == supplier {
+				groups = append(groups, w.group(l))
+			}
+		}
+		for _, p := range worldParts {
+			if p.supplier == supplier {
+				demands = append(demands, w.demand(p))
+			}
+		}
+		if len(stale) > 0 {
+			all.CapacityGroups = append(all.CapacityGroups, w.sent(dcm.CapacityGroupEndpoint, supplier, w.customer, "stale", w.stale(), stale))
+		}
+		all.CapacityGroups = append(all.CapacityGroups, w.sent(dcm.CapacityGroupEndpoint, supplier, w.customer, "groups", o.Now, groups))
+		all.MaterialDemands = append(all.MaterialDemands, w.sent(dcm.MaterialDemandEndpoint, w.customer, supplier, "demands", o.Now, demands))
+	}
+	all.DemandLines = w.csv()
+	one := object{"weekBasedMaterialDemand": []object{{"materialDemandId": w.demandID(worldParts[0]), "changedAt": o.Now.Add(-72 * time.Hour).UTC().Format(time.RFC3339)}}}
+	all.RequestsForUpdate = []Sent{
+		w.sent(dcm.RequestForUpdateEndpoint, suppliers[0], w.customer, "request for one", o.Now, []object{one}),
+		w.sent(dcm.RequestForUpdateEndpoint, suppliers[2], w.customer, "request for all", o.Now, []object{{}}),
+	}
+	comment := func(l line, kind, text string, weeks ...int) Sent {
+		dates := make([]string, len(weeks))
+		for i, n := range weeks {
+			dates[i] = w.week(n)
+		}
+		return w.sent(dcm.CommentEndpoint, l.supplier, w.customer, "comment on "+l.name, o.Now, []object{{
+			"commentId": w.id("comment", l.supplier, l.name), "objectId": w.groupID(l), "objectType": "urn:samm:io.catenax.week_based_capacity_group",
+			"supplier": l.supplier, "customer": w.customer, "author": "planning@supplier.example", "commentType": kind, "commentText": text,
+			"listOfReferenceDates": dates, "postedAt": o.Now.UTC().Format(time.RFC3339), "changedAt": o.Now.UTC().Format(time.RFC3339),
+		}})
+	}
+	all.Comments = []Sent{
+		comment(worldLines[0], "warning", "The second furnace is relined in these weeks.", 2, 3, 4),
+		comment(worldLines[5], "information", "The filling line stands still; stock covers this week.", 5),
+	}
+	tuesday, stranger := w.group(worldLines[4]), w.group(worldLines[6])
+	tuesday["capacityGroupId"] = w.id("refused", "tuesday")
+	weeks := tuesday["capacities"].([]object)
+	day, _ := dcm.ParseDate(w.week(2)) // which week made
+	weeks[2]["pointInTime"] = (day + 1).String()
+	stranger["capacityGroupId"], stranger["customer"] = w.id("refused", "stranger"), "BPNL7777777777ZZ"
+	cut := w.sent(dcm.CapacityGroupEndpoint, suppliers[2], w.customer, "cut off", o.Now, []object{w.group(worldLines[7])})
+	cut.Body = cut.Body[:500]
+	all.Refused = []Sent{
+		w.sent(dcm.CapacityGroupEndpoint, suppliers[1], w.customer, "tuesday", o.Now, []object{tuesday}),
+		w.sent(dcm.CapacityGroupEndpoint, suppliers[1], w.customer, "stranger", o.Now, []object{stranger}),
+		cut,
+	}
+	return all
+}
+
+type world struct {
+	Options
+	customer string
+}
+
+func (w world) stale() time.Time { return w.Now.Add(-21 * 24 * time.Hour) }
+
+// random is a generator of its own for each thing, so that none depends on how
+// often another one was asked.
+func (w world) random(of ...string) *rand.Rand {
+	h := fnv.New64a()
+	for _, s := range of {
+		fmt.Fprintf(h, "%q", s)
+	}
+	return rand.New(rand.NewPCG(w.Seed, h.Sum64()))
+}
+
+func (w world) id(of ...string) uuid.UUID { return id(w.random(of...)) }
+func (w world) groupID(l line) uuid.UUID  { return w.id("group", l.supplier, l.name) }
+func (w world) demandID(p part) uuid.UUID { return w.id("demand", p.supplier, p.number) }
+func (w world) week(n int) string         { return (dcm.DateOf(w.Now.UTC()).Monday() + dcm.Date(7*n)).String() }
+func (w world) needed(p part, site string, week int) int {
+	level := p.bySite[site]
+	return level - level/20 + w.random("needed", p.supplier, p.number, site, strconv.Itoa(week)).IntN(level/10)
+}
+
+// hasDemand says whether the customer names a demand in the week: of fuel rails
+// none is known in week 6.
+func hasDemand(p part, week int) bool { return p.number != "MNR-300001.001" || week != 6 }
+
+// sent is a message in its envelope.
+func (w world) sent(e dcm.Endpoint, sender, receiver, what string, at time.Time, objects []object) Sent {
+	body, err := json.MarshalIndent(object{
+		"messageHeader": object{"header": object{
+			"messageId": w.id("message", sender, receiver, what), "context": e.Model + ".x.x", "sentDateTime": at.UTC().Format(time.RFC3339),
+			"senderBpn": sender, "receiverBpn": receiver, "version": "3.0.0",
+		}},
+		"content": object{"informationObject": objects},
+	}, "", " ")
+	if err != nil {
+		panic(err) // strings and numbers only
+	}
+	return Sent{e, sender, receiver, at, body}
+}
+
+// group is the object of a line.
+func (w world) group(l line) object {
+	at := w.Now
+	if l.stale {
+		at = w.stale()
+	}
+	g := object{
+		"capacityGroupId": w.groupID(l), "name": l.name, "supplier": l.supplier, "customer": w.customer,
+		"changedAt": at.UTC().Format(time.RFC3339Nano), "unitOfMeasure": l.unit, "unitOfMeasureIsOmitted": false,
+		"capacityGroupIsInactive": l.inactive, "supplierLocations": []string{"BPNS" + l.supplier[4:]},
+	}
+	usual, exact := w.load(l)
+	weeks := []object{}
+	for n := range w.Weeks {
+		if n == l.without && n > 0 {
+			continue
+		}
+		actual, maximum := usual*115/100, usual*130/100
+		switch {
+		case l.tight && (n == 2 || n == 3):
+			actual, maximum = usual*90/100, usual*110/100
+		case l.tight && n == 4:
+			actual, maximum = usual*80/100, usual*85/100
+		case l.balanced == n && n > 0:
+			actual = exact(n)
+		}
+		week := object{"pointInTime": w.week(n), "actualCapacity": actual, "maximumCapacity": max(maximum, actual)}
+		if l.agreedTooMuch {
+			week["agreedCapacity"] = usual * 120 / 100
+		}
+		weeks = append(weeks, week)
+	}
+	g["capacities"] = weeks
+	if len(l.children) > 0 {
+		var children []uuid.UUID
+		for _, c := range l.children {
+			children = append(children, w.id("group", l.supplier, c))
+		}
+		g["linkedCapacityGroups"] = children
+	}
+	var series []object
+	for _, k := range l.links {
+		s := object{
+			"materialNumberCustomer": k.number, "materialNumberSupplier": "S-" + k.number[4:10], "customerLocation": k.site,
+			"demandCategory": object{"demandCategoryCode": "0001"},
+		}
+		if k.factor != "" {
+			s["loadFactor"] = json.Number(k.factor)
+		}
+		series = append(series, s)
+	}
+	if len(series) > 0 {
+		g["linkedDemandSeries"] = series
+	}
+	if l.thresholds {
+		g["demandVolatilityParameters"] = object{
+			"startReferenceDateTime": (dcm.DateOf(w.Now.UTC()).Monday() + 7).String() + "T00:00:00Z", "measurementInterval": 1,
+			"rollingHorizonAlertThresholds": []object{
+				{"sequenceNumber": 1, "subhorizonLength": 4, "relativePositiveDeviation": json.Number("0.1"), "relativeNegativeDeviation": json.Number("0.2")},
+				{"sequenceNumber": 2, "subhorizonLength": 22, "absolutePositiveDeviation": 500, "absoluteNegativeDeviation": 500},
+			},
+		}
+	}
+	return g
+}
+
+// load is the usual demand of a line in a week, in hundredths rounded down, and
+// the exact one of a line whose links have no load factors.
+func (w world) load(l line) (usual int, exact func(week int) int) {
+	for _, c := range l.children {
+		for _, child := range worldLines {
+			if child.supplier == l.supplier && child.name == c {
+				u, _ := w.load(child)
+				usual += u
+			}
+		}
+	}
+	of := func(k link) (part, bool) {
+		for _, p := range worldParts {
+			if p.supplier == l.supplier && p.number == k.number {
+				return p, true
+			}
+		}
+		return part{}, false
+	}
+	for _, k := range l.links {
+		p, known := of(k)
+		level := p.bySite[k.site]
+		if !known {
+			level = 100
+		}
+		factor, err := strconv.ParseFloat(cmp.Or(k.factor, "1"), 64)
+		if err != nil {
+			panic(err) // the table above
+		}
+		usual += int(float64(level) * factor)
+	}
+	return usual, func(week int) (sum int) {
+		for _, k := range l.links {
+			if p, known := of(k); known {
+				sum += w.needed(p, k.site, week)
+			}
+		}
+		return sum
+	}
+}
+
+// demand is the object of a part.
+func (w world) demand(p part) object {
+	var series []object
+	for _, site := range sites {
+		if p.bySite[site] == 0 {
+			continue
+		}
+		var demands []object
+		for n := range w.Weeks {
+			if hasDemand(p, n) {
+				demands = append(demands, object{"pointInTime": w.week(n), "demand": w.needed(p, site, n)})
+			}
+		}
+		series = append(series, object{"customerLocation": site, "demandCategory": object{"demandCategoryCode": "0001"}, "demands": demands})
+	}
+	return object{
+		"materialDemandId": w.demandID(p), "supplier": p.supplier, "customer": w.customer, "materialNumberCustomer": p.number,
+		"materialDescriptionCustomer": p.description, "changedAt": w.Now.UTC().Format(time.RFC3339Nano), "unitOfMeasure": p.unit,
+		"unitOfMeasureIsOmitted": false, "materialDemandIsInactive": p.inactive, "demandSeries": series,
+	}
+}
+
+// csv has the demands of all parts, a row a site and week.
+func (w world) csv() []byte {
+	var out bytes.Buffer
+	to := csv.NewWriter(&out)
+	rows := [][]string{{"supplier", "customer", "material_number_customer", "customer_location", "demand_category_code", "point_in_time", "demand",
+		"material_description_customer", "unit_of_measure", "is_inactive"}}
+	for _, p := range worldParts {
+		for _, site := range sites {
+			for n := range w.Weeks {
+				if p.bySite[site] > 0 && hasDemand(p, n) {
+					rows = append(rows, []string{p.supplier, w.customer, p.number, site, "0001", w.week(n), strconv.Itoa(w.needed(p, site, n)),
+						p.description, p.unit, strconv.FormatBool(p.inactive)})
+				}
+			}
+		}
+	}
+	if err := to.WriteAll(rows); err != nil {
+		panic(err) // a bytes.Buffer
+	}
+	return out.Bytes()
+}

@@ -1,0 +1,211 @@
+package example_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/example"
+	"dcm-receiver/internal/privatepg/pgtest"
+	"dcm-receiver/internal/receiver"
+	"dcm-receiver/internal/store"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// load sends the world through the real handler and returns a planner's connection.
+func load(t *testing.T, standard receiver.Standard, w example.World) *pgx.Conn {
+	t.Helper()
+	url := pgtest.New(t)
+	s, err := store.Open(url, 4, 20*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	var now time.Time
+	partner := receiver.New(receiver.Config{
+		Standard: standard, CustomerBPNLs: []string{w.Customer}, SupplierBPNLs: w.Suppliers, SenderHeader: "Edc-Bpn", UnparsableStatus: 422,
+		RequestTimeout: 20 * time.Second, MaxInFlight: 16, MaxBuffered: 64 << 20, Now: func() time.Time { return now },
+	}, s, slog.New(slog.DiscardHandler)).Partner()
+	post := func(m example.Sent, want ...int) {
+		t.Helper()
+		now = m.At
+		r := httptest.NewRequest(http.MethodPost, "/"+m.Endpoint.Path, bytes.NewReader(m.Body))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Edc-Bpn", m.Sender)
+		answer := httptest.NewRecorder()
+		partner.ServeHTTP(answer, r)
+		if !slices.Contains(want, answer.Code) {
+			t.Errorf("%s of %s: %d, want %v: %s", m.Endpoint.Path, m.Sender, answer.Code, want, answer.Body)
+		}
+	}
+	for _, m := range slices.Concat(w.MaterialDemands, w.CapacityGroups, w.RequestsForUpdate) {
+		post(m, 200, 201)
+	}
+	if standard.Name == "cx-0128" {
+		for _, m := range w.Comments {
+			post(m, 201)
+		}
+	}
+	for _, m := range w.Refused {
+		post(m, 400, 422)
+	}
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	if _, err := conn.Exec(t.Context(), "set role dcm_planner"); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// TestQuestions asks every question of api/planners.md in the world: each must
+// have an answer, under either standard, and so must each state that the
+// documents name.
+func TestQuestions(t *testing.T) {
+	document, err := os.ReadFile("../../api/planners.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	questions := regexp.MustCompile("(?s)\n## ([^\n]*)\n+```sql\n(.*?);\n```").FindAllStringSubmatch(string(document), -1)
+	if len(questions) < 8 {
+		t.Errorf("only %d questions found", len(questions))
+	}
+	for _, standard := range receiver.Standards {
+		t.Run(standard.Name, func(t *testing.T) {
+			conn := load(t, standard, example.MakeWorld(example.Options{Weeks: 26, Seed: 1, Now: time.Now()}))
+			count := func(sql string) (n int) {
+				t.Helper()
+				rows, err := conn.Query(t.Context(), sql)
+				if err != nil {
+					t.Fatalf("%v:\n%s", err, sql)
+				}
+				for rows.Next() {
+					n++
+				}
+				if err := rows.Err(); err != nil {
+					t.Fatalf("%v:\n%s", err, sql)
+				}
+				return n
+			}
+			for _, q := range questions {
+				if count(q[2]) == 0 {
+					t.Errorf("%s nothing", q[1])
+				}
+			}
+			for _, where := range []string{
+				"result = 'surplus'", "result = 'zero deviation'", "colour = 'orange'", "colour = 'red'", "result = 'no capacity'", "result = 'no demand'",
+			} {
+				if count("select from planning.group_week where "+where) == 0 {
+					t.Errorf("no week has %s", where)
+				}
+			}
+			for _, missing := range []string{"demand", "capacity group"} {
+				if count("select from planning.unmatched_link where missing = '"+missing+"'") == 0 {
+					t.Errorf("nothing misses its %s", missing)
+				}
+			}
+			// The running week is answered every day, a group and week once.
+			if n := count(questions[0][2]); n != 8 {
+				t.Errorf("free capacity of four weeks, in two units: %d rows, want 8", n)
+			}
+			if count("select from ("+questions[0][2]+") q where week = date_trunc('week', current_date)") != 2 {
+				t.Error("free capacity of four weeks: the running week is missing")
+			}
+			for _, q := range questions {
+				if strings.Contains(q[2], "MNR-100001.001") && count(q[2]) != 3*26 {
+					t.Errorf("who can produce a material: %d rows, want three active groups of 26 weeks", count(q[2]))
+				}
+			}
+		})
+	}
+}
+
+// TestSameIDs holds the IDs to the seed alone.
+func TestSameIDs(t *testing.T) {
+	ids := func(bodies ...[]byte) []string {
+		return regexp.MustCompile(`"(?:capacityGroupId|materialDemandId|commentId|messageId)": "[^"]*"`).FindAllString(string(bytes.Join(bodies, nil)), -1)
+	}
+	now := time.Now()
+	of := func(o example.Options) []string {
+		w := example.MakeWorld(o)
+		all := [][]byte{}
+		for _, m := range slices.Concat(w.CapacityGroups, w.MaterialDemands, w.RequestsForUpdate, w.Comments) {
+			all = append(all, m.Body)
+		}
+		o.Supplier, o.Customer, o.Groups = example.Supplier, example.Customer, 3
+		return ids(append(all, example.Message(o))...)
+	}
+	want := of(example.Options{Weeks: 8, Seed: 1, Now: now})
+	if len(want) < 20 {
+		t.Errorf("only %d IDs found", len(want))
+	}
+	if got := of(example.Options{Weeks: 104, Seed: 1, Now: now.Add(240 * time.Hour)}); !slices.Equal(got, want) {
+		t.Errorf("other weeks have other IDs: %v and %v", want, got)
+	}
+	if slices.Equal(of(example.Options{Weeks: 8, Seed: 2, Now: now}), want) {
+		t.Error("another seed has the same IDs")
+	}
+}
+
+// TestDemandLines holds the CSV equal to the messages.
+func TestDemandLines(t *testing.T) {
+	w := example.MakeWorld(example.Options{Weeks: 10, Seed: 3, Now: time.Now()})
+	rows, err := csv.NewReader(bytes.NewReader(w.DemandLines)).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got, want []string
+	for _, r := range rows[1:] {
+		got = append(got, strings.Join(r[:7], " "))
+	}
+	for _, m := range w.MaterialDemands {
+		var message struct {
+			Content struct {
+				InformationObject []struct {
+					Supplier, Customer, MaterialNumberCustomer string
+					DemandSeries                               []struct {
+						CustomerLocation string
+						DemandCategory   struct{ DemandCategoryCode string }
+						Demands          []struct {
+							PointInTime string
+							Demand      json.Number
+						}
+					}
+				}
+			}
+		}
+		if err := json.Unmarshal(m.Body, &message); err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range message.Content.InformationObject {
+			for _, s := range o.DemandSeries {
+				for _, d := range s.Demands {
+					want = append(want, strings.Join([]string{o.Supplier, o.Customer, o.MaterialNumberCustomer, s.CustomerLocation,
+						s.DemandCategory.DemandCategoryCode, d.PointInTime, d.Demand.String()}, " "))
+				}
+			}
+		}
+		if m.Endpoint.Path != dcm.MaterialDemandEndpoint.Path {
+			t.Errorf("a demand goes to %s", m.Endpoint.Path)
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("%d lines, %d demands in messages; they differ", len(got), len(want))
+	}
+}
