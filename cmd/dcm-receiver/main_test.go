@@ -430,7 +430,7 @@ func TestMigrate(t *testing.T) {
 	program := exec.Command(binary, "migrate")
 	program.Env = environment("DATABASE_URL=" + managed)
 	out, err := program.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "dcm_planner was not created") {
+	if err != nil || !strings.Contains(string(out), "dcm_planner and dcm_sender were not created") {
 		t.Errorf("as a role that may not create roles: %v\n%s", err, out)
 	}
 	var wait sync.WaitGroup
