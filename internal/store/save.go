@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -176,7 +177,7 @@ func save(ctx context.Context, conn *pgxpool.Conn, messages []*saving, lockTimeo
 	}
 	kept := messages[:0:0]
 	for _, m := range messages {
-		m.ground = Ground{stored: stored[m.Endpoint]}
+		m.ground = Ground{stored: cmp.Or(stored[m.Endpoint], &locked{})}
 		if m.decision = m.decide(&m.ground); m.decision.Entry.Record != NotAtAll {
 			kept = append(kept, m)
 		}
@@ -202,17 +203,23 @@ func lock(b *batches, messages []*saving) (map[string]*locked, error) {
 		endpoint dcm.Endpoint
 		lock     func(*batches, owner, []Subject, *locked)
 	}{{dcm.CapacityGroupEndpoint, lockGroups}, {dcm.MaterialDemandEndpoint, lockDemands}, {dcm.CommentEndpoint, lockComments}} {
-		into := &locked{objects: map[Key]state{}, holders: map[material]uuid.UUID{}, exchanged: map[object]bool{}}
-		stored[kind.endpoint.Path] = into
-		subjects := map[owner][]Subject{}
+		var subjects map[owner][]Subject
 		for _, m := range messages {
 			if m.Endpoint == kind.endpoint.Path {
+				if subjects == nil {
+					subjects = map[owner][]Subject{}
+				}
 				for _, s := range m.subjects {
 					o := owner{s.Supplier, s.Customer}
 					subjects[o] = append(subjects[o], s)
 				}
 			}
 		}
+		if subjects == nil {
+			continue
+		}
+		into := &locked{objects: map[Key]state{}, holders: map[material]uuid.UUID{}, exchanged: map[object]bool{}}
+		stored[kind.endpoint.Path] = into
 		for _, o := range slices.SortedFunc(maps.Keys(subjects), owner.compare) {
 			kind.lock(b, o, subjects[o], into)
 			asked = true
