@@ -1,6 +1,7 @@
 package receiver_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -117,6 +118,7 @@ func TestReadyMeansAMessageCanBeStored(t *testing.T) {
 		{"no right to insert groups", []string{"revoke insert on dcm.capacity_group from app"}, "INSERT on dcm.capacity_group for app", "not set up completely"},
 		{"no right to update groups", []string{"revoke update on dcm.capacity_group from app"}, "UPDATE on dcm.capacity_group for app", "not set up completely"},
 		{"no right to the journal", []string{"revoke insert on dcm.message from app"}, "INSERT on dcm.message for app", "not set up completely"},
+		{"no right to the history", []string{"revoke insert on dcm.capacity_group_history from app"}, "INSERT on dcm.capacity_group_history for app", "not set up completely"},
 		{"no right to the schema", []string{"revoke usage on schema dcm from app"}, "a right is missing", "not set up completely"},
 		{"read-only", []string{"alter role app set default_transaction_read_only = on"}, "read-only", "nothing of the message was stored"},
 	} {
@@ -152,7 +154,8 @@ func TestReadyMeansAMessageCanBeStored(t *testing.T) {
 			f = onDatabase(t, url, func(c *receiver.Config) { c.RequestTimeout = 5 * time.Second })
 			message := example.Message(example.Options{Groups: 1, Weeks: 3, Supplier: example.Supplier, Customer: example.Customer, Now: now})
 			first := f.post(dcm.CapacityGroupEndpoint.Path, message)
-			newer := f.post(dcm.CapacityGroupEndpoint.Path, example.Message(example.Options{Groups: 1, Weeks: 3, Supplier: example.Supplier, Customer: example.Customer, Now: now.Add(time.Hour)}))
+			changed := example.Message(example.Options{Groups: 1, Weeks: 3, Supplier: example.Supplier, Customer: example.Customer, Now: now.Add(time.Hour)})
+			newer := f.post(dcm.CapacityGroupEndpoint.Path, bytes.Replace(changed, []byte(`"maximumCapacity": `), []byte(`"maximumCapacity": 1`), 1))
 			stored := first.Code == 201 && newer.Code == 200
 			w := httptest.NewRecorder()
 			f.operations.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
