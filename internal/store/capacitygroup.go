@@ -10,6 +10,7 @@ import (
 
 	"dcm-receiver/internal/dcm"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 )
@@ -24,6 +25,7 @@ func WriteCapacityGroup(g *dcm.CapacityGroup, raw []byte) Write {
 		return cmp.Or(strings.Compare(a.MaterialNumberCustomer, b.MaterialNumberCustomer), strings.Compare(a.CustomerLocation, b.CustomerLocation),
 			strings.Compare(a.DemandCategoryCode, b.DemandCategoryCode))
 	})
+	sortUnlessSorted(g.LinkedCapacityGroups, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
 	w := Write{state: state{changedAt: g.ChangedAt, hash: hashOf(raw)}, group: g}
 	if g.DemandVolatility != nil {
 		w.start = &g.DemandVolatility.StartReferenceDateTime

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/store"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -272,5 +273,75 @@ func TestConditionsReachTheKeys(t *testing.T) {
 	plan := strings.Join(w.query(`explain select * from planning.demand_history where supplier = 'BPNL00000000SUP1' and customer = 'BPNL00000000CUS1' and material_number_customer = 'M'`), "\n")
 	if strings.Contains(plan, "Seq Scan") {
 		t.Errorf("demand_history:\n%s", plan)
+	}
+}
+
+func parsed(t *testing.T, number string) dcm.Decimal {
+	t.Helper()
+	d, err := dcm.ParseDecimal(number)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// TestNoStateOfAnotherSpelling: what is sent again in another order, with other
+// digits or with other words is the state that is stored.
+func TestNoStateOfAnotherSpelling(t *testing.T) {
+	plain := func() dcm.CapacityGroup {
+		return dcm.CapacityGroup{ID: uuid.UUID{1}, Name: "g", LinkedCapacityGroups: []uuid.UUID{{2}, {3}},
+			LinkedDemandSeries: []dcm.LinkedDemandSeries{link("A", ""), link("B", "")},
+			Capacities:         []dcm.Capacity{{PointInTime: week(0), ActualCapacity: "1", MaximumCapacity: "2"}, {PointInTime: week(1), ActualCapacity: "3", MaximumCapacity: "4"}}}
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*dcm.CapacityGroup)
+		states string
+	}{
+		{name: "weeks in another order", change: func(g *dcm.CapacityGroup) { slices.Reverse(g.Capacities) }, states: "1"},
+		{name: "linked groups in another order", change: func(g *dcm.CapacityGroup) { slices.Reverse(g.LinkedCapacityGroups) }, states: "1"},
+		{name: "linked series in another order", change: func(g *dcm.CapacityGroup) { slices.Reverse(g.LinkedDemandSeries) }, states: "1"},
+		{name: "1.00 for 1", change: func(g *dcm.CapacityGroup) { g.Capacities[0].ActualCapacity = parsed(t, "1.00") }, states: "1"},
+		{name: "10e-1 for 1", change: func(g *dcm.CapacityGroup) { g.Capacities[0].ActualCapacity = parsed(t, "10e-1") }, states: "1"},
+		{name: "another name", change: func(g *dcm.CapacityGroup) { g.Name = "h" }, states: "1"},
+		{name: "another quantity", change: func(g *dcm.CapacityGroup) { g.Capacities[0].ActualCapacity = "1.001" }, states: "2"},
+		{name: "a quantity more", change: func(g *dcm.CapacityGroup) { g.Capacities[0].AgreedCapacity = "1" }, states: "2"},
+		{name: "another link", change: func(g *dcm.CapacityGroup) { g.LinkedDemandSeries = g.LinkedDemandSeries[:1] }, states: "2"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.receive(plain())
+			g := plain()
+			c.change(&g)
+			w.receive(g)
+			if got := w.query(`select count(distinct received_at)::text from planning.capacity_history`); got[0] != c.states {
+				t.Errorf("%s states, want %s", got[0], c.states)
+			}
+		})
+	}
+}
+
+// TestForgottenGroup: the last state of a group that is removed is kept like any
+// other, unless no history is.
+func TestForgottenGroup(t *testing.T) {
+	for _, none := range []bool{false, true} {
+		w := newWorld(t)
+		if none {
+			w.store.KeepNoHistory()
+		}
+		id := uuid.UUID{1}
+		w.receive(dcm.CapacityGroup{ID: id, Name: "g", Capacities: []dcm.Capacity{{PointInTime: week(0), ActualCapacity: "1", MaximumCapacity: "2"}}})
+		if at, err := w.store.ForgetCapacityGroup(context.Background(), store.Key{Supplier: supplier, Customer: customer, ID: id}); at == nil || err != nil {
+			t.Fatal(at, err)
+		}
+		want := []string{"1 f"}
+		if none {
+			want = []string{}
+		}
+		got := w.query(`select concat_ws(' ', actual_capacity, superseded_at is null) from planning.capacity_history`)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("no history %t: %s", none, diff)
+		}
 	}
 }
