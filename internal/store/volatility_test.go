@@ -101,7 +101,7 @@ func TestVolatility(t *testing.T) {
 }
 
 // TestVolatilityOfLinksThen: a measurement takes the links, and the groups below,
-// of its own time.
+// of its own time; another start begins anew.
 func TestVolatilityOfLinksThen(t *testing.T) {
 	w := newWorld(t)
 	start, _ := time.Parse(time.DateOnly, monday(-1).String())
@@ -128,6 +128,15 @@ func TestVolatilityOfLinksThen(t *testing.T) {
 	got = w.query(`select concat_ws(' ', trim_scale(latest), trim_scale(previous)) from planning.volatility where measured_at > $1 and point_in_time = $2::date`, start.Add(7*day), monday(0).String())
 	if len(got) > 0 {
 		t.Errorf("%q of a week that was past at the measurement", got)
+	}
+	parent.DemandVolatility.StartReferenceDateTime = dcm.Timestamp{Time: start.Add(24 * time.Hour)}
+	w.receive(parent)
+	got = w.query(`select count(*) filter (where measured_at = $1)::text from planning.volatility where measured_at < $2`, start.Add(8*day), start.Add(8*day+time.Hour))
+	if !slices.Equal(got, []string{"1"}) {
+		t.Errorf("%q, want the measurement of the new start", got)
+	}
+	if got := w.query(`select count(*)::text from planning.volatility where measured_at = $1`, start.Add(7*day)); got[0] != "0" {
+		t.Errorf("%s rows of the start before", got[0])
 	}
 }
 
