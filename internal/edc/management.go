@@ -42,6 +42,7 @@ func NewManagement(base, key string) (*Management, error) {
 var (
 	ErrUnreachable = errors.New("not reachable")    // a connector or data plane that does not answer, or fails: it may pass
 	ErrSettings    = errors.New("a wrong setting")  // of ours: key, address
+	errEnded       = errors.New("ended")            // a negotiation or transfer
 	ErrNoOffer     = errors.New("nothing on offer") // the partner shows us no asset of the kind, or several
 )
 
@@ -59,6 +60,7 @@ func (e about) Unwrap() error        { return e.error }
 type refusal struct {
 	status   int
 	sentence string
+	absent   bool // the path is none of this version's
 }
 
 func (r *refusal) Error() string { return r.sentence }
@@ -81,6 +83,11 @@ func notFound(err error) bool {
 // call sends in as JSON (none where nil) to /v3 + path and reads the answer
 // into out (not where nil).
 func (m *Management) call(ctx context.Context, method, path string, in, out any) error {
+	return m.callAt(ctx, "/v3", method, path, in, out)
+}
+
+// callAt is call at a version of the API of which only some paths are used.
+func (m *Management) callAt(ctx context.Context, version, method, path string, in, out any) error {
 	var body io.Reader
 	if in != nil {
 		data, err := json.Marshal(in)
@@ -89,7 +96,7 @@ func (m *Management) call(ctx context.Context, method, path string, in, out any)
 		}
 		body = bytes.NewReader(data)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, m.URL+"/v3"+path, body)
+	req, err := http.NewRequestWithContext(ctx, method, m.URL+version+path, body)
 	if err != nil {
 		return fmt.Errorf("DCM_EDC_MANAGEMENT_URL is no URL: %w", err)
 	}
@@ -144,7 +151,7 @@ func (m *Management) refused(method, path string, resp *http.Response, data []by
 	case r.status == http.StatusNotFound && isJSON:
 		r.sentence = fmt.Sprintf("your connector knows nothing of %s: %s", path, said)
 	case r.status == http.StatusNotFound || r.status == http.StatusMethodNotAllowed:
-		r.status = 0 // not to be taken for a missing object
+		r.status, r.absent = 0, true // not to be taken for a missing object
 		r.sentence = fmt.Sprintf("there is no Management API v3 at %s/v3 (%d for %s): DCM_EDC_MANAGEMENT_URL must end before /v3 (often in /management), and the connector must be a tractusx-edc of version 0.7 or later", m.where(), resp.StatusCode, path)
 	case r.status/100 == 5:
 		r.sentence = fmt.Sprintf("your connector failed at %s /v3%s (%d): %s; its log says more", method, path, r.status, said)

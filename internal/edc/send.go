@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -38,6 +39,7 @@ type Supplier struct {
 	Say        func(format string, args ...any)
 
 	pause time.Duration        // between two questions how far the connectors are
+	lock  sync.Mutex           // of ways
 	ways  map[string]*transfer // opened by this process
 }
 
@@ -57,6 +59,7 @@ type Answer struct {
 	ContentType string
 	Body        []byte
 	Took        time.Duration
+	RetryAfter  time.Duration // as asked for; 0: not
 }
 
 // Stored is an answer as the receiver keeps it for fetching (GET /messages).
@@ -75,7 +78,7 @@ type Stored struct {
 func (s *Supplier) Open(ctx context.Context, kind Kind, asset string, anew bool) error {
 	_, endpoint, _, err := s.ready(ctx, kind, asset, anew)
 	if err == nil {
-		s.Say("Ready: the customer's data plane is at %s.", endpoint)
+		s.Say("Ready: the partner's data plane is at %s.", endpoint)
 	}
 	return err
 }
@@ -98,7 +101,7 @@ func (s *Supplier) Reason(ctx context.Context, messageID string) (*Stored, error
 	case err != nil:
 		return nil, fmt.Errorf("the reason cannot be fetched: %w", err)
 	case a.Status != http.StatusOK:
-		return nil, fmt.Errorf("the receiver has no answer to this message (%d), so whether it was stored is not known: send it again, a repeat does no harm; if that goes on, the customer's operations must look", a.Status)
+		return nil, fmt.Errorf("the receiver has no answer to this message (%d), so whether it was stored is not known: send it again, a repeat does no harm; if that goes on, the partner's operations must look", a.Status)
 	}
 	var one Stored
 	var page struct{ Messages []Stored }
@@ -111,7 +114,7 @@ func (s *Supplier) Reason(ctx context.Context, messageID string) (*Stored, error
 		one = page.Messages[0]
 	}
 	if err != nil || one.Status == 0 {
-		return nil, errors.New("what the customer offers for fetching answers is not dcm-receiver's")
+		return nil, errors.New("what the partner offers for fetching answers is not dcm-receiver's")
 	}
 	return &one, nil
 }
@@ -164,9 +167,9 @@ func (s *Supplier) through(ctx context.Context, kind Kind, asset, method, rest s
 			return a, nil
 		}
 		if !t.used {
-			return nil, fmt.Errorf("the customer's data plane refused the token (%d: %s): send again with --new; if that does not help, the customer has withdrawn the contract", a.Status, plain(string(a.Body)))
+			return nil, fmt.Errorf("the partner's data plane refused the token (%d: %s): send again with --new; if that does not help, the partner has withdrawn the contract", a.Status, plain(string(a.Body)))
 		}
-		s.Say("The customer's data plane does not know this way any more: opening a new one.")
+		s.Say("The partner's data plane does not know this way any more: opening a new one.")
 	}
 }
 
@@ -200,19 +203,20 @@ func (s *Supplier) request(ctx context.Context, method, to, token string, body [
 	resp, err := s.Management.Client.Do(req)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, about{fmt.Errorf("no answer from the customer's data plane in time (%w): the message may have been stored; send it again, a repeat does no harm", ctx.Err()), ErrUnreachable}
+			return nil, about{fmt.Errorf("no answer from the partner's data plane in time (%w): the message may have been stored; send it again, a repeat does no harm", ctx.Err()), ErrUnreachable}
 		}
 		if u, ok := errors.AsType[*url.Error](err); ok {
 			err = u.Err
 		}
-		return nil, about{fmt.Errorf("the customer's data plane at %s cannot be reached from here (%w): send from a machine that may reach it, or ask the customer whether it is up", req.URL.Host, err), ErrUnreachable}
+		return nil, about{fmt.Errorf("the partner's data plane at %s cannot be reached from here (%w): send from a machine that may reach it, or ask the partner whether it is up", req.URL.Host, err), ErrUnreachable}
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit))
 	if err != nil {
-		return nil, about{fmt.Errorf("the customer's data plane broke off its answer (%w): send again, a repeat does no harm", err), ErrUnreachable}
+		return nil, about{fmt.Errorf("the partner's data plane broke off its answer (%w): send again, a repeat does no harm", err), ErrUnreachable}
 	}
-	return &Answer{resp.StatusCode, resp.Header.Get("Content-Type"), data, time.Since(start)}, nil
+	seconds, _ := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 16) // a date is not what receivers send
+	return &Answer{resp.StatusCode, resp.Header.Get("Content-Type"), data, time.Since(start), time.Duration(seconds) * time.Second}, nil
 }
 
 // edr is where to send and the token for it, a fresh one where the old has run out.
@@ -247,7 +251,10 @@ func (s *Supplier) open(ctx context.Context, kind Kind, asset string, anew bool)
 	file := s.file(kind, asset)
 	way := kind.dct + " " + asset
 	if !anew {
-		if t := s.ways[way]; t != nil {
+		s.lock.Lock()
+		t := s.ways[way]
+		s.lock.Unlock()
+		if t != nil {
 			return t, nil
 		}
 		if t := remembered(file); t != nil {
@@ -270,6 +277,8 @@ func (s *Supplier) open(ctx context.Context, kind Kind, asset string, anew bool)
 }
 
 func (s *Supplier) keep(way string, t *transfer) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
 	if s.ways == nil {
 		s.ways = map[string]*transfer{}
 	}
@@ -280,10 +289,27 @@ func (s *Supplier) keep(way string, t *transfer) {
 
 // handshake is catalogue, negotiation and transfer.
 func (s *Supplier) handshake(ctx context.Context, kind Kind, asset string) (*transfer, error) {
+	id, negotiation, err := s.negotiate(ctx, kind, asset)
+	if err != nil {
+		return nil, err
+	}
+	agreement, err := s.agreed(ctx, negotiation)
+	if err != nil {
+		return nil, err
+	}
+	started, err := s.start(ctx, id, agreement)
+	if err != nil {
+		return nil, err
+	}
+	return &transfer{Asset: id, Agreement: agreement, ID: started}, nil
+}
+
+// negotiate finds the asset and begins a negotiation about it.
+func (s *Supplier) negotiate(ctx context.Context, kind Kind, asset string) (id, negotiation string, err error) {
 	s.Say("1. Looking into the catalogue of %s for its %s.", s.Customer, kind.words)
 	id, offer, context, err := s.find(ctx, kind, asset)
 	if err != nil {
-		return nil, err
+		return "", "", err
 	}
 	policy, _ := terms{}.with(context).expand(offer).(map[string]any)
 	s.Say("   Found asset %s; its conditions: %s.", id, rules(policy))
@@ -307,29 +333,41 @@ func (s *Supplier) handshake(ctx context.Context, kind Kind, asset string) (*tra
 		"counterPartyAddress": s.Address, "counterPartyId": s.Customer, "policy": offer,
 	}, &started)
 	if err != nil {
-		return nil, fmt.Errorf("the negotiation could not be started: %w", err)
+		return "", "", fmt.Errorf("the negotiation could not be started: %w", err)
 	}
-	negotiation, err := s.wait(ctx, "/contractnegotiations/"+url.PathEscape(started.ID), "FINALIZED")
-	if err != nil {
-		return nil, fmt.Errorf("no contract came about: %w. Your wallet must hold the credentials for the conditions above, the customer's BPNL must be the one of the connector at %s, and that connector must be able to reach yours", err, s.Address)
-	}
-	agreement, _ := negotiation["contractAgreementId"].(string)
-	s.Say("   Agreed: contract agreement %s.", agreement)
+	return id, started.ID, nil
+}
 
-	s.Say("3. Starting a transfer, which opens the way to the customer's data plane.")
+// agreed waits for the end of a negotiation.
+func (s *Supplier) agreed(ctx context.Context, negotiation string) (agreement string, err error) {
+	got, err := s.wait(ctx, "/contractnegotiations/"+url.PathEscape(negotiation), "FINALIZED")
+	if err != nil {
+		return "", fmt.Errorf("no contract came about: %w. Your wallet must hold the credentials for the conditions above, the partner's BPNL must be the one of the connector at %s, and that connector must be able to reach yours", err, s.Address)
+	}
+	agreement, _ = got["contractAgreementId"].(string)
+	s.Say("   Agreed: contract agreement %s.", agreement)
+	return agreement, nil
+}
+
+// start begins a transfer under an agreement and waits until it runs.
+func (s *Supplier) start(ctx context.Context, asset, agreement string) (id string, err error) {
+	s.Say("3. Starting a transfer, which opens the way to the partner's data plane.")
+	var started struct {
+		ID string `json:"@id"`
+	}
 	err = s.Management.call(ctx, "POST", "/transferprocesses", map[string]any{
 		"@context": edcContext, "@type": "TransferRequest", "protocol": s.Protocol,
-		"counterPartyAddress": s.Address, "connectorId": s.Customer, "contractId": agreement, "assetId": id,
+		"counterPartyAddress": s.Address, "connectorId": s.Customer, "contractId": agreement, "assetId": asset,
 		"transferType": "HttpData-PULL", "dataDestination": map[string]any{"type": "HttpProxy"},
 	}, &started)
 	if err != nil {
-		return nil, fmt.Errorf("the transfer could not be started: %w", err)
+		return "", fmt.Errorf("the transfer could not be started: %w", err)
 	}
 	if _, err := s.wait(ctx, "/transferprocesses/"+url.PathEscape(started.ID), "STARTED"); err != nil {
-		return nil, fmt.Errorf("the transfer did not start: %w. The customer's data plane may be down: its operations must look", err)
+		return "", fmt.Errorf("the transfer did not start: %w. The partner's data plane may be down: its operations must look", err)
 	}
 	s.Say("   Open: transfer %s.", started.ID)
-	return &transfer{Asset: id, Agreement: agreement, ID: started.ID}, nil
+	return started.ID, nil
 }
 
 // find asks the catalogue by today's property and by CX-0048's, or by ID. It
@@ -345,6 +383,7 @@ func (s *Supplier) find(ctx context.Context, kind Kind, asset string) (string, m
 	type found struct {
 		offer   map[string]any
 		context any
+		version int
 	}
 	offers := map[string]found{}
 	for _, f := range filters {
@@ -355,7 +394,7 @@ func (s *Supplier) find(ctx context.Context, kind Kind, asset string) (string, m
 			"querySpec": map[string]any{"@type": "QuerySpec", "offset": 0, "limit": 50, "filterExpression": []criterion{f}},
 		}, &catalog)
 		if r, ok := errors.AsType[*refusal](err); ok && r.status/100 == 5 {
-			return "", nil, nil, fmt.Errorf("your connector could not get the catalogue of %s: the DSP address %s must be that of the customer's connector (often ending in /api/v1/dsp) and reachable from yours (%w)", s.Customer, s.Address, err)
+			return "", nil, nil, fmt.Errorf("your connector could not get the catalogue of %s: the DSP address %s must be that of the partner's connector (often ending in /api/v1/dsp) and reachable from yours (%w)", s.Customer, s.Address, err)
 		}
 		if err != nil {
 			return "", nil, nil, err
@@ -367,24 +406,41 @@ func (s *Supplier) find(ctx context.Context, kind Kind, asset string) (string, m
 			if id == "" || len(policies) == 0 {
 				continue
 			}
-			if offer, ok := policies[0].(map[string]any); ok {
-				offers[id] = found{offer, catalog["@context"]}
+			offer, ok := policies[0].(map[string]any)
+			if major := majorOf(field(d, "version")); ok && (asset != "" || major <= speaks) {
+				offers[id] = found{offer, catalog["@context"], major}
 			}
 		}
 	}
+	// of several versions the highest that we speak
+	highest := -1
+	for _, o := range offers {
+		highest = max(highest, o.version)
+	}
+	maps.DeleteFunc(offers, func(_ string, o found) bool { return o.version < highest })
 	ids := slices.Sorted(maps.Keys(offers))
 	switch {
 	case len(ids) == 1:
 		return ids[0], offers[ids[0]].offer, offers[ids[0]].context, nil
 	case len(ids) > 1:
-		return "", nil, nil, noOffer("the customer shows you several assets of this kind: %s; choose one with --asset, and tell the customer, who may show only one (CX-0048 §3.2.5)", strings.Join(ids, ", "))
+		return "", nil, nil, noOffer("the partner shows you several assets of this kind: %s; choose one with --asset, and tell the partner, who may show only one (CX-0048 §3.2.5)", strings.Join(ids, ", "))
 	case asset != "":
 		return "", nil, nil, noOffer("the catalogue of %s shows your connector no asset %s: it is not registered, or not for your BPNL", s.Customer, asset)
 	}
-	return "", nil, nil, noOffer("the catalogue of %s shows your connector no %s: the customer has not registered it, or not for your BPNL; ask the customer to register it and to allow your BPNL", s.Customer, kind.words)
+	return "", nil, nil, noOffer("the catalogue of %s shows your connector no %s: the partner has not registered it, or not for your BPNL; ask the partner to register it and to allow your BPNL", s.Customer, kind.words)
 }
 
 func noOffer(format string, args ...any) error { return about{fmt.Errorf(format, args...), ErrNoOffer} }
+
+// speaks is the highest major version of the endpoints that we speak (CX-0128 §4.1.2.5).
+const speaks = 2
+
+// majorOf is the first number of a version, 0 where there is none.
+func majorOf(v any) int {
+	major, _, _ := strings.Cut(text(v), ".")
+	n, _ := strconv.Atoi(major)
+	return n
+}
 
 // field is the value under a name, whatever prefix the connector puts before it.
 func field(m map[string]any, name string) any {
@@ -415,11 +471,11 @@ func (s *Supplier) wait(ctx context.Context, path, state string) (map[string]any
 				if detail = plain(detail); detail == "" {
 					detail = "no reason given"
 				}
-				return nil, fmt.Errorf("ended by the connectors (%s)", detail)
+				return nil, about{fmt.Errorf("ended by the connectors (%s)", detail), errEnded}
 			}
 		}
 		if s.sleep(ctx) != nil {
-			return nil, fmt.Errorf("still %s after a minute", now)
+			return nil, about{fmt.Errorf("still %s after a minute", now), ErrUnreachable}
 		}
 	}
 }

@@ -161,7 +161,7 @@ func TestSend(t *testing.T) {
 	registration.Partners = []string{"BPNL00000000OTHR"}
 	register()
 	err = s.Open(ctx, CapacityGroup, "", true)
-	fails(err, "shows your connector no WeekBasedCapacityGroup endpoint: the customer has not registered it, or not for your BPNL; ask the customer")
+	fails(err, "shows your connector no WeekBasedCapacityGroup endpoint: the partner has not registered it, or not for your BPNL; ask the partner")
 	s.Address = "http://127.0.0.1:19109/dsp"
 	err = s.Open(ctx, RequestForUpdate, "", false)
 	fails(err, "your connector could not get the catalogue of BPNL00000000CUST: the DSP address http://127.0.0.1:19109/dsp must be")

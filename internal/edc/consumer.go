@@ -1,0 +1,322 @@
+package edc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Partner is a company whose endpoints are called through its connector.
+type Partner struct {
+	BPNL     string
+	Address  string // DSP address of its connector
+	DID      string // as which DSP 2025-1 knows it; "" to ask
+	Protocol string // DSP08 or DSP2025; "" to ask
+}
+
+// Way is an open way to one endpoint of a partner: what is to be kept between
+// two messages, and can be shared by several processes. It holds no secret: the
+// token stays with the connector, which hands out a fresh one. The zero Way is
+// one that has to be opened.
+type Way struct {
+	Asked        string // the partner's address as it was given; another one makes the way void
+	Counterparty string // BPNL or DID, whichever the protocol wants
+	Address      string
+	Protocol     string
+	Asset        string
+	Negotiation  string // begun; its end has not been seen while there is no Agreement
+	Agreement    string
+	Transfer     string
+}
+
+// Outcome is what became of a message.
+type Outcome string
+
+// The outcomes. What is refused stays refused, however often it is sent.
+const (
+	Delivered Outcome = "delivered"
+	Refused   Outcome = "refused"
+	Later     Outcome = "later" // try again
+)
+
+// Delivery is what became of one message.
+type Delivery struct {
+	Outcome    Outcome
+	Status     int           // of the receiver, where it is known: 400 also where the data plane made a 500 of it. 0: it never came so far
+	Body       []byte        // of the answer; through HttpData only that of a 2xx is the receiver's
+	RetryAfter time.Duration // as the partner asked for; 0: as you like
+	Reason     string        // "" where delivered; else in words that say who has to do what
+	Took       time.Duration // from POST to answer
+}
+
+// Consumer sends through our connector to partners', in either role. It holds
+// nothing between two calls, so any number of goroutines may use it, and two
+// of them that send to the same endpoint of a partner open a way each unless
+// the caller hands the same to both.
+type Consumer struct {
+	Management *Management                      // of our own connector
+	Say        func(format string, args ...any) // progress; nil: not wanted
+
+	pause time.Duration
+}
+
+// Send posts a message to the partner's endpoint of a kind. It takes up the way
+// it is given, goes on with a step that was waited for, opens anew what the
+// partner has ended since, and returns the way as it stands now, to be kept
+// whatever became of the message.
+func (c *Consumer) Send(ctx context.Context, p Partner, kind Kind, way Way, body []byte) (Delivery, Way) {
+	return c.request(ctx, p, kind, way, "POST", "", body)
+}
+
+// Reason fetches the answer that a partner's receiver keeps of our message,
+// where it offers that: through HttpData a refusal comes without its reason.
+// way is one to its Messages.
+func (c *Consumer) Reason(ctx context.Context, p Partner, way Way, messageID string) (*Stored, Way, error) {
+	d, way := c.request(ctx, p, Messages, way, "GET", "/"+messageID, nil)
+	var s Stored
+	switch {
+	case d.Outcome != Delivered:
+		return nil, way, fmt.Errorf("the reason cannot be fetched: %s", d.Reason)
+	case json.Unmarshal(d.Body, &s) != nil || s.Status == 0:
+		return nil, way, errors.New("what the partner offers for fetching answers is not dcm-receiver's")
+	}
+	return &s, way, nil
+}
+
+// Open makes a way ready without sending.
+func (c *Consumer) Open(ctx context.Context, p Partner, kind Kind, way Way) (Way, error) {
+	return c.ready(ctx, p, kind, way)
+}
+
+// request is one request on a way. What was opened long ago may have ended: a
+// token that is refused, or cannot be refreshed (its refresh token is used up
+// where an answer was lost), takes a new transfer under the same agreement, and
+// a new transfer that does no better a new agreement.
+func (c *Consumer) request(ctx context.Context, p Partner, kind Kind, way Way, method, rest string, body []byte) (Delivery, Way) {
+	for {
+		way = way.of(p)
+		opened, agreed := way.Transfer == "", way.Agreement == ""
+		now, err := c.ready(ctx, p, kind, way)
+		way = now
+		if err != nil {
+			return later(err), way
+		}
+		d, lost := c.post(ctx, way, opened, method, rest, body)
+		if !lost {
+			return d, way
+		}
+		way.Transfer = ""
+		if opened {
+			way.Agreement, way.Negotiation = "", ""
+		}
+		if opened && agreed || ctx.Err() != nil {
+			return d, way
+		}
+	}
+}
+
+// post is the request itself, with a token for it. lost: the way leads nowhere.
+func (c *Consumer) post(ctx context.Context, way Way, opened bool, method, rest string, body []byte) (d Delivery, lost bool) {
+	s := c.line(way)
+	endpoint, token, err := s.edr(ctx, &transfer{ID: way.Transfer, used: !opened})
+	if err != nil {
+		_, refused := errors.AsType[*refusal](err)
+		if lost = refused && !errors.Is(err, ErrSettings); lost {
+			s.Say("Your connector has no token for this way, or cannot refresh it: opening a new one.")
+		}
+		return later(err), lost
+	}
+	a, err := s.request(ctx, method, strings.TrimRight(endpoint, "/")+rest, token, body)
+	if err != nil {
+		return later(err), false
+	}
+	if words, refuses := planeRefuses(a); refuses {
+		s.Say("The partner's data plane does not know this way any more: opening a new one.")
+		return Delivery{Outcome: Later, Took: a.Took, Reason: fmt.Sprintf("the partner's data plane refuses the token that it gave out (%d: %s): "+
+			"its operations must look, or the partner has withdrawn the contract", a.Status, words)}, true
+	}
+	return judge(a), false
+}
+
+// of is the way as far as it still leads to where the partner is said to be.
+func (w Way) of(p Partner) Way {
+	asked := strings.Join([]string{p.Address, p.DID, p.Protocol}, " ")
+	if w.Asked != asked {
+		return Way{Asked: asked}
+	}
+	return w
+}
+
+// ready takes the steps of the way that are not done. Where one fails, those
+// before it are kept.
+func (c *Consumer) ready(ctx context.Context, p Partner, kind Kind, way Way) (Way, error) {
+	way = way.of(p)
+	anew := way.Agreement == "" && way.Negotiation == ""
+	for {
+		if way.Agreement == "" && way.Negotiation == "" {
+			way = Way{Asked: way.Asked}
+			found, err := c.discover(ctx, p)
+			if err != nil {
+				return way, err
+			}
+			way.Counterparty, way.Address, way.Protocol = found.BPNL, found.Address, found.Protocol
+			if found.Protocol == DSP2025 {
+				way.Counterparty = found.DID
+			}
+			if way.Asset, way.Negotiation, err = c.line(way).negotiate(ctx, kind, ""); err != nil {
+				return way, err
+			}
+		}
+		if way.Agreement == "" {
+			agreement, err := c.line(way).agreed(ctx, way.Negotiation)
+			if ended(err) {
+				way.Negotiation = ""
+				if !anew { // begun in an earlier call: what has become of it since may be old
+					anew = true
+					continue
+				}
+			}
+			if err != nil {
+				return way, err
+			}
+			way.Agreement = agreement
+		}
+		if way.Transfer != "" {
+			return way, nil
+		}
+		started, err := c.line(way).start(ctx, way.Asset, way.Agreement)
+		if ended(err) && !anew {
+			c.line(way).Say("The partner does not let us use the agreement any more: asking for a new one.")
+			way.Agreement, way.Negotiation, anew = "", "", true
+			continue
+		}
+		if ended(err) {
+			way.Agreement, way.Negotiation = "", ""
+		}
+		way.Transfer = started
+		return way, err
+	}
+}
+
+// ended: the connectors will not go on with this step, however long we wait.
+func ended(err error) bool {
+	refused, ok := errors.AsType[*refusal](err)
+	return errors.Is(err, errEnded) || ok && refused.status/100 == 4 && !errors.Is(err, ErrSettings)
+}
+
+// txNS is the namespace of Tractus-X's own requests.
+const txNS = "https://w3id.org/tractusx/v0.0.1/ns/"
+
+// discover asks our connector which protocol the partner's speaks, and under
+// which address and name. Connectors before 0.11 cannot be asked: then it is
+// DSP 0.8 and the BPNL.
+func (c *Consumer) discover(ctx context.Context, p Partner) (Partner, error) {
+	switch {
+	case p.Address == "":
+		return p, about{fmt.Errorf("the DSP address of %s is not known: enter it (dsp_url of outbox.partner); the partner's operations know it", p.BPNL), ErrSettings}
+	case p.Protocol == DSP2025 && p.DID != "", p.Protocol == DSP08:
+		return p, nil
+	}
+	var got map[string]any
+	var err error
+	for _, version := range []string{"/v3", "/v4alpha"} { // from 0.13 on, and before
+		err = c.Management.callAt(ctx, version, "POST", "/connectordiscovery/dspversionparams", map[string]any{
+			"@context": map[string]any{"edc": edcNS, "tx": txNS}, "@type": "tx:ConnectorParamsDiscoveryRequest",
+			"tx:bpnl": p.BPNL, "edc:counterPartyAddress": p.Address,
+		}, &got)
+		if refused, ok := errors.AsType[*refusal](err); !ok || !refused.absent {
+			break
+		}
+	}
+	refused, isRefusal := errors.AsType[*refusal](err)
+	switch {
+	case isRefusal && (refused.absent || refused.status == http.StatusNotFound || refused.status == http.StatusBadRequest):
+		if p.Protocol == DSP2025 {
+			return p, about{fmt.Errorf("the DID of %s is not known, and your connector cannot find it out: enter it (did of outbox.partner)", p.BPNL), ErrSettings}
+		}
+		p.Protocol = DSP08
+		return p, nil
+	case err != nil:
+		return p, fmt.Errorf("your connector could not find out how to speak to %s at %s: %w", p.BPNL, p.Address, err)
+	}
+	answer, _ := terms{}.expand(got).(map[string]any)
+	if protocol := text(answer[edcNS+"protocol"]); protocol == DSP08 || protocol == DSP2025 && (p.Protocol == "" || p.Protocol == DSP2025) {
+		p.Protocol = protocol
+	} else {
+		return p, fmt.Errorf("the connector of %s speaks %s, which this program does not: update it", p.BPNL, shown(answer[edcNS+"protocol"]))
+	}
+	if address, ok := answer[edcNS+"counterPartyAddress"].(string); ok {
+		p.Address = address
+	}
+	if id, ok := answer[edcNS+"counterPartyId"].(string); ok && p.Protocol == DSP2025 {
+		p.DID = id
+	}
+	if p.Protocol == DSP2025 && p.DID == "" {
+		return p, fmt.Errorf("your connector names no DID of %s: enter it (did of outbox.partner)", p.BPNL)
+	}
+	return p, nil
+}
+
+func later(err error) Delivery { return Delivery{Outcome: Later, Reason: err.Error()} }
+
+// planeRefuses: the data plane itself does not take the token. What the receiver
+// behind it says of a sender is worded otherwise.
+func planeRefuses(a *Answer) (words string, refuses bool) {
+	var said struct{ Errors []string }
+	if a.Status != http.StatusUnauthorized && a.Status != http.StatusForbidden || json.Unmarshal(a.Body, &said) != nil || said.Errors == nil {
+		return "", false
+	}
+	return plain(strings.Join(said.Errors, "; ")), true
+}
+
+// judge says what an answer means for the sender.
+func judge(a *Answer) Delivery {
+	d := Delivery{Status: a.Status, Body: a.Body, RetryAfter: a.RetryAfter, Took: a.Took}
+	problem := strings.HasPrefix(a.ContentType, "application/problem+json")
+	if code, denied := AnsweredCode(a); denied {
+		d.Outcome = Refused
+		d.Reason = "the partner's receiver answered 401, 403 or 404 (its connector does not say which): the partner must allow your BPNL, or correct key and path of its asset"
+		return d
+	} else if code != 0 {
+		d.Status = code
+	} else if a.Status == http.StatusInternalServerError && strings.Contains(string(a.Body), "Response status must not be 'null'") {
+		d.Status = http.StatusUnprocessableEntity // ProxyHttpData has no name for 422
+	}
+	name := fmt.Sprintf("%d %s", d.Status, http.StatusText(d.Status))
+	switch s := d.Status; {
+	case s/100 == 2:
+		d.Outcome = Delivered
+	case s == http.StatusNotFound && !problem:
+		d.Outcome = Later
+		d.Reason = "nothing is behind the partner's asset (404): the partner must correct the address in it, or start its receiver"
+	case s == http.StatusRequestTimeout || s == http.StatusTooEarly || s == http.StatusTooManyRequests || s/100 == 3:
+		d.Outcome, d.Reason = Later, fmt.Sprintf("the partner's receiver does not take the message now (%s); it is sent again", name)
+	case s == http.StatusUnauthorized:
+		d.Outcome, d.Reason = Refused, "the partner's receiver does not take the key that its own connector shows (401): the partner must correct it"
+	case s == http.StatusForbidden:
+		d.Outcome, d.Reason = Refused, "the partner's receiver does not let your BPNL send (403): ask the partner to allow it"
+	case s == http.StatusRequestEntityTooLarge:
+		d.Outcome, d.Reason = Refused, "the message is too large for the partner (413): send it in parts"
+	case s/100 == 4:
+		d.Outcome, d.Reason = Refused, fmt.Sprintf("the partner's receiver refuses the message (%s): correct what it names", name)
+	case s == http.StatusServiceUnavailable:
+		d.Outcome, d.Reason = Later, "the partner's receiver is busy, or its store is down (503); it is sent again"
+	case a.Status == http.StatusInternalServerError && d.Status == a.Status && !problem:
+		d.Outcome, d.Reason = Later, "the partner's data plane could not reach its receiver, or that failed (500); it is sent again, and the partner's operations must look if that goes on"
+	default:
+		d.Outcome, d.Reason = Later, fmt.Sprintf("the partner's receiver failed (%s); it is sent again, and the partner's operations must look if that goes on", name)
+	}
+	return d
+}
+
+func (c *Consumer) line(way Way) *Supplier {
+	say := c.Say
+	if say == nil {
+		say = func(string, ...any) {}
+	}
+	return &Supplier{Management: c.Management, Customer: way.Counterparty, Address: way.Address, Protocol: way.Protocol, Say: say, pause: c.pause}
+}

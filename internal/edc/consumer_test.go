@@ -1,0 +1,255 @@
+package edc_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/edc"
+	"dcm-receiver/internal/edc/edctest"
+)
+
+const (
+	us   = "BPNL00000000CUST"
+	them = "BPNL00000000SUPP"
+)
+
+// receiver answers with the status that the body names.
+func receiver(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	status := 200
+	if _, err := fmt.Sscanf(string(body), "[%d]", &status); err != nil || r.Header.Get("X-Api-Key") != "their-key" || r.Header.Get("Edc-Bpn") != us {
+		status = http.StatusUnauthorized
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if status/100 == 2 {
+		w.Header().Set("Content-Type", "application/json")
+	}
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "7")
+	}
+	w.WriteHeader(status)
+	_, _ = fmt.Fprintf(w, `{"status":%d,"path":%q}`, status, r.URL.Path)
+}
+
+func supplier() *edctest.Partner {
+	return &edctest.Partner{BPNL: them, Backend: http.HandlerFunc(receiver), Sender: us, Key: "their-key",
+		Offers: []edctest.Offer{edctest.OfferOf(dcm.MaterialDemandEndpoint), edctest.OfferOf(dcm.RequestForUpdateEndpoint)}}
+}
+
+func consumer(t *testing.T, c *edctest.Connector) *edc.Consumer {
+	t.Helper()
+	m, err := edc.NewManagement(c.URL, edctest.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &edc.Consumer{Management: m, Say: t.Logf}
+}
+
+// What an answer means, through both types of asset.
+func TestConsumerOutcomes(t *testing.T) {
+	for _, c := range []struct {
+		status  int
+		outcome edc.Outcome
+		plain   int    // what is known of the status through HttpData
+		reason  string // is in the words
+	}{
+		{200, edc.Delivered, 200, ""},
+		{201, edc.Delivered, 200, ""},
+		{400, edc.Refused, 400, "refuses the message (400 Bad Request)"},
+		{401, edc.Refused, 500, ""},
+		{403, edc.Refused, 500, "allow"},
+		{409, edc.Refused, 409, "409 Conflict"},
+		{413, edc.Refused, 413, "send it in parts"},
+		{415, edc.Refused, 415, ""},
+		{422, edc.Refused, 422, ""},
+		{429, edc.Later, 429, "not take the message now"},
+		{500, edc.Later, 500, "operations must look"},
+		{503, edc.Later, 503, "busy"},
+	} {
+		for _, proxy := range []bool{false, true} {
+			t.Run(fmt.Sprint(c.status, " proxy ", proxy), func(t *testing.T) {
+				p := supplier()
+				p.Proxy = proxy
+				connector := edctest.New(t, p)
+				d, way := consumer(t, connector).Send(t.Context(), edc.Partner{BPNL: them, Address: connector.Address(p)}, edc.MaterialDemand, edc.Way{}, fmt.Appendf(nil, "[%d]", c.status))
+				want := c.plain
+				if proxy {
+					want = c.status
+				}
+				if d.Outcome != c.outcome || d.Status != want || !strings.Contains(d.Reason, c.reason) || (d.Reason == "") != (d.Outcome == edc.Delivered) {
+					t.Errorf("%+v, want %s %d", d, c.outcome, want)
+				}
+				if proxy && c.status == 503 && d.RetryAfter != 7*time.Second {
+					t.Errorf("Retry-After %v", d.RetryAfter)
+				}
+				if d.Outcome == edc.Delivered && !strings.Contains(string(d.Body), "/week-based-material-demand") {
+					t.Errorf("arrived at %s", d.Body)
+				}
+				if posts, negotiations, transfers := p.Counts(); posts != 1 || negotiations != 1 || transfers != 1 || way.Transfer == "" {
+					t.Errorf("%d posts, %d negotiations, %d transfers, %+v", posts, negotiations, transfers, way)
+				}
+			})
+		}
+	}
+}
+
+// What the partner ended is opened anew, as far back as it has to be.
+func TestConsumerKeepsTheWay(t *testing.T) {
+	for _, protocol := range []string{edc.DSP08, edc.DSP2025} {
+		t.Run(protocol, func(t *testing.T) {
+			p := supplier()
+			p.DSP25 = protocol == edc.DSP2025
+			connector := edctest.New(t, p)
+			c := consumer(t, connector)
+			to := edc.Partner{BPNL: them, Address: connector.Address(p)}
+			var way edc.Way
+			for _, step := range []struct {
+				name                    string
+				before                  func()
+				negotiations, transfers int
+			}{
+				{"the first", func() {}, 1, 1},
+				{"the next", func() {}, 1, 1},
+				{"token run out", func() { connector.ExpireTokens(p) }, 1, 1},
+				{"refresh lost", func() { connector.LoseRefresh(p) }, 1, 2},
+				{"transfer ended", func() { connector.EndTransfers(p) }, 1, 3},
+				{"contract ended", func() { connector.EndContracts(p) }, 2, 5}, // the transfer under the old one is tried
+				{"the next again", func() {}, 2, 5},
+				{"another entry for the partner", func() { to.DID = "did:web:" + them }, 3, 6},
+			} {
+				step.before()
+				var d edc.Delivery
+				d, way = c.Send(t.Context(), to, edc.MaterialDemand, way, []byte("[201]"))
+				_, negotiations, transfers := p.Counts()
+				if d.Outcome != edc.Delivered || negotiations != step.negotiations || transfers != step.transfers {
+					t.Errorf("%s: %+v, %d negotiations, %d transfers; want %d, %d", step.name, d, negotiations, transfers, step.negotiations, step.transfers)
+				}
+			}
+			if way.Protocol != protocol {
+				t.Errorf("%+v", way)
+			}
+		})
+	}
+}
+
+// Nothing that may pass is final, and the words say who has to do what.
+func TestConsumerLater(t *testing.T) {
+	p := supplier()
+	connector := edctest.New(t, p)
+	c := consumer(t, connector)
+	to := edc.Partner{BPNL: them, Address: connector.Address(p)}
+	var way edc.Way
+	send := func(kind edc.Kind, outcome edc.Outcome, reason string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		var d edc.Delivery
+		if d, way = c.Send(ctx, to, kind, way, []byte("[200]")); d.Outcome != outcome || !strings.Contains(d.Reason, reason) {
+			t.Errorf("%+v; want %s %q", d, outcome, reason)
+		}
+	}
+	p.Down(true)
+	send(edc.MaterialDemand, edc.Later, "could not get the catalogue of "+them)
+	p.Down(false)
+	p.Refuse(true)
+	send(edc.MaterialDemand, edc.Later, "no contract came about: ended by the connectors (Policy in scope contract.negotiation not fulfilled)")
+	p.Refuse(false)
+	p.Stall(true)
+	send(edc.MaterialDemand, edc.Later, "still REQUESTED")
+	_, before, _ := p.Counts()
+	p.Stall(false)
+	send(edc.MaterialDemand, edc.Delivered, "")
+	if _, after, _ := p.Counts(); after != before {
+		t.Errorf("the negotiation that was waited for was not taken up: %d, then %d", before, after)
+	}
+	p.Down(true)
+	send(edc.MaterialDemand, edc.Later, "could not reach its receiver")
+	p.Down(false)
+	p.Delay(time.Hour)
+	send(edc.MaterialDemand, edc.Later, "may have been stored")
+	p.Delay(0)
+	send(edc.MaterialDemand, edc.Delivered, "")
+	way = edc.Way{}
+	send(edc.Comment, edc.Later, "shows your connector no IdBasedComment endpoint")
+	to.Address = ""
+	send(edc.MaterialDemand, edc.Later, "outbox.partner")
+	c.Management.Key = "wrong"
+	to.Address = connector.Address(p)
+	send(edc.MaterialDemand, edc.Later, "DCM_EDC_MANAGEMENT_KEY")
+}
+
+// Found by either property; of several versions the highest that we speak.
+func TestConsumerFinds(t *testing.T) {
+	demand := edctest.OfferOf(dcm.MaterialDemandEndpoint)
+	for _, c := range []struct {
+		name   string
+		offers []edctest.Offer
+		asset  string
+		reason string
+	}{
+		{"by type", []edctest.Offer{{Asset: "a", Type: demand.Type, Version: "2.0"}}, "a", ""},
+		{"by CX-0048's property", []edctest.Offer{{Asset: "a", Property: demand.Property}}, "a", ""},
+		{"the highest", []edctest.Offer{{Asset: "a", Type: demand.Type, Version: "1.0"}, {Asset: "b", Type: demand.Type, Version: "2.0"}}, "b", ""},
+		{"none that is too high", []edctest.Offer{{Asset: "a", Type: demand.Type, Version: "2.0"}, {Asset: "b", Type: demand.Type, Version: "3.0"}}, "a", ""},
+		{"two alike", []edctest.Offer{{Asset: "a", Type: demand.Type, Version: "2.0"}, {Asset: "b", Type: demand.Type, Version: "2.0"}}, "", "several assets of this kind: a, b"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := supplier()
+			p.Offers = nil
+			for _, o := range c.offers {
+				o.Path = demand.Path
+				p.Offers = append(p.Offers, o)
+			}
+			connector := edctest.New(t, p)
+			d, way := consumer(t, connector).Send(t.Context(), edc.Partner{BPNL: them, Address: connector.Address(p)}, edc.MaterialDemand, edc.Way{}, []byte("[200]"))
+			if way.Asset != c.asset || !strings.Contains(d.Reason, c.reason) || (d.Outcome == edc.Delivered) != (c.asset != "") {
+				t.Errorf("%+v %+v", d, way)
+			}
+		})
+	}
+}
+
+// One consumer serves many goroutines and partners; one that is down holds up nobody.
+func TestConsumerConcurrent(t *testing.T) {
+	var partners []*edctest.Partner
+	for i := range 8 {
+		p := supplier()
+		p.BPNL = fmt.Sprintf("BPNL0000000SUP%02d", i)
+		partners = append(partners, p)
+	}
+	connector := edctest.New(t, partners...)
+	partners[0].Down(true)
+	c := consumer(t, connector)
+	c.Say = nil
+	var delivered atomic.Int32
+	var group sync.WaitGroup
+	for _, p := range partners {
+		for range 4 {
+			group.Go(func() {
+				var way edc.Way
+				for range 3 {
+					var d edc.Delivery
+					if d, way = c.Send(t.Context(), edc.Partner{BPNL: p.BPNL, Address: connector.Address(p)}, edc.RequestForUpdate, way, []byte("[200]")); d.Outcome == edc.Delivered {
+						delivered.Add(1)
+					}
+				}
+			})
+		}
+	}
+	group.Wait()
+	if n := delivered.Load(); n != 7*4*3 {
+		t.Errorf("%d delivered", n)
+	}
+	if !slices.ContainsFunc(partners, func(p *edctest.Partner) bool { posts, _, _ := p.Counts(); return posts == 12 }) {
+		t.Error("the posts did not reach the receivers")
+	}
+}
