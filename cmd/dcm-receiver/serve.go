@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -174,14 +175,21 @@ func (c *serveCommand) useTLS(server *http.Server, rc *receiver.Receiver, log *s
 
 // tuneMemory lets the small heap of small messages grow, so that it is swept
 // less often, and holds the large heap of large ones down to the bodies and
-// what is made of them. What an operator sets stands.
+// what is made of them. What an operator sets stands; of GOMEMLIMIT an eighth is
+// left for what Go does not count, such as the program's own pages, so that the
+// process as a whole stays below it.
 func (c *serveCommand) tuneMemory() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
 	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(c.MaxBuffered + 32<<20)
+	limit := c.MaxBuffered + 32<<20
+	if os.Getenv("GOMEMLIMIT") != "" {
+		limit = debug.SetMemoryLimit(-1) // a negative one only reads it
+		if limit < math.MaxInt64 {
+			limit -= limit / 8
+		}
 	}
+	debug.SetMemoryLimit(limit)
 }
 
 // server has limits that keep a slow sender from holding anything up.

@@ -75,7 +75,8 @@ func (rc *Receiver) find(w http.ResponseWriter, r *http.Request, sender string, 
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), rc.config.RequestTimeout)
 	defer cancel()
-	done, err := rc.work.Begin(ctx, sender, fair.Cost(most/16))
+	// How large it is is known too late: it counts as the largest.
+	done, err := rc.work.Begin(ctx, sender, fair.Largest)
 	if err != nil {
 		rc.bytes.Give(sender, most)
 		return nil, 0, rc.heldBack(w, sender, "work")
