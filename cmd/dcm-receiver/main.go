@@ -26,6 +26,8 @@ type commands struct {
 	Example  exampleCommand  `cmd:"" help:"Print a realistic valid WeekBasedCapacityGroup message."`
 	EDC      edcCommands     `cmd:"" name:"edc" help:"The connector: register the endpoints there as the customer, or send through it as a supplier."`
 	Group    groupCommands   `cmd:"" help:"What an operator does to a stored capacity group."`
+	Demand   demandCommands  `cmd:"" help:"Our demands: import files, release them for sending, say what became of them."`
+	Partner  partnerCommands `cmd:"" help:"Whom we can send to."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 }
 

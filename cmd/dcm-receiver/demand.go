@@ -1,0 +1,339 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/outbox"
+	"dcm-receiver/internal/store"
+
+	"github.com/jackc/pgx/v5"
+)
+
+type demandCommands struct {
+	Import  demandImportCommand  `cmd:"" help:"Read files with demands (CSV or XLSX in the columns of outbox.demand_line, or WeekBasedMaterialDemand JSON) and put their lines in the place of all lines of their materials. They go out by release only. Exit status 1, and nothing taken, if a line is wrong."`
+	Release demandReleaseCommand `cmd:"" help:"Queue for sending what is new or changed in outbox.demand_line. Exit status 1 if a material is refused."`
+	Status  demandStatusCommand  `cmd:"" help:"Say by partner what waits, what was delivered, and what was refused and why."`
+}
+
+// connect opens the database that the settings name.
+func (s databaseSettings) connect(ctx context.Context) (*pgx.Conn, error) {
+	if s.private() {
+		return nil, failure{errors.New("DATABASE_URL is not set; for the private Postgres of a running serve, set PGHOST, PGPORT, PGUSER and PGDATABASE to what serve names behind psql"), wrongUse}
+	}
+	config, err := pgx.ParseConfig(s.DatabaseURL)
+	if err != nil {
+		return nil, failure{fmt.Errorf("DATABASE_URL: %w", err), wrongUse}
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = 30 * time.Second
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, failure{fmt.Errorf("the database cannot be reached: %s", store.Describe(err)), notReachable}
+	}
+	return conn, nil
+}
+
+// inDatabase runs a command that needs the database, until a signal comes.
+func (s databaseSettings) inDatabase(run func(context.Context, *pgx.Conn) error) error {
+	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer cancel()
+	conn, err := s.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	return run(ctx, conn)
+}
+
+type demandImportCommand struct {
+	Files     []string `arg:"" optional:"" name:"file" help:"CSV, XLSX or JSON files, told apart by what is in them; with --template, the files to write (.csv or .xlsx)."`
+	DryRun    bool     `name:"dry-run" help:"Say what would change (new, changed week by week, unchanged) and what is odd, and change nothing."`
+	OnlyValid bool     `name:"only-valid" help:"Take the materials without a wrong line, although others have one."`
+	Template  bool     `help:"Write example files to fill in: demands.csv and demands.xlsx, or FILE."`
+	Release   bool     `help:"Release what was imported at once."`
+	JSON      bool     `name:"json" help:"Print a JSON object."`
+	databaseSettings
+}
+
+// listed is how many problems, weeks and oddities are shown to a person.
+const listed = 200
+
+// Run imports.
+func (c *demandImportCommand) Run() error {
+	today := dcm.DateOf(time.Now().UTC())
+	if c.Template {
+		return c.writeTemplates(today)
+	}
+	if len(c.Files) == 0 {
+		return failure{errors.New("name the files to import, or write one to fill in with --template"), wrongUse}
+	}
+	var files []*outbox.File
+	for _, name := range c.Files {
+		content, err := read(name)
+		if err != nil {
+			return failure{err, wrongUse}
+		}
+		f, err := outbox.Read(name, content, today, func(lines int) { fmt.Fprintf(os.Stderr, "%s: %d lines read\n", name, lines) })
+		if err != nil {
+			return err
+		}
+		files = append(files, f)
+	}
+	lines, problems := outbox.Join(files, c.OnlyValid)
+	if !c.JSON {
+		for i, p := range problems {
+			if i == listed {
+				fmt.Fprintf(os.Stderr, "and %d more\n", len(problems)-listed)
+				break
+			}
+			fmt.Fprintln(os.Stderr, p)
+		}
+	}
+	said := map[string]any{"lines": len(lines), "dryRun": c.DryRun, "taken": false}
+	if len(problems) > 0 {
+		list := []map[string]any{}
+		for _, p := range problems {
+			list = append(list, map[string]any{"file": p.File, "line": p.Line, "column": p.Column, "detail": p.Detail})
+		}
+		said["problems"] = list
+		if !c.OnlyValid {
+			c.print(said)
+			return failure{fmt.Errorf("%d problems: nothing was taken (--only-valid takes the materials without one)", len(problems)), saysNo}
+		}
+	}
+	err := c.inDatabase(func(ctx context.Context, conn *pgx.Conn) error {
+		limit := 0
+		if c.DryRun {
+			limit = 1_000_000
+		}
+		plan, err := outbox.Import(ctx, conn, lines, c.DryRun, limit, func(lines int) { fmt.Fprintf(os.Stderr, "%d lines sent to the database\n", lines) })
+		if err != nil {
+			return c.refused(err)
+		}
+		said["created"], said["changed"], said["unchanged"], said["taken"] = plan.Created, plan.Changed, plan.Unchanged, !c.DryRun
+		if c.DryRun {
+			c.describe(said, plan, outbox.Oddities(lines, today))
+		}
+		if !c.JSON {
+			word := "imported"
+			if c.DryRun {
+				word = "would be imported"
+			}
+			fmt.Printf("%d lines %s: %d materials new, %d changed, %d unchanged\n", len(lines), word, plan.Created, plan.Changed, plan.Unchanged)
+			if !c.DryRun && !c.Release {
+				fmt.Println("Nothing goes out before \"dcm-receiver demand release\".")
+			}
+		}
+		c.print(said)
+		if c.Release && !c.DryRun {
+			return release(ctx, conn, "", "", c.JSON)
+		}
+		return nil
+	})
+	if err == nil && len(problems) > 0 {
+		return failure{fmt.Errorf("%d problems: their materials were left out", len(problems)), saysNo}
+	}
+	return err
+}
+
+// describe says week by week what changes, and what is odd.
+func (c *demandImportCommand) describe(said map[string]any, plan *outbox.Plan, oddities []string) {
+	if c.JSON {
+		changes := []map[string]any{}
+		for _, w := range plan.Changes {
+			changes = append(changes, map[string]any{
+				"supplier": w.Supplier, "customer": w.Customer, "materialNumberCustomer": w.MaterialNumberCustomer, "customerLocation": w.CustomerLocation,
+				"demandCategoryCode": w.DemandCategoryCode, "pointInTime": w.PointInTime.String(), "before": w.Before, "demand": w.Demand,
+			})
+		}
+		said["changes"], said["oddities"] = changes, oddities
+		return
+	}
+	none := func(v string) string {
+		if v == "" {
+			return "none"
+		}
+		return v
+	}
+	var last outbox.Series
+	for i, w := range plan.Changes {
+		if i == listed {
+			fmt.Printf("and %d more weeks\n", len(plan.Changes)-listed)
+			break
+		}
+		if w.Series != last {
+			fmt.Printf("changed: %s\n", w.Series)
+			last = w.Series
+		}
+		fmt.Printf("  %s  %s → %s\n", w.PointInTime, none(w.Before), none(w.Demand))
+	}
+	for i, o := range oddities {
+		if i == listed {
+			fmt.Printf("and %d more oddities\n", len(oddities)-listed)
+			break
+		}
+		fmt.Println("odd:", o)
+	}
+}
+
+func (c *demandImportCommand) print(said map[string]any) {
+	if c.JSON {
+		_ = json.NewEncoder(os.Stdout).Encode(said)
+	}
+}
+
+func (databaseSettings) refused(err error) error {
+	return failure{fmt.Errorf("%s", store.Describe(err)), notReachable}
+}
+
+func (c *demandImportCommand) writeTemplates(today dcm.Date) error {
+	names := c.Files
+	if len(names) == 0 {
+		names = []string{"demands.csv", "demands.xlsx"}
+	}
+	for _, name := range names {
+		content := outbox.TemplateCSV(today)
+		switch {
+		case strings.HasSuffix(strings.ToLower(name), ".xlsx"):
+			var err error
+			if content, err = outbox.TemplateXLSX(today); err != nil {
+				return err
+			}
+		case !strings.HasSuffix(strings.ToLower(name), ".csv"):
+			return failure{fmt.Errorf("%s: a template ends in .csv or .xlsx", name), wrongUse}
+		}
+		// What somebody has filled in is not written over.
+		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		if err != nil {
+			return failure{err, wrongUse}
+		}
+		if _, err := f.Write(content); err != nil {
+			return errors.Join(err, f.Close())
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
+		fmt.Println("wrote", name)
+	}
+	return nil
+}
+
+type demandReleaseCommand struct {
+	Supplier string `placeholder:"BPNL" help:"Only what this supplier is to deliver."`
+	Customer string `placeholder:"BPNL" help:"Only what this BPNL of ours needs."`
+	JSON     bool   `name:"json" help:"Print a JSON object a material."`
+	databaseSettings
+}
+
+// Run releases.
+func (c *demandReleaseCommand) Run() error {
+	for name, bpnl := range map[string]string{"--supplier": c.Supplier, "--customer": c.Customer} {
+		if bpnl != "" && !dcm.IsBPNL(bpnl) {
+			return failure{fmt.Errorf("%s %q is not a BPNL", name, bpnl), wrongUse}
+		}
+	}
+	return c.inDatabase(func(ctx context.Context, conn *pgx.Conn) error { return release(ctx, conn, c.Supplier, c.Customer, c.JSON) })
+}
+
+func release(ctx context.Context, conn *pgx.Conn, supplier, customer string, asJSON bool) error {
+	rows, err := conn.Query(ctx, `select released_supplier, released_customer, material_number_customer, material_demand_id::text, outcome, coalesce(why, '')
+		from outbox.release(nullif($1, ''), nullif($2, ''))`, supplier, customer)
+	if err != nil {
+		return databaseSettings{}.refused(err)
+	}
+	counts := map[string]int{}
+	var from, to, material, outcome, why string
+	var id *string
+	_, err = pgx.ForEachRow(rows, []any{&from, &to, &material, &id, &outcome, &why}, func() error {
+		counts[outcome]++
+		switch {
+		case asJSON:
+			said := map[string]any{"supplier": from, "customer": to, "materialNumberCustomer": material, "materialDemandId": id, "outcome": outcome}
+			if why != "" {
+				said["why"] = why
+			}
+			return json.NewEncoder(os.Stdout).Encode(said)
+		case outcome == "refused":
+			fmt.Printf("refused: %s for %s by %s: %s\n", material, to, from, why)
+		}
+		return nil
+	})
+	if err != nil {
+		return databaseSettings{}.refused(err)
+	}
+	if !asJSON {
+		fmt.Printf("%d materials created, %d changed, %d unchanged, %d refused\n", counts["created"], counts["changed"], counts["unchanged"], counts["refused"])
+	}
+	if counts["refused"] > 0 {
+		return failure{fmt.Errorf("%d materials were refused; the others are released", counts["refused"]), saysNo}
+	}
+	return nil
+}
+
+type demandStatusCommand struct {
+	JSON bool `name:"json" help:"Print a JSON object a partner."`
+	databaseSettings
+}
+
+// Run prints a row a partner, then what is refused and why.
+func (c *demandStatusCommand) Run() error {
+	return c.inDatabase(func(ctx context.Context, conn *pgx.Conn) error {
+		type partner struct {
+			Partner       string     `json:"partner"`
+			Waiting       int        `json:"waiting"`
+			Sending       int        `json:"sending"`
+			Delivered     int        `json:"delivered"`
+			Refused       int        `json:"refused"`
+			OldestWaiting *time.Time `json:"oldestWaiting"`
+			LastDelivered *time.Time `json:"lastDelivered"`
+			Reason        *string    `json:"reason"`
+		}
+		rows, err := conn.Query(ctx, `select partner,
+				count(*) filter (where state = 'waiting'), count(*) filter (where state = 'sending'),
+				count(*) filter (where state = 'delivered'), count(*) filter (where state = 'refused'),
+				min(queued_at) filter (where state in ('waiting', 'sending')), max(delivered_at),
+				(array_agg(reason order by last_attempt_at desc) filter (where state in ('waiting', 'refused') and reason is not null))[1]
+			from (select supplier as partner, d.* from planning.delivery d) d
+			group by partner order by 2 desc, 5 desc, 1`)
+		if err != nil {
+			return c.refused(err)
+		}
+		partners, err := pgx.CollectRows(rows, pgx.RowToStructByPos[partner])
+		if err != nil {
+			return c.refused(err)
+		}
+		if c.JSON {
+			for _, p := range partners {
+				_ = json.NewEncoder(os.Stdout).Encode(p)
+			}
+			return nil
+		}
+		if len(partners) == 0 {
+			fmt.Println("Nothing has been released yet.")
+			return nil
+		}
+		fmt.Printf("%-18s %9s %9s %9s %9s  %s\n", "PARTNER", "WAITING", "SENDING", "DELIVERED", "REFUSED", "OLDEST WAITING")
+		for _, p := range partners {
+			oldest := "-"
+			if p.OldestWaiting != nil {
+				oldest = time.Since(*p.OldestWaiting).Round(time.Second).String()
+			}
+			fmt.Printf("%-18s %9d %9d %9d %9d  %s\n", p.Partner, p.Waiting, p.Sending, p.Delivered, p.Refused, oldest)
+		}
+		for _, p := range slices.DeleteFunc(partners, func(p partner) bool { return p.Reason == nil }) {
+			fmt.Printf("%s: %s\n", p.Partner, *p.Reason)
+		}
+		return nil
+	})
+}

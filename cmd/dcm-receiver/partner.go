@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+
+	"dcm-receiver/internal/dcm"
+
+	"github.com/jackc/pgx/v5"
+)
+
+type partnerCommands struct {
+	Add    partnerAddCommand    `cmd:"" help:"Say where a partner's connector is, or change that."`
+	List   partnerListCommand   `cmd:"" help:"Print whom we can send to."`
+	Remove partnerRemoveCommand `cmd:"" help:"Send to a partner no more. Exit status 1 if it is not there."`
+}
+
+type partnerAddCommand struct {
+	BPNL     string `arg:"" name:"BPNL" help:"The partner's BPNL."`
+	DSPURL   string `name:"dsp-url" placeholder:"URL" help:"DSP address of its connector, often ending in /api/v1/dsp. Unset: our connector is asked."`
+	DID      string `name:"did" placeholder:"DID" help:"Its DID, such as did:web:example.com:BPNL6666666666YY. Unset: found out."`
+	Protocol string `enum:",dataspace-protocol-http,dataspace-protocol-http:2025-1" default:"" help:"Version of the dataspace protocol: dataspace-protocol-http (0.8) or dataspace-protocol-http:2025-1. Unset: found out."`
+	JSON     bool   `name:"json" help:"Print a JSON object."`
+	databaseSettings
+}
+
+// Run adds or changes a partner.
+func (c *partnerAddCommand) Run() error {
+	if err := checkBPNL(c.BPNL); err != nil {
+		return err
+	}
+	if u, err := url.Parse(c.DSPURL); c.DSPURL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		return failure{fmt.Errorf("--dsp-url %q is not an http(s) URL; give one such as https://connector.example.com/api/v1/dsp", c.DSPURL), wrongUse}
+	}
+	if c.DID != "" && !strings.HasPrefix(c.DID, "did:") {
+		return failure{fmt.Errorf("--did %q does not begin with did:", c.DID), wrongUse}
+	}
+	return c.inDatabase(func(ctx context.Context, conn *pgx.Conn) error {
+		var added bool
+		err := conn.QueryRow(ctx, `insert into outbox.partner (bpnl, dsp_url, did, protocol)
+			values ($1, nullif($2, ''), nullif($3, ''), nullif($4, ''))
+			on conflict (bpnl) do update set dsp_url = excluded.dsp_url, did = excluded.did, protocol = excluded.protocol
+			returning xmax = 0`, c.BPNL, c.DSPURL, c.DID, c.Protocol).Scan(&added)
+		if err != nil {
+			return c.refused(err)
+		}
+		outcome := map[bool]string{true: "added", false: "changed"}[added]
+		return say(c.JSON, map[string]any{"bpnl": c.BPNL, "outcome": outcome}, "%s: %s\n", c.BPNL, outcome)
+	})
+}
+
+type partnerListCommand struct {
+	JSON bool `name:"json" help:"Print a JSON object a partner."`
+	databaseSettings
+}
+
+// Run lists partners.
+func (c *partnerListCommand) Run() error {
+	return c.inDatabase(func(ctx context.Context, conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, "select bpnl, dsp_url, did, protocol from outbox.partner order by bpnl")
+		if err != nil {
+			return c.refused(err)
+		}
+		var bpnl string
+		var address, did, protocol *string
+		_, err = pgx.ForEachRow(rows, []any{&bpnl, &address, &did, &protocol}, func() error {
+			line := []string{bpnl}
+			for _, v := range []*string{address, did, protocol} {
+				if v == nil {
+					line = append(line, "(to be found out)")
+				} else {
+					line = append(line, *v)
+				}
+			}
+			return say(c.JSON, map[string]any{"bpnl": bpnl, "dspUrl": address, "did": did, "protocol": protocol}, "%s\n", strings.Join(line, "  "))
+		})
+		if err != nil {
+			return c.refused(err)
+		}
+		return nil
+	})
+}
+
+type partnerRemoveCommand struct {
+	BPNL string `arg:"" name:"BPNL" help:"The partner's BPNL."`
+	JSON bool   `name:"json" help:"Print a JSON object."`
+	databaseSettings
+}
+
+// Run removes a partner.
+func (c *partnerRemoveCommand) Run() error {
+	if err := checkBPNL(c.BPNL); err != nil {
+		return err
+	}
+	return c.inDatabase(func(ctx context.Context, conn *pgx.Conn) error {
+		tag, err := conn.Exec(ctx, "delete from outbox.partner where bpnl = $1", c.BPNL)
+		if err != nil {
+			return c.refused(err)
+		}
+		if tag.RowsAffected() == 0 {
+			_ = say(c.JSON, map[string]any{"bpnl": c.BPNL, "outcome": "unknown"}, "")
+			return failure{fmt.Errorf("there is no partner %s", c.BPNL), saysNo}
+		}
+		return say(c.JSON, map[string]any{"bpnl": c.BPNL, "outcome": "removed"}, "%s: removed\n", c.BPNL)
+	})
+}
+
+func checkBPNL(bpnl string) error {
+	if !dcm.IsBPNL(bpnl) {
+		return failure{fmt.Errorf("%q is not a BPNL (BPNL and 12 letters or digits)", bpnl), wrongUse}
+	}
+	return nil
+}
+
+// say prints what came of a command, for a person or for a program.
+func say(asJSON bool, object map[string]any, format string, arguments ...any) error {
+	if asJSON {
+		return json.NewEncoder(os.Stdout).Encode(object)
+	}
+	if format != "" {
+		fmt.Printf(format, arguments...)
+	}
+	return nil
+}

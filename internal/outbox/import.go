@@ -1,0 +1,273 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"dcm-receiver/internal/dcm"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// key is what there is one line of.
+type key struct {
+	Series
+	week dcm.Date
+}
+
+// Join puts files together and looks at what no line shows alone: weeks that are
+// there twice, and lines of one material that do not agree. Without the bad
+// materials, where only the valid ones are wanted.
+func Join(files []*File, onlyValid bool) (lines []Line, problems []Problem) {
+	bad := map[Material]bool{}
+	weeks, materials, series := map[key]Place{}, map[Material]*Line{}, map[Series]*Line{}
+	for _, f := range files {
+		problems = append(problems, f.Problems...)
+		for m := range f.Bad {
+			bad[m] = true
+		}
+		for i := range f.Lines {
+			l := &f.Lines[i]
+			wrong := func(column, format string, arguments ...any) {
+				at := l.At
+				if at.Column == "" {
+					at.Column = column
+				}
+				problems = append(problems, Problem{at, fmt.Sprintf(format, arguments...)})
+				bad[l.Material] = true
+			}
+			k := key{l.Series, l.PointInTime}
+			if at, twice := weeks[k]; twice {
+				wrong("point_in_time", "%s has the demand of this week, location and category already; leave one of the two out", at)
+				continue
+			}
+			weeks[k] = l.At
+			first := materials[l.Material]
+			if first == nil {
+				materials[l.Material], first = l, l
+			}
+			for _, c := range []struct{ column, have, want string }{
+				{"material_description_customer", l.MaterialDescriptionCustomer, first.MaterialDescriptionCustomer},
+				{"material_number_supplier", l.MaterialNumberSupplier, first.MaterialNumberSupplier},
+				{"material_global_asset_id", l.MaterialGlobalAssetID, first.MaterialGlobalAssetID},
+				{"unit_of_measure", l.UnitOfMeasure, first.UnitOfMeasure},
+				{"is_inactive", fmt.Sprint(l.IsInactive), fmt.Sprint(first.IsInactive)},
+			} {
+				if c.have != c.want {
+					wrong(c.column, "%q is not what %s says (%q); all lines of a material must say the same", c.have, first.At, c.want)
+				}
+			}
+			if of := series[l.Series]; of == nil {
+				series[l.Series] = l
+			} else if of.ExpectedSupplierLocation != l.ExpectedSupplierLocation {
+				wrong("expected_supplier_location", "%q is not what %s says (%q); all weeks of a location and category must say the same",
+					l.ExpectedSupplierLocation, of.At, of.ExpectedSupplierLocation)
+			}
+		}
+	}
+	for _, f := range files {
+		for _, l := range f.Lines {
+			if !onlyValid || !bad[l.Material] {
+				lines = append(lines, l)
+			}
+		}
+	}
+	return lines, problems
+}
+
+// Oddities says what is valid and yet perhaps a mistake.
+func Oddities(lines []Line, today dcm.Date) (said []string) {
+	bySeries := map[Series][]*Line{}
+	for i := range lines {
+		bySeries[lines[i].Series] = append(bySeries[lines[i].Series], &lines[i])
+	}
+	nineMonths := dcm.DateOf(time.Unix(int64(today)*86400, 0).UTC().AddDate(0, 9, 0)).Monday()
+	for s, weeks := range bySeries {
+		slices.SortFunc(weeks, func(a, b *Line) int { return int(a.PointInTime - b.PointInTime) })
+		name := s.String()
+		for i, l := range weeks {
+			if i > 0 && l.PointInTime != weeks[i-1].PointInTime+7 {
+				said = append(said, fmt.Sprintf("%s: no line between %s and %s; write 0 where nothing is needed", name, weeks[i-1].PointInTime, l.PointInTime))
+			}
+			// A value of ten neighbours, as when a digit is typed twice.
+			beside := []dcm.Decimal{}
+			for _, j := range []int{i - 1, i + 1} {
+				if j >= 0 && j < len(weeks) && weeks[j].Demand != "0" {
+					beside = append(beside, weeks[j].Demand)
+				}
+			}
+			tenfold := len(beside) > 0
+			for _, b := range beside {
+				tenfold = tenfold && !l.Demand.Below(times10(b))
+			}
+			if tenfold {
+				said = append(said, fmt.Sprintf("%s: %s in the week of %s is ten times its neighbours or more", name, l.Demand, l.PointInTime))
+			}
+		}
+		if last := weeks[len(weeks)-1].PointInTime; last < nineMonths {
+			said = append(said, fmt.Sprintf("%s: ends with the week of %s, less than nine months ahead", name, last))
+		}
+	}
+	slices.Sort(said)
+	return said
+}
+
+func times10(d dcm.Decimal) dcm.Decimal {
+	t, err := dcm.ParseDecimal(string(d) + "e1")
+	if err != nil {
+		return d // of a number at the limit of digits
+	}
+	return t
+}
+
+func (s Series) String() string {
+	return fmt.Sprintf("%s for %s by %s, location %s, category %s", s.MaterialNumberCustomer, s.Customer, s.Supplier, s.CustomerLocation, s.DemandCategoryCode)
+}
+
+// Change is a week that an import changes; "" where there is no line.
+type Change struct {
+	Series
+	PointInTime    dcm.Date
+	Before, Demand string
+}
+
+// Plan is what an import does.
+type Plan struct {
+	Created, Changed, Unchanged int // materials
+	Changes                     []Change
+}
+
+// Import puts lines into outbox.demand_line, all or none: they take the place of
+// all lines of their materials. dry only says what would change. Of changed
+// materials it lists at most limit weeks.
+func Import(ctx context.Context, conn *pgx.Conn, lines []Line, dry bool, limit int, progress func(lines int)) (*Plan, error) {
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("import demands: %w", err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	exec := func(sql string) error {
+		if _, err := tx.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("import demands: %w", err)
+		}
+		return nil
+	}
+	if err := exec("create temp table imported (like outbox.demand_line) on commit drop"); err != nil {
+		return nil, err
+	}
+	i := 0
+	_, err = tx.CopyFrom(ctx, pgx.Identifier{"imported"}, columnNames(), pgx.CopyFromFunc(func() ([]any, error) {
+		if i == len(lines) {
+			return nil, nil
+		}
+		if i++; i%50_000 == 0 && progress != nil {
+			progress(i)
+		}
+		return lines[i-1].values()
+	}))
+	if err != nil {
+		return nil, fmt.Errorf("import demands: %w", err)
+	}
+	if err := exec("create index on imported (supplier, customer, material_number_customer); analyze imported"); err != nil {
+		return nil, err
+	}
+	plan := &Plan{}
+	err = tx.QueryRow(ctx, `
+		with touched as (select distinct supplier, customer, material_number_customer from imported),
+		before as (select l.* from outbox.demand_line l join touched using (supplier, customer, material_number_customer)),
+		material as (
+			select supplier, customer, material_number_customer, bool_or(b.demand is not null) as known,
+				bool_or((n.demand, n.material_number_supplier, n.material_description_customer, n.material_global_asset_id, n.unit_of_measure, n.expected_supplier_location, n.is_inactive)
+				is distinct from (b.demand, b.material_number_supplier, b.material_description_customer, b.material_global_asset_id, b.unit_of_measure, b.expected_supplier_location, b.is_inactive)) as differs
+			from imported n
+			full join before b using (supplier, customer, material_number_customer, customer_location, demand_category_code, point_in_time)
+			group by 1, 2, 3)
+		select count(*) filter (where not known), count(*) filter (where known and differs), count(*) filter (where known and not differs) from material`).
+		Scan(&plan.Created, &plan.Changed, &plan.Unchanged)
+	if err != nil {
+		return nil, fmt.Errorf("compare demands: %w", err)
+	}
+	if limit > 0 && plan.Changed > 0 {
+		rows, err := tx.Query(ctx, `
+			with touched as (
+				select distinct supplier, customer, material_number_customer from imported n
+				where exists (select from outbox.demand_line l where (l.supplier, l.customer, l.material_number_customer) = (n.supplier, n.customer, n.material_number_customer))),
+			before as (select l.* from outbox.demand_line l join touched using (supplier, customer, material_number_customer)),
+			after as (select l.* from imported l join touched using (supplier, customer, material_number_customer))
+			select supplier, customer, material_number_customer, customer_location, demand_category_code, point_in_time::text,
+				coalesce(trim_scale(b.demand)::text, ''), coalesce(trim_scale(n.demand)::text, '')
+			from after n
+			full join before b using (supplier, customer, material_number_customer, customer_location, demand_category_code, point_in_time)
+			where n.demand is distinct from b.demand
+			order by 1, 2, 3, 4, 5, 6 limit $1`, limit)
+		if err != nil {
+			return nil, fmt.Errorf("compare demands: %w", err)
+		}
+		plan.Changes, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (c Change, err error) {
+			var week string
+			err = row.Scan(&c.Supplier, &c.Customer, &c.MaterialNumberCustomer, &c.CustomerLocation, &c.DemandCategoryCode, &week, &c.Before, &c.Demand)
+			if err == nil {
+				c.PointInTime, err = dcm.ParseDate(week)
+			}
+			return c, err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("compare demands: %w", err)
+		}
+	}
+	if dry {
+		return plan, nil
+	}
+	list := strings.Join(columnNames(), ", ")
+	if err := errors.Join(
+		exec(`delete from outbox.demand_line l
+			where (l.supplier, l.customer, l.material_number_customer) in (select supplier, customer, material_number_customer from imported)`),
+		exec("insert into outbox.demand_line ("+list+") select "+list+" from imported"),
+	); err != nil {
+		return nil, err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return nil, fmt.Errorf("import demands: %w", err)
+	}
+	return plan, nil
+}
+
+func columnNames() []string {
+	list := []string{}
+	for _, c := range columns {
+		list = append(list, c.name)
+	}
+	return list
+}
+
+// values of a line in the order of columns.
+func (l *Line) values() ([]any, error) {
+	var demand pgtype.Numeric
+	if err := demand.Scan(string(l.Demand)); err != nil {
+		return nil, fmt.Errorf("import demands: %w", err)
+	}
+	asset := pgtype.UUID{}
+	if l.MaterialGlobalAssetID != "" {
+		id, err := dcm.ParseID(l.MaterialGlobalAssetID)
+		if err != nil {
+			return nil, fmt.Errorf("import demands: %w", err)
+		}
+		asset = pgtype.UUID{Bytes: id, Valid: true}
+	}
+	optional := func(v string) any {
+		if v == "" {
+			return nil
+		}
+		return v
+	}
+	return []any{
+		l.Supplier, l.Customer, l.MaterialNumberCustomer, l.CustomerLocation, l.DemandCategoryCode,
+		time.Unix(int64(l.PointInTime)*86400, 0).UTC(), demand, optional(l.MaterialNumberSupplier), optional(l.MaterialDescriptionCustomer),
+		asset, optional(l.UnitOfMeasure), optional(l.ExpectedSupplierLocation), l.IsInactive,
+	}, nil
+}

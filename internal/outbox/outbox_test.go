@@ -1,0 +1,203 @@
+package outbox_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"unicode/utf16"
+
+	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/outbox"
+	"dcm-receiver/internal/privatepg/pgtest"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+	"github.com/xuri/excelize/v2"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+const (
+	header = "supplier;customer;material_number_customer;customer_location;demand_category_code;point_in_time;demand;unit_of_measure;material_description_customer\n"
+	start  = "BPNL6666666666YY;BPNL8888888888XX;A;BPNS8888888888XX;0001;"
+)
+
+var today, _ = dcm.ParseDate("2026-11-25")
+
+func TestRead(t *testing.T) {
+	windows := func(s string) string { return strings.ReplaceAll(s, "ü", "\xfc") }
+	utf16le := func(s string) string {
+		b := []byte{0xff, 0xfe}
+		for _, u := range utf16.Encode([]rune(s)) {
+			b = append(b, byte(u), byte(u>>8))
+		}
+		return string(b)
+	}
+	for _, c := range []struct {
+		name, content string
+		want          []string // weeks and demands
+		problems      []string
+	}{
+		{"semicolons", header + start + "2026-11-30;5;unit:piece;Tür\n", []string{"2026-11-30 5 Tür"}, nil},
+		{"byte order mark", "\ufeff" + header + start + "2026-11-30;5;unit:piece;Tür\r\n", []string{"2026-11-30 5 Tür"}, nil},
+		{"Windows-1252", windows(header + start + "2026-11-30;5;unit:piece;Tür\n"), []string{"2026-11-30 5 Tür"}, nil},
+		{"UTF-16", utf16le(header + start + "2026-11-30;5;unit:piece;Tür\n"), []string{"2026-11-30 5 Tür"}, nil},
+		{"commas, quoted", strings.ReplaceAll(header+start+"2026-11-30;\"5\";unit:piece;\"Tür\"\n\n", ";", ","), []string{"2026-11-30 5 Tür"}, nil},
+		{"tabs, other spelling", strings.ReplaceAll(strings.Replace(header, "point_in_time", "Point in time", 1)+start+"2026-11-30;5;;Tür\n", ";", "\t"), []string{"2026-11-30 5 Tür"}, nil},
+		{"decimal comma", header + start + "2026-11-30;5,25;unit:piece;\n" + start + "2026-12-07;07;unit:piece;\n", []string{"2026-11-30 5.25 ", "2026-12-07 7 "}, nil},
+		{"both decimals", header + start + "2026-11-30;5,25;unit:piece;\n" + start + "2026-12-07;7.5;unit:piece;\n", []string{"2026-12-07 7.5 "},
+			[]string{`f:2: demand: "5,25" has a decimal comma, but other lines have a decimal point; write 5.25`}},
+		{"a thousand or a decimal", header + start + "2026-11-30;1,250;unit:piece;\n", nil, []string{`f:2: demand: "1,250" may mean a thousand or a decimal; write 1250 or 1.250`}},
+		{"thousands", header + start + "2026-11-30;1.234,5;unit:piece;\n", nil, []string{`f:2: demand: "1.234,5" is not a plain number; write it without separators of thousands, such as 1234.5`}},
+		{"wrong values", header + start + "2026-11-24;-1;pcs;\n" + strings.Replace(start, "0001", "1", 1) + "30.11.2026;#REF!;unit:piece;\n", nil, []string{
+			"f:2: point_in_time: 2026-11-24 is a Tuesday; write the Monday of its week, 2026-11-23",
+			`f:2: unit_of_measure: "pcs" is not a unit of the standard; write unit:piece`,
+			"f:2: demand: -1 is negative; a demand is at least 0",
+			`f:3: demand_category_code: "1" is not a category; write 0001 (a spreadsheet drops the zeros unless the column has the format text)`,
+			`f:3: point_in_time: "30.11.2026" is not a date of the form YYYY-MM-DD; write 2026-11-30`,
+			`f:3: demand: "#REF!" is not a number; write one such as 1234.5, 0 for no demand, or leave the line out where it is not known`,
+		}},
+		{"empty and too many", header + start + ";;unit:piece;;x\n", nil, []string{
+			"f:2: point_in_time: is empty; write the Monday of the week, such as 2026-11-23",
+			"f:2: demand: is empty; write a number, 0 for no demand, or leave the line out where it is not known",
+			"f:2: has 10 values, but the header has 9 columns; quote a value that has the separator in it",
+		}},
+		{"a week twice, two units", header + start + "2026-11-30;5;unit:piece;\n" + start + "2026-11-30;6;unit:piece;\n" + start + "2026-12-07;6;unit:gram;\n",
+			[]string{"2026-11-30 5 ", "2026-11-30 6 ", "2026-12-07 6 "}, []string{
+				"f:3: point_in_time: f:2 has the demand of this week, location and category already; leave one of the two out",
+				`f:4: unit_of_measure: "unit:gram" is not what f:2 says ("unit:piece"); all lines of a material must say the same`,
+			}},
+		{"JSON", `[{"materialDemandId": "0157ba42-d2a8-4e28-8565-7b07830c1110", "supplier": "BPNL6666666666YY", "customer": "BPNL8888888888XX",
+			"materialNumberCustomer": "A", "materialDescriptionCustomer": "Tür", "changedAt": "2026-11-01T00:00:00Z", "unitOfMeasureIsOmitted": true,
+			"materialDemandIsInactive": false, "demandSeries": [{"customerLocation": "BPNS8888888888XX", "demandCategory": {"demandCategoryCode": "0001"},
+			"demands": [{"pointInTime": "2026-12-07", "demand": 7.50}]}]}]`, []string{"2026-12-07 7.5 Tür"}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f, err := outbox.Read("f", []byte(c.content), today, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines, problems := outbox.Join([]*outbox.File{f}, false)
+			var have, said []string
+			for _, l := range lines {
+				have = append(have, l.PointInTime.String()+" "+string(l.Demand)+" "+l.MaterialDescriptionCustomer)
+			}
+			for _, p := range problems {
+				said = append(said, p.String())
+			}
+			if d := cmp.Diff(c.want, have) + cmp.Diff(c.problems, said); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+	for content, want := range map[string]string{
+		"":                    "f: is empty",
+		"supplier;customer\n": "f:1: the header has no material_number_customer, customer_location, point_in_time, demand",
+		"{":                   "f: read JSON",
+		"\xd0\xcf\x11\xe0":    "f: an old Excel file",
+	} {
+		if _, err := outbox.Read("f", []byte(content), today, nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", content, err, want)
+		}
+	}
+}
+
+// TestXLSX: formulas count as their values, dates are dates, numbers are those that are shown.
+func TestXLSX(t *testing.T) {
+	content, err := outbox.TemplateXLSX(today)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := excelize.OpenReader(strings.NewReader(string(content)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range []error{
+		f.SetCellValue("demands", "G2", nil), f.SetCellFormula("demands", "G2", "40+2"), f.SetCellValue("demands", "G3", 0.1+0.2), f.SetCellFormula("demands", "F3", "F2+7"),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := f.WriteToBuffer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string][]byte{"template": content, "formulas": b.Bytes(), "csv": outbox.TemplateCSV(today)} {
+		read, err := outbox.Read("f", content, today, nil)
+		if err != nil || len(read.Problems) > 0 || len(read.Lines) != 6 {
+			t.Fatalf("%s: %v %+v", name, err, read)
+		}
+		want := "2026-11-30 1000 2026-12-07 1200"
+		if name == "formulas" {
+			want = "2026-11-30 42 2026-12-07 0.3"
+		}
+		l := read.Lines
+		if got := l[0].PointInTime.String() + " " + string(l[0].Demand) + " " + l[1].PointInTime.String() + " " + string(l[1].Demand); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+}
+
+func TestImport(t *testing.T) {
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, pgtest.New(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	load := func(content string, dry bool) *outbox.Plan {
+		t.Helper()
+		f, err := outbox.Read("f", []byte(content), today, nil)
+		if err != nil || len(f.Problems) > 0 {
+			t.Fatal(err, f)
+		}
+		p, err := outbox.Import(ctx, conn, f.Lines, dry, 100, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	other := strings.Replace(start, ";A;", ";B;", 1)
+	first := header + start + "2026-11-30;5;unit:piece;\n" + start + "2026-12-07;6;unit:piece;\n" + other + "2026-12-07;6;;\n"
+	for _, c := range []struct {
+		name, content string
+		dry           bool
+		want          outbox.Plan
+	}{
+		{"dry", first, true, outbox.Plan{Created: 2}},
+		{"first", first, false, outbox.Plan{Created: 2}},
+		{"again", first, false, outbox.Plan{Unchanged: 2}},
+		{"whole materials", header + start + "2026-12-07;6.50;unit:piece;\n" + other + "2026-12-07;6.0;;\n", false, outbox.Plan{Changed: 1, Unchanged: 1, Changes: []outbox.Change{
+			{Series: series, PointInTime: 20787, Before: "5"}, {Series: series, PointInTime: 20794, Before: "6", Demand: "6.5"}}}},
+	} {
+		if d := cmp.Diff(&c.want, load(c.content, c.dry)); d != "" {
+			t.Errorf("%s: %s", c.name, d)
+		}
+	}
+	var n int
+	if err := conn.QueryRow(ctx, "select count(*) from outbox.demand_line").Scan(&n); err != nil || n != 2 {
+		t.Errorf("%d lines, want 2: %v", n, err)
+	}
+}
+
+var series = outbox.Series{
+	Material:         outbox.Material{Supplier: "BPNL6666666666YY", Customer: "BPNL8888888888XX", MaterialNumberCustomer: "A"},
+	CustomerLocation: "BPNS8888888888XX", DemandCategoryCode: "0001",
+}
+
+func TestOddities(t *testing.T) {
+	f, err := outbox.Read("f", []byte(header+start+"2026-11-30;5;;\n"+start+"2026-12-07;60;;\n"+start+"2026-12-14;6;;\n"+start+"2026-12-28;6;;\n"), today, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := series.String()
+	want := []string{
+		name + ": 60 in the week of 2026-12-07 is ten times its neighbours or more",
+		name + ": ends with the week of 2026-12-28, less than nine months ahead",
+		name + ": no line between 2026-12-14 and 2026-12-28; write 0 where nothing is needed",
+	}
+	if d := cmp.Diff(want, outbox.Oddities(f.Lines, today)); d != "" {
+		t.Error(d)
+	}
+}
