@@ -243,7 +243,9 @@ func (c *demandReleaseCommand) Run() error {
 			return failure{fmt.Errorf("%s %q is not a BPNL", name, bpnl), wrongUse}
 		}
 	}
-	return c.inDatabase(func(ctx context.Context, conn *pgx.Conn) error { return release(ctx, conn, c.Supplier, c.Customer, c.JSON) })
+	return c.inDatabase(func(ctx context.Context, conn *pgx.Conn) error {
+		return release(ctx, conn, c.Supplier, c.Customer, c.JSON)
+	})
 }
 
 func release(ctx context.Context, conn *pgx.Conn, supplier, customer string, asJSON bool) error {
