@@ -28,8 +28,8 @@ func (r *reader) capacityGroup(pointer string, today dcm.Date, limit int, more [
 	var have fields
 	checks := checks{limit: limit, base: pointer}
 	unitSent := false // valid or not
-	o.Raw = r.raw(func() {
-		have.sure(r.object(func(name string) {
+	o.Raw = r.Raw(func() {
+		have.sure(r.Object(func(name string) {
 			var ok bool
 			switch name {
 			case "capacityGroupId":
@@ -49,9 +49,9 @@ func (r *reader) capacityGroup(pointer string, today dcm.Date, limit int, more [
 				unitSent = true
 				g.UnitOfMeasure, ok = r.matching(isUnit)
 			case "unitOfMeasureIsOmitted":
-				g.UnitOfMeasureIsOmitted, ok = r.boolean()
+				g.UnitOfMeasureIsOmitted, ok = r.Bool()
 			case "capacityGroupIsInactive":
-				g.IsInactive, ok = r.boolean()
+				g.IsInactive, ok = r.Bool()
 			case "supplierLocations":
 				g.SupplierLocations, ok = scalarSet(r, &checks, name, func() (string, bool) { return r.matching(dcm.IsBPNS) })
 			case "linkedCapacityGroups":
@@ -69,7 +69,7 @@ func (r *reader) capacityGroup(pointer string, today dcm.Date, limit int, more [
 			have.read(name, ok)
 		}))
 	})
-	if r.failed {
+	if r.Failed() {
 		return o
 	}
 	r.warn(&o.Warnings, schemas.CapacityGroup, o.Raw, pointer, limit)
@@ -210,7 +210,7 @@ func (n *noEntryTwice[T]) check(c *checks, entry T, at ...any) {
 func scalarSet[T comparable](r *reader, c *checks, name string, entry func() (T, bool)) (values []T, ok bool) {
 	valid := true
 	var set noEntryTwice[T]
-	ok = r.array(func(i int) {
+	ok = r.Array(func(i int) {
 		value, ok := entry()
 		if !ok {
 			valid = false
@@ -230,10 +230,10 @@ func (r *reader) linkedDemandSeries(c *checks) (series []dcm.LinkedDemandSeries,
 	}
 	valid := true
 	var set noEntryTwice[entry]
-	ok = r.array(func(i int) {
+	ok = r.Array(func(i int) {
 		var s dcm.LinkedDemandSeries
 		var have fields
-		have.sure(r.object(func(name string) {
+		have.sure(r.Object(func(name string) {
 			var ok bool
 			switch name {
 			case "materialNumberCustomer":
@@ -272,7 +272,7 @@ func (r *reader) linkedDemandSeries(c *checks) (series []dcm.LinkedDemandSeries,
 // there is.
 func (r *reader) demandCategory() (code string, ok bool) {
 	var have fields
-	have.sure(r.object(func(name string) {
+	have.sure(r.Object(func(name string) {
 		if name != "demandCategoryCode" {
 			r.unknown()
 			return
@@ -312,9 +312,9 @@ func (r *reader) capacities(c *checks, today dcm.Date) (capacities []dcm.Capacit
 		}
 		have.read(name, ok)
 	}
-	ok = r.array(func(i int) {
+	ok = r.Array(func(i int) {
 		capacity, have = dcm.Capacity{}, fields{}
-		have.sure(r.object(member))
+		have.sure(r.Object(member))
 		complete := have.all("pointInTime", "actualCapacity", "maximumCapacity")
 		if complete || have.has("pointInTime") {
 			c.monday(capacity.PointInTime, "capacities", i, "pointInTime")
@@ -339,7 +339,7 @@ func (r *reader) capacities(c *checks, today dcm.Date) (capacities []dcm.Capacit
 func (r *reader) demandVolatility(c *checks) (*dcm.DemandVolatilityParameters, bool) {
 	p := &dcm.DemandVolatilityParameters{}
 	var have fields
-	have.sure(r.object(func(name string) {
+	have.sure(r.Object(func(name string) {
 		var ok bool
 		switch name {
 		case "startReferenceDateTime":
@@ -360,10 +360,10 @@ func (r *reader) demandVolatility(c *checks) (*dcm.DemandVolatilityParameters, b
 func (r *reader) alertThresholds(c *checks) (thresholds []dcm.AlertThreshold, ok bool) {
 	valid := true
 	var set noEntryTwice[dcm.AlertThreshold]
-	ok = r.array(func(i int) {
+	ok = r.Array(func(i int) {
 		var t dcm.AlertThreshold
 		var have fields
-		have.sure(r.object(func(name string) {
+		have.sure(r.Object(func(name string) {
 			var ok bool
 			switch name {
 			case "sequenceNumber":

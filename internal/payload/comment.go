@@ -27,8 +27,8 @@ func (r *reader) comment(pointer string, limit int) Object[dcm.Comment] {
 	c := &o.Value
 	var have fields
 	checks := checks{limit: limit, base: pointer}
-	o.Raw = r.raw(func() {
-		have.sure(r.object(func(name string) {
+	o.Raw = r.Raw(func() {
+		have.sure(r.Object(func(name string) {
 			var ok bool
 			switch name {
 			case "commentId":
@@ -56,7 +56,7 @@ func (r *reader) comment(pointer string, limit int) Object[dcm.Comment] {
 			case "changedAt":
 				c.ChangedAt, ok = optional(r.timestamp(dcm.ParseTimestamp))
 			case "requestDelete":
-				c.RequestDelete, ok = r.boolean()
+				c.RequestDelete, ok = r.Bool()
 			case "simulationId":
 				var id uuid.UUID
 				id, ok = r.id()
@@ -68,7 +68,7 @@ func (r *reader) comment(pointer string, limit int) Object[dcm.Comment] {
 			have.read(name, ok)
 		}))
 	})
-	if r.failed {
+	if r.Failed() {
 		return o
 	}
 	r.warn(&o.Warnings, schemas.Comment, o.Raw, pointer, limit)
@@ -85,7 +85,7 @@ func optional[T any](value T, ok bool) (*T, bool) { return &value, ok }
 func (r *reader) referenceDates(c *checks) (dates []dcm.Date, ok bool) {
 	valid := true
 	var weeks noWeekTwice
-	ok = r.array(func(i int) {
+	ok = r.Array(func(i int) {
 		date, ok := r.date()
 		if !ok {
 			valid = false

@@ -21,8 +21,8 @@ func (r *reader) materialDemand(pointer string, today dcm.Date, limit int) Objec
 	var have fields
 	checks := checks{limit: limit, base: pointer}
 	unitSent := false // valid or not
-	o.Raw = r.raw(func() {
-		have.sure(r.object(func(name string) {
+	o.Raw = r.Raw(func() {
+		have.sure(r.Object(func(name string) {
 			var ok bool
 			switch name {
 			case "materialDemandId":
@@ -51,9 +51,9 @@ func (r *reader) materialDemand(pointer string, today dcm.Date, limit int) Objec
 				unitSent = true
 				d.UnitOfMeasure, ok = r.matching(isUnit)
 			case "unitOfMeasureIsOmitted":
-				d.UnitOfMeasureIsOmitted, ok = r.boolean()
+				d.UnitOfMeasureIsOmitted, ok = r.Bool()
 			case "materialDemandIsInactive":
-				d.IsInactive, ok = r.boolean()
+				d.IsInactive, ok = r.Bool()
 			case "demandSeries":
 				d.Series, ok = r.demandSeries(&checks, today)
 			default:
@@ -63,7 +63,7 @@ func (r *reader) materialDemand(pointer string, today dcm.Date, limit int) Objec
 			have.read(name, ok)
 		}))
 	})
-	if r.failed {
+	if r.Failed() {
 		return o
 	}
 	r.warn(&o.Warnings, schemas.MaterialDemand, o.Raw, pointer, limit)
@@ -82,10 +82,10 @@ func (r *reader) demandSeries(c *checks, today dcm.Date) (all []dcm.DemandSeries
 	type pair struct{ location, category string }
 	seen := map[pair]bool{}
 	valid, otherWeek := true, false
-	ok = r.array(func(i int) {
+	ok = r.Array(func(i int) {
 		var s dcm.DemandSeries
 		var have fields
-		have.sure(r.object(func(name string) {
+		have.sure(r.Object(func(name string) {
 			var ok bool
 			switch name {
 			case "customerLocation":
@@ -143,9 +143,9 @@ func (r *reader) demands(c *checks, series int) (demands []dcm.Demand, ok bool) 
 		}
 		have.read(name, ok)
 	}
-	ok = r.array(func(i int) {
+	ok = r.Array(func(i int) {
 		demand, have = dcm.Demand{}, fields{}
-		have.sure(r.object(member))
+		have.sure(r.Object(member))
 		if have.has("pointInTime") {
 			c.monday(demand.PointInTime, "demandSeries", series, "demands", i, "pointInTime")
 			weeks.check(c, demand.PointInTime, "demandSeries", series, "demands", i, "pointInTime")

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/strictjson"
 	"dcm-receiver/schemas"
 
 	"github.com/google/uuid"
@@ -152,7 +153,7 @@ func readObjects[T any](body []byte, options Options, plural, name string, read 
 	most := max(alwaysObjects, len(body)/minObject)
 	place := r.envelope(&m.Envelope, func(base string, i int) {
 		if len(m.Objects) == most {
-			r.skip()
+			r.Skip()
 			if !m.Errors.Any() {
 				m.Errors.add(1, "", fmt.Sprintf("there are more than %d objects in %d bytes; they cannot all be %s, so none was judged", most, len(body), plural))
 			}
@@ -166,7 +167,7 @@ func readObjects[T any](body []byte, options Options, plural, name string, read 
 		m.Errors.add(MaxErrors, place, "there is no "+name+"; a message carries at least one, in a list (also where it is only one)")
 	}
 	m.check(options)
-	return m, r.end()
+	return m, r.End()
 }
 
 // envelope reads the whole body and calls item for each object, with the place of
@@ -174,26 +175,26 @@ func readObjects[T any](body []byte, options Options, plural, name string, read 
 // objects are, or would have been.
 func (r *reader) envelope(m *Envelope, item func(base string, i int)) (place string) {
 	list := func(base string) bool {
-		return r.array(func(i int) { item(base, i) })
+		return r.Array(func(i int) { item(base, i) })
 	}
-	if r.peek() == '[' {
+	if r.Peek() == '[' {
 		m.IsBare = true
 		list("")
 		return ""
 	}
 	content := false
 	var others []string // names beside the two, as many as a sentence bears
-	isObject := r.object(func(name string) {
+	isObject := r.Object(func(name string) {
 		switch name {
 		case "messageHeader":
 			r.messageHeader(m)
 		case "content":
 			place, content = "/content", true
 			members := 0
-			isObject := r.object(func(name string) {
+			isObject := r.Object(func(name string) {
 				members++
 				if name != "informationObject" {
-					r.skip()
+					r.Skip()
 					return
 				}
 				place = "/content/informationObject"
@@ -209,16 +210,16 @@ func (r *reader) envelope(m *Envelope, item func(base string, i int)) (place str
 		case "header":
 			// Ignoring it would skip the check of the sender.
 			m.Errors.add(MaxErrors, "/header", "header stands beside content; it must stand in messageHeader: {\"messageHeader\": {\"header\": {…}}, \"content\": {…}}")
-			r.skip()
+			r.Skip()
 		default:
-			if schemas.Alike(shorten(name), "messageHeader") {
+			if schemas.Alike(strictjson.Shorten(name), "messageHeader") {
 				// Ignoring it would skip the check of the sender.
-				m.Errors.add(MaxErrors, "", strconv.Quote(shorten(name))+" stands in the body; did you mean messageHeader?")
+				m.Errors.add(MaxErrors, "", strconv.Quote(strictjson.Shorten(name))+" stands in the body; did you mean messageHeader?")
 			}
 			if len(others) < 3 {
-				others = append(others, strconv.Quote(shorten(name)))
+				others = append(others, strconv.Quote(strictjson.Shorten(name)))
 			}
-			r.skip()
+			r.Skip()
 		}
 	})
 	if isObject && !content && len(others) > 0 && !m.Errors.Any() {
@@ -234,13 +235,13 @@ func (r *reader) messageHeader(m *Envelope) {
 	const base = "/messageHeader"
 	var header dcm.MessageHeader
 	var have fields
-	raw := r.raw(func() {
-		have.sure(r.object(func(name string) {
+	raw := r.Raw(func() {
+		have.sure(r.Object(func(name string) {
 			if name != "header" {
-				r.skip()
+				r.Skip()
 				return
 			}
-			have.read("header", r.object(func(name string) {
+			have.read("header", r.Object(func(name string) {
 				var ok bool
 				switch name {
 				case "messageId":
@@ -277,7 +278,7 @@ func (r *reader) messageHeader(m *Envelope) {
 			}))
 		}))
 	})
-	if r.failed {
+	if r.Failed() {
 		return
 	}
 	r.warn(&m.Warnings, schemas.MessageHeader, raw, base, MaxErrors)
@@ -329,7 +330,7 @@ func (f *fields) all(required ...string) bool {
 // unknown consumes the value of a property that nobody knows.
 func (r *reader) unknown() {
 	r.strange = true
-	r.skip()
+	r.Skip()
 }
 
 // warn adds which unknown names of an object, if it has any, look like properties

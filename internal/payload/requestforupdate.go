@@ -33,7 +33,7 @@ func ReadRequestsForUpdate(body []byte, o Options) (*Message[dcm.RequestForUpdat
 		}
 	}
 	m.check(o)
-	return m, r.end()
+	return m, r.End()
 }
 
 // requestForUpdate reads one entry of an IdBasedRequestForUpdate.
@@ -43,12 +43,12 @@ func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer stri
 	list := func(object, idName string) bool {
 		everything = false
 		valid, n := true, 0
-		ok := r.array(func(int) {
+		ok := r.Array(func(int) {
 			n++
 			request := dcm.RequestForUpdate{Object: object}
 			var id uuid.UUID
 			var have fields
-			have.sure(r.object(func(name string) {
+			have.sure(r.Object(func(name string) {
 				var ok bool
 				switch name {
 				case idName:
@@ -75,8 +75,8 @@ func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer stri
 		}
 		return ok && valid
 	}
-	raw := r.raw(func() {
-		have.sure(r.object(func(name string) {
+	raw := r.Raw(func() {
+		have.sure(r.Object(func(name string) {
 			members++
 			for _, kind := range requested {
 				if name == kind.list {
@@ -84,10 +84,10 @@ func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer stri
 					return
 				}
 			}
-			r.skip()
+			r.Skip()
 		}))
 	})
-	if everything && members > 0 && !r.failed {
+	if everything && members > 0 && !r.Failed() {
 		// An empty entry asks for everything; this is something else.
 		m.Errors.add(MaxErrors, pointer, "there is neither weekBasedMaterialDemand nor weekBasedCapacityGroup; name what is to be sent again in one of these lists, or send {} for everything")
 		return
@@ -97,7 +97,7 @@ func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer stri
 			all[kind.object] = true
 		}
 	}
-	if !r.failed && have.unsure && m.Errors.count() < maxCounted {
+	if !r.Failed() && have.unsure && m.Errors.count() < maxCounted {
 		m.Errors.askSchema(schemas.RequestForUpdate, raw, pointer, MaxErrors)
 	}
 }

@@ -1,4 +1,4 @@
-package payload
+package strictjson
 
 import (
 	"bytes"
@@ -28,8 +28,8 @@ func whyNoJSON(body []byte) *SyntaxError {
 			return explain(d, body, err)
 		}
 		switch depth := d.StackDepth(); {
-		case depth > maxDepth:
-			return &SyntaxError{fmt.Sprintf("arrays and objects are nested deeper than %d %s", maxDepth, where(body, d.InputOffset()))}
+		case depth > MaxDepth:
+			return &SyntaxError{fmt.Sprintf("arrays and objects are nested deeper than %d %s", MaxDepth, where(body, d.InputOffset()))}
 		case depth == 0:
 			if rest := bytes.TrimLeft(body[d.InputOffset():], " \t\r\n"); len(rest) > 0 {
 				detail := "there is something after the JSON text, " + where(body, int64(len(body)-len(rest)))
@@ -61,15 +61,15 @@ func explain(d *jsontext.Decoder, body []byte, err error) *SyntaxError {
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return &SyntaxError{fmt.Sprintf("it ends too early, %s; was it cut off?", where(body, int64(len(body))))}
 	case errors.Is(err, jsontext.ErrDuplicateName) && syntactic != nil:
-		return &SyntaxError{fmt.Sprintf("a name is twice in one object: %s, %s", shorten(string(syntactic.JSONPointer)), where(body, at))}
+		return &SyntaxError{fmt.Sprintf("a name is twice in one object: %s, %s", Shorten(string(syntactic.JSONPointer)), where(body, at))}
 	case syntactic != nil:
-		detail := fmt.Sprintf("%s %s (in %q)", shorten(syntactic.Err.Error()), where(body, at), shorten(string(syntactic.JSONPointer)))
+		detail := fmt.Sprintf("%s %s (in %q)", Shorten(syntactic.Err.Error()), where(body, at), Shorten(string(syntactic.JSONPointer)))
 		if probable := guess(body, min(int(at), len(body))); probable != "" {
 			detail += "; " + probable
 		}
 		return &SyntaxError{detail}
 	default:
-		return &SyntaxError{shorten(err.Error())}
+		return &SyntaxError{Shorten(err.Error())}
 	}
 }
 
@@ -182,9 +182,9 @@ func invalidRune(text []byte) bool {
 	return r == utf8.RuneError && size == 1
 }
 
-// shorten keeps what a body brought into a sentence at a readable length, and
+// Shorten keeps what a body brought into a sentence at a readable length, and
 // free of what no log and no database takes.
-func shorten(s string) string {
+func Shorten(s string) string {
 	const limit = 200
 	if len(s) > limit {
 		s = s[:limit] + "…"
