@@ -161,8 +161,12 @@ func guess(body []byte, at int) string {
 	case rest[0] == '\\':
 		return "a backslash in a string is written \\\\"
 	}
+	word := at // where it begins: nan is taken for null up to its second letter
+	for word > 0 && (body[word-1]|0x20 >= 'a' && body[word-1]|0x20 <= 'z') {
+		word--
+	}
 	for _, s := range spellings {
-		if bytes.HasPrefix(rest, []byte(s.found)) {
+		if bytes.HasPrefix(body[word:], []byte(s.found)) {
 			return s.advice
 		}
 	}
