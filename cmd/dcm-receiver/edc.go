@@ -181,8 +181,9 @@ type edcRegisterCommand struct {
 	Customers    []string `env:"DCM_CUSTOMER_BPNLS" name:"customer-bpnls" placeholder:"BPNL,…" help:"As for serve: set, the customer's endpoints are offered; so they are where neither list is set."`
 	Suppliers    []string `env:"DCM_SUPPLIER_BPNLS" name:"supplier-bpnls" placeholder:"BPNL,…" help:"As for serve: set, the supplier's endpoints are offered."`
 	Standard     string   `env:"DCM_STANDARD" default:"cx-0048" enum:"cx-0048,cx-0128" help:"As for serve: cx-0128 has comments and capabilities too."`
+	DSPURL       string   `env:"DCM_EDC_DSP_URL" name:"dsp-url" placeholder:"URL" help:"DSP address at which partners reach your connector; with --check, its catalogue is asked there too."`
 	DryRun       bool     `env:"DCM_EDC_DRY_RUN" name:"dry-run" xor:"mode" help:"Print the JSON, one object after the other, and ask no connector. It holds the API key."`
-	Check        bool     `env:"DCM_EDC_CHECK" name:"check" xor:"mode" help:"Say what differs and change nothing. Exit status 1 if something does."`
+	Check        bool     `env:"DCM_EDC_CHECK" name:"check" xor:"mode" help:"Say what differs and change nothing; with --dsp-url, ask the catalogue as well. Exit status 1 if something differs."`
 }
 
 // Run registers once.
@@ -225,6 +226,35 @@ func (c *edcRegisterCommand) Run() error {
 		return errInvalid
 	case len(changes) == 0:
 		fmt.Println("nothing to change: the connector has it all as it should be")
+	}
+	if c.Check {
+		return c.checkOutside(ctx, m, r)
+	}
+	return nil
+}
+
+// checkOutside asks the catalogue for the offers, where it is known under which
+// address partners ask.
+func (c *edcRegisterCommand) checkOutside(ctx context.Context, m *edc.Management, r edc.Registration) error {
+	own := append(trimmed(c.Customers), trimmed(c.Suppliers)...)
+	if c.DSPURL == "" || len(own) == 0 {
+		fmt.Fprintln(os.Stderr, "not looked at from the outside: set DCM_EDC_DSP_URL to the address at which partners ask your connector, and DCM_CUSTOMER_BPNLS or DCM_SUPPLIER_BPNLS to the connector's own BPNL")
+		return nil
+	}
+	seen, wrong, err := edc.Seen(ctx, m, edc.Partner{BPNL: own[0], Address: c.DSPURL}, r)
+	if err != nil {
+		return withStatus(err)
+	}
+	for _, w := range wrong {
+		fmt.Println("catalogue: " + w)
+	}
+	switch {
+	case len(wrong) > 0:
+		return errInvalid
+	case len(seen) == 0:
+		fmt.Printf("the catalogue at %s answers; to your own BPNL it shows none of it, as DCM_PARTNERS wants. What a partner is shown, only the partner's connector can ask\n", c.DSPURL)
+	default:
+		fmt.Printf("the catalogue at %s shows: %s\n", c.DSPURL, strings.Join(seen, ", "))
 	}
 	return nil
 }

@@ -48,6 +48,7 @@ func TestDataspace(t *testing.T) {
 	t.Run("slow database", l.slow)
 	t.Run("key rotation", l.rotation)
 	t.Run("key in the vault", l.vault)
+	t.Run("the consumer", l.consumer)
 	t.Run("the commands", l.commands)
 	t.Run("registered by serve", l.background)
 }
@@ -729,6 +730,53 @@ func (l *lab) api(t *testing.T, method, path, body string) []byte {
 		t.Fatalf("%s %s: %d %s, %v", method, path, resp.StatusCode, data, err)
 	}
 	return data
+}
+
+// consumer: what the outbox uses. A refusal comes through HttpData with its
+// status, and a transfer that was ended is opened anew under the same agreement.
+func (l *lab) consumer(t *testing.T) {
+	l.register(t, l.registration())
+	c := &edc.Consumer{Management: l.supplier, Say: t.Logf}
+	to := edc.Partner{BPNL: example.Customer, Address: l.dsp}
+	var way edc.Way
+	send := func(step string, m message, outcome edc.Outcome, status int) {
+		t.Helper()
+		var d edc.Delivery
+		if d, way = c.Send(t.Context(), to, edc.CapacityGroup, way, m.body); d.Outcome != outcome || d.Status != status {
+			t.Errorf("%s: %+v", step, d)
+		}
+	}
+	send("first", newMessage(t, nil), edc.Delivered, 200)
+	first := way
+	refused := newMessage(t, func(g map[string]any) { g["supplier"] = "BPNL00000000OTHR" })
+	send("refused", refused, edc.Refused, 400)
+	if way != first {
+		t.Errorf("%+v, then %+v", first, way)
+	}
+	stored, _, err := c.Reason(t.Context(), to, edc.Way{}, refused.id)
+	if err != nil || stored.Status != 400 {
+		t.Errorf("the reason: %+v, %v", stored, err)
+	}
+	l.api(t, "POST", "/transferprocesses/"+l.latestTransfer(t, first.Asset)+"/terminate", `{"@context":{"@vocab":"https://w3id.org/edc/v0.0.1/ns/"},"@type":"TerminateTransfer","reason":"test"}`)
+	time.Sleep(time.Second) // the connectors tell each other
+	send("after its end", newMessage(t, nil), edc.Delivered, 200)
+	if way.Transfer == first.Transfer || way.Agreement != first.Agreement {
+		t.Errorf("%+v, then %+v", first, way)
+	}
+}
+
+// latestTransfer is the customer's ID of the transfer of an asset that began last.
+func (l *lab) latestTransfer(t *testing.T, asset string) string {
+	t.Helper()
+	var open []struct {
+		ID string `json:"@id"`
+	}
+	query := `{"@context":{"@vocab":"https://w3id.org/edc/v0.0.1/ns/"},"@type":"QuerySpec","sortField":"stateTimestamp","sortOrder":"DESC","limit":1,
+		"filterExpression":[{"operandLeft":"assetId","operator":"=","operandRight":"` + asset + `"}]}`
+	if err := json.Unmarshal(l.api(t, "POST", "/transferprocesses/request", query), &open); err != nil || len(open) != 1 {
+		t.Fatalf("%v, %v", open, err)
+	}
+	return open[0].ID
 }
 
 // vault: the key is not on the asset, and the data plane finds it all the same.

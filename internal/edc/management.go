@@ -43,6 +43,7 @@ var (
 	ErrUnreachable = errors.New("not reachable")    // a connector or data plane that does not answer, or fails: it may pass
 	ErrSettings    = errors.New("a wrong setting")  // of ours: key, address
 	errEnded       = errors.New("ended")            // a negotiation or transfer
+	errSeveral     = errors.New("several on offer") // an ErrNoOffer too
 	ErrNoOffer     = errors.New("nothing on offer") // the partner shows us no asset of the kind, or several
 )
 

@@ -423,7 +423,7 @@ func (s *Supplier) find(ctx context.Context, kind Kind, asset string) (string, m
 	case len(ids) == 1:
 		return ids[0], offers[ids[0]].offer, offers[ids[0]].context, nil
 	case len(ids) > 1:
-		return "", nil, nil, noOffer("the partner shows you several assets of this kind: %s; choose one with --asset, and tell the partner, who may show only one (CX-0048 §3.2.5)", strings.Join(ids, ", "))
+		return "", nil, nil, about{noOffer("the partner shows you several assets of this kind: %s; choose one with --asset, and tell the partner, who may show only one (CX-0048 §3.2.5)", strings.Join(ids, ", ")), errSeveral}
 	case asset != "":
 		return "", nil, nil, noOffer("the catalogue of %s shows your connector no asset %s: it is not registered, or not for your BPNL", s.Customer, asset)
 	}
