@@ -187,6 +187,49 @@ func TestConsumerLater(t *testing.T) {
 	send(edc.MaterialDemand, edc.Later, "DCM_EDC_MANAGEMENT_KEY")
 }
 
+// edc send, interrupted while it waits for the contract, goes on with the same
+// negotiation when it is called again; one that has come to nothing is begun anew.
+func TestSendGoesOn(t *testing.T) {
+	p := supplier()
+	connector := edctest.New(t, p)
+	cache := t.TempDir()
+	open := func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		s := &edc.Supplier{Management: consumer(t, connector).Management, Customer: them, Address: connector.Address(p), Protocol: edc.DSP08, Cache: cache, Say: t.Logf}
+		return s.Open(ctx, edc.MaterialDemand, "", false)
+	}
+	negotiations := func(want int) {
+		t.Helper()
+		if _, n, _ := p.Counts(); n != want {
+			t.Errorf("%d negotiations, want %d", n, want)
+		}
+	}
+	p.Stall(true)
+	if err := open(); err == nil || !strings.Contains(err.Error(), "still REQUESTED") {
+		t.Errorf("got %v", err)
+	}
+	p.Stall(false)
+	p.Refuse(true)
+	if err := open(); err == nil || !strings.Contains(err.Error(), "not fulfilled") {
+		t.Errorf("got %v", err)
+	}
+	negotiations(2)
+	p.Stall(true)
+	p.Refuse(false)
+	if err := open(); err == nil {
+		t.Error("opened")
+	}
+	p.Stall(false)
+	if err := open(); err != nil {
+		t.Error(err)
+	}
+	if err := open(); err != nil { // by what was remembered
+		t.Error(err)
+	}
+	negotiations(2)
+}
+
 // Found by either property; of several versions the highest that we speak.
 func TestConsumerFinds(t *testing.T) {
 	demand := edctest.OfferOf(dcm.MaterialDemandEndpoint)

@@ -148,8 +148,8 @@ func TestCatalogueOf012(t *testing.T) {
 			var said []string
 			s := &Supplier{Management: m, Customer: c.party, Address: "http://127.0.0.1:19302/dsp", Protocol: c.protocol, pause: time.Nanosecond,
 				Say: func(f string, a ...any) { said = append(said, f) }}
-			found, err := s.handshake(context.Background(), CapacityGroup, "")
-			if err != nil {
+			var found transfer
+			if err := s.handshake(context.Background(), CapacityGroup, "", &found, func() {}); err != nil {
 				t.Fatal(err)
 			}
 			if found.Asset != "dcm-capacity-group-"+supplierID || found.Agreement != "a" || found.ID != "t" {

@@ -47,8 +47,11 @@ type Supplier struct {
 // connector holds it and hands out a fresh one.
 type transfer struct {
 	Asset     string `json:"asset"`
-	Agreement string `json:"agreement"`
-	ID        string `json:"transfer"`
+	Agreement string `json:"agreement,omitempty"`
+	ID        string `json:"transfer,omitempty"`
+
+	// Negotiation is one that was begun; while there is no Agreement, its end was not seen.
+	Negotiation string `json:"negotiation,omitempty"`
 
 	used bool // before, so it may have ended since
 }
@@ -257,22 +260,28 @@ func (s *Supplier) open(ctx context.Context, kind Kind, asset string, anew bool)
 		if t != nil {
 			return t, nil
 		}
-		if t := remembered(file); t != nil {
+		if t := remembered(file); t != nil && t.ID != "" {
 			s.Say("Taking the way of the last time to asset %s, under agreement %s.", t.Asset, t.Agreement)
 			s.keep(way, t)
 			return t, nil
 		}
 	}
-	t, err := s.handshake(ctx, kind, asset)
+	t := &transfer{}
+	if begun := remembered(file); begun != nil && begun.ID == "" && !anew {
+		t = begun
+	}
+	err := s.handshake(ctx, kind, asset, t, func() {
+		if file != "" {
+			if err := remember(file, t); err != nil {
+				s.Say("The way cannot be kept for the next time: %v", err)
+			}
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
+	t.used = false
 	s.keep(way, t)
-	if file != "" {
-		if err := remember(file, t); err != nil {
-			s.Say("The way cannot be kept for the next time: %v", err)
-		}
-	}
 	return t, nil
 }
 
@@ -287,21 +296,32 @@ func (s *Supplier) keep(way string, t *transfer) {
 	s.ways[way] = &used
 }
 
-// handshake is catalogue, negotiation and transfer.
-func (s *Supplier) handshake(ctx context.Context, kind Kind, asset string) (*transfer, error) {
-	id, negotiation, err := s.negotiate(ctx, kind, asset)
-	if err != nil {
-		return nil, err
+// handshake is catalogue, negotiation and transfer. It fills t, goes on where an
+// earlier call that was interrupted had come to, and calls done after each step.
+func (s *Supplier) handshake(ctx context.Context, kind Kind, asset string, t *transfer, done func()) (err error) {
+	if t.Negotiation != "" && t.Agreement == "" {
+		s.Say("Going on with the negotiation %s that was begun.", t.Negotiation)
+		if t.Agreement, err = s.agreed(ctx, t.Negotiation); ended(err) {
+			s.Say("It has come to nothing: beginning another one.")
+			*t = transfer{}
+		} else if err != nil {
+			return err
+		}
 	}
-	agreement, err := s.agreed(ctx, negotiation)
-	if err != nil {
-		return nil, err
+	if t.Agreement == "" {
+		if t.Asset, t.Negotiation, err = s.negotiate(ctx, kind, asset); err != nil {
+			return err
+		}
+		done()
+		if t.Agreement, err = s.agreed(ctx, t.Negotiation); err != nil {
+			return err
+		}
 	}
-	started, err := s.start(ctx, id, agreement)
-	if err != nil {
-		return nil, err
+	if t.ID, err = s.start(ctx, t.Asset, t.Agreement); err != nil {
+		return err
 	}
-	return &transfer{Asset: id, Agreement: agreement, ID: started}, nil
+	done()
+	return nil
 }
 
 // negotiate finds the asset and begins a negotiation about it.
@@ -457,6 +477,8 @@ func (s *Supplier) wait(ctx context.Context, path, state string) (map[string]any
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	now := "not begun"
+	begun := time.Now()
+	next := begun.Add(5 * time.Second)
 	for {
 		var got map[string]any
 		if err := s.Management.call(ctx, "GET", path, nil, &got); err != nil && ctx.Err() == nil {
@@ -474,8 +496,12 @@ func (s *Supplier) wait(ctx context.Context, path, state string) (map[string]any
 				return nil, about{fmt.Errorf("ended by the connectors (%s)", detail), errEnded}
 			}
 		}
+		if time.Now().After(next) {
+			s.Say("   Still %s after %.0f s; waiting for a minute at most.", now, time.Since(begun).Seconds())
+			next = next.Add(5 * time.Second)
+		}
 		if s.sleep(ctx) != nil {
-			return nil, about{fmt.Errorf("still %s after a minute", now), ErrUnreachable}
+			return nil, about{fmt.Errorf("still %s after %.0f s", now, time.Since(begun).Seconds()), ErrUnreachable}
 		}
 	}
 }
@@ -508,7 +534,7 @@ func remembered(file string) *transfer {
 		return nil
 	}
 	t := transfer{used: true}
-	if json.Unmarshal(data, &t) != nil || t.ID == "" {
+	if json.Unmarshal(data, &t) != nil || t.ID == "" && t.Negotiation == "" {
 		return nil
 	}
 	return &t
