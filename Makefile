@@ -15,7 +15,7 @@ LICENSES_IGNORE := --ignore dcm-receiver --ignore github.com/xi2/xz
 HELM := go run helm.sh/helm/v3/cmd/helm@v3.22.0
 CHART := deploy/helm/dcm-receiver
 
-.PHONY: help run build test fairness test-pages check bench fmt vet staticcheck fuzz fuzz-short alerts chart licences vulnerabilities sbom torture torture-short torture-proof dataspace test-edc
+.PHONY: help run build test fairness test-pages check bench fmt vet staticcheck fuzz fuzz-short alerts chart licences vulnerabilities sbom torture torture-short torture-proof conformance-check dataspace test-edc
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -105,6 +105,9 @@ torture-short: ## the same in one minute
 
 torture-proof: ## the suite finds each fault that it is there for
 	$(TORTURE) -run TestProof
+
+conformance-check: ## break what rows of api/conformance.md name; a test named there must fail (a minute or two)
+	go test ./api -count=1 -v -timeout 30m -run TestMutations -args -mutate
 
 dataspace: build ## two real connectors, the receiver and a message through all of it; until Ctrl-C
 	@deploy/edc/lab/dataspace.sh bin/dcm-receiver

@@ -174,6 +174,7 @@ func TestViolations(t *testing.T) {
 		"location twice":         {map[string]any{"supplierLocations": []any{"BPNS8888888888XX", "BPNS8888888888YY", "BPNS8888888888XX"}}, []string{"/0/supplierLocations/2: this entry is there twice"}},
 		"linked group twice":     {map[string]any{"linkedCapacityGroups": []any{id, "urn:uuid:" + strings.ToLower(id)}}, []string{"/0/linkedCapacityGroups/1: this entry is there twice"}},
 		"series twice":           {map[string]any{"linkedDemandSeries": []any{series("1.5"), series("15e-1")}}, []string{"/0/linkedDemandSeries/1: this entry is there twice"}},
+		"series twice, apart":    {map[string]any{"linkedDemandSeries": []any{series("1.5"), series("1.6"), series("1.7"), series("1.5")}}, []string{"/0/linkedDemandSeries/3: this entry is there twice"}},
 		"series differ":          {map[string]any{"linkedDemandSeries": []any{series("1.5"), series("1.6")}}, nil},
 		"everything at once": {map[string]any{"capacities": []any{week("2023-02-14"), week("2023-02-14"), map[string]any{}}, "supplier": absent{}, "unitOfMeasure": absent{}, "customer": "x"}, []string{
 			`/0/capacities/2: actualCapacity is missing`, `/0/capacities/2: maximumCapacity is missing`, `/0/capacities/2: pointInTime is missing`,
@@ -242,6 +243,8 @@ func TestEnvelope(t *testing.T) {
 		"object, not list":      {`{"content":{"informationObject":` + object + `}}`, "/content/informationObject: informationObject must be a list", 0},
 		"header null":           {`{"messageHeader":null,"content":{"informationObject":[` + object + `]}}`, "/messageHeader: messageHeader is null", 1},
 		"header without header": {`{"messageHeader":{},"content":{"informationObject":[` + object + `]}}`, "/messageHeader: header is missing", 1},
+		"related message":       {`{"messageHeader":` + strings.Replace(header, `"context"`, `"relatedMessageId":"`+strings.Repeat("a", 8)+`-2de6-43d2-b5f8-2e5d3eebf3fd","context"`, 1) + `,"content":{"informationObject":[` + object + `]}}`, "", 1},
+		"bad related message":   {`{"messageHeader":` + strings.Replace(header, `"context"`, `"relatedMessageId":"no UUID","context"`, 1) + `,"content":{"informationObject":[` + object + `]}}`, `/messageHeader/header/relatedMessageId: relatedMessageId is "no UUID"`, 1},
 		"bad sender":            {`{"messageHeader":` + strings.Replace(header, "BPNL6666666666YY", "BPNS6666666666YY", 1) + `,"content":{"informationObject":[` + object + `]}}`, `/messageHeader/header/senderBpn: senderBpn is "BPNS6666666666YY"`, 1},
 	} {
 		m := readGroups(t, []byte(c.body))

@@ -180,3 +180,21 @@ func TestReadyMeansAMessageCanBeStored(t *testing.T) {
 		})
 	}
 }
+
+// TestBytesHeldAtOnce: a body that needs more than its sender's share of the bytes
+// gets 503 with Retry-After, and nothing of it is stored.
+func TestBytesHeldAtOnce(t *testing.T) {
+	f := newFixture(t, func(c *receiver.Config) { c.MaxBuffered = 32 << 10 })
+	small := example.Message(example.Options{Groups: 1, Weeks: 4, Seed: 1, Supplier: example.Supplier, Customer: example.Customer, Now: now})
+	if w := f.post(dcm.CapacityGroupEndpoint.Path, small); w.Code != http.StatusCreated {
+		t.Errorf("%d bytes: %d %s", len(small), w.Code, w.Body)
+	}
+	large := example.Message(example.Options{Groups: 10, Weeks: 104, Seed: 2, Supplier: example.Supplier, Customer: example.Customer, Now: now})
+	w := f.post(dcm.CapacityGroupEndpoint.Path, large)
+	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+		t.Errorf("%d bytes: %d %s", len(large), w.Code, w.Body)
+	}
+	if n := f.query("select count(*)::text from planning.capacity_group"); n[0] != "1" {
+		t.Errorf("%s groups are stored, want 1", n[0])
+	}
+}
