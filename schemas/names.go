@@ -31,8 +31,10 @@ func (s *Schema) Misspelt(raw []byte, report func(Violation) bool) {
 // absent says what is missing from an object, and which of the strange names may
 // have been meant.
 func (w *walk) absent(n *node, seen uint64, strange []string) bool {
-	var snake, meant []string
-	var missing []string
+	if w.misspelt != nil {
+		return w.ignored(n, seen, strange)
+	}
+	var snake, meant, missing []string
 	for _, name := range n.required {
 		if seen&n.members[name].bit != 0 {
 			continue
@@ -61,7 +63,13 @@ func (w *walk) absent(n *node, seen uint64, strange []string) bool {
 			return false
 		}
 	}
-	if w.misspelt == nil || len(strange) == 0 {
+	return true
+}
+
+// ignored says which of the strange names look like optional properties that are
+// not there.
+func (w *walk) ignored(n *node, seen uint64, strange []string) bool {
+	if len(strange) == 0 {
 		return true
 	}
 	for _, name := range n.names {
@@ -94,7 +102,15 @@ func lookalike(name string, strange []string) string {
 // underscores and hyphens, and one letter that is wrong, missing, too many, or
 // changes places with its neighbour.
 func Alike(a, b string) bool {
-	a, b = bare(a), bare(b)
+	const between = 6 // more underscores than any name of ours would have
+	if len(a) > maxStrangeLength || len(b) > maxStrangeLength || len(a) > len(b)+between || len(b) > len(a)+between {
+		return false
+	}
+	var first, second [maxStrangeLength]byte
+	return nearly(bare(first[:0], a), bare(second[:0], b))
+}
+
+func nearly(a, b []byte) bool {
 	if len(a) > len(b) {
 		a, b = b, a
 	}
@@ -111,21 +127,25 @@ func Alike(a, b string) bool {
 	case len(a) < 5:
 		return false
 	case len(a) < len(b):
-		return a[i:] == b[i+1:]
-	case a[i+1:] == b[i+1:]:
+		return string(a[i:]) == string(b[i+1:])
+	case string(a[i+1:]) == string(b[i+1:]):
 		return true
 	}
-	return i+1 < len(a) && a[i] == b[i+1] && a[i+1] == b[i] && a[i+2:] == b[i+2:]
+	return i+1 < len(a) && a[i] == b[i+1] && a[i+1] == b[i] && string(a[i+2:]) == string(b[i+2:])
 }
 
-// bare is a name without what differs between conventions.
-func bare(name string) string {
-	return strings.ToLower(strings.Map(func(r rune) rune {
-		if strings.ContainsRune("_- .", r) {
-			return -1
+// bare appends a name without what differs between conventions.
+func bare(to []byte, name string) []byte {
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c == '_' || c == '-' || c == ' ' || c == '.':
+		case c >= 'A' && c <= 'Z':
+			to = append(to, c+'a'-'A')
+		default:
+			to = append(to, c)
 		}
-		return r
-	}, name))
+	}
+	return to
 }
 
 // escape makes a name a step of a JSON Pointer (RFC 6901).

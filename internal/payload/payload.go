@@ -340,6 +340,9 @@ func (r *reader) warn(warnings *Errors, schema *schemas.Schema, raw []byte, base
 		return
 	}
 	r.strange = false
+	if limit == 1 {
+		return // so much is wrong with the message that nobody would read it
+	}
 	schema.Misspelt(raw, func(v schemas.Violation) bool {
 		warnings.add(limit, base+v.Pointer, v.Detail)
 		return warnings.count() < maxCounted
