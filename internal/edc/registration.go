@@ -267,11 +267,11 @@ func (r Registration) asset(k Kind, suffix string, partners []string) Object {
 	if k == Messages {
 		address["method"], address["proxyBody"], address["proxyPath"], address["proxyQueryParams"] = "GET", "false", "true", "true"
 	}
-	if k.path == "" { // a mark: whoever calls it learns from the receiver that there is nothing
+	if k.path == "" { // a mark: there is nothing behind it, so the data plane gets no key for it
 		address["baseUrl"] = strings.TrimRight(r.Backend, "/")
 		address["method"], address["proxyBody"] = "GET", "false"
-	}
-	if r.KeyAlias != "" {
+		delete(address, "authKey")
+	} else if r.KeyAlias != "" {
 		address["secretName"] = r.KeyAlias
 	} else {
 		address["authCode"] = r.Key

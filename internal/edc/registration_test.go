@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"dcm-receiver/internal/dcm"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -25,6 +27,10 @@ func TestPublishedJSON(t *testing.T) {
 		"0.13": func(r *Registration) {
 			r.Version, r.Type = "0.13.0", "ProxyHttpData"
 			r.Partners = []string{supplierID, "BPNL00000000OTHR"}
+		},
+		"cx-0128": func(r *Registration) {
+			r.Version, r.Type, r.Partners = "0.13.0", "ProxyHttpData", []string{supplierID}
+			r.Roles, r.Comments, r.Capable = []dcm.Role{dcm.CustomerRole, dcm.SupplierRole}, true, Capabilities
 		},
 	} {
 		t.Run(folder, func(t *testing.T) {
@@ -82,6 +88,7 @@ func TestRegistrationValidate(t *testing.T) {
 		"before 0.13 does not say who is sending": func(r *Registration) { r.Type, r.Version = "ProxyHttpData", "0.12.1" },
 		"DCM_EDC_PER_SUPPLIER needs DCM_PARTNERS": func(r *Registration) { r.PerSupplier = true },
 		`"BPNS00000000SUPP" is no BPNL`:           func(r *Registration) { r.Partners = []string{"BPNS00000000SUPP"} },
+		"DCM_EDC_CAPABILITIES":                    func(r *Registration) { r.Capable = []string{"magic"} },
 		"DCM_EDC_USAGE_POLICY":                    func(r *Registration) { r.Usage = "" },
 		"DCM_EDC_PREFIX":                          func(r *Registration) { r.Prefix = "a b" },
 	} {
@@ -144,5 +151,42 @@ func TestSpellings(t *testing.T) {
 		if d := differences("", decode(other), want, false); len(d) != 1 {
 			t.Errorf("%s: %d differences %q", name, len(d), d)
 		}
+	}
+}
+
+// Which endpoints are offered follows from roles and standard (CX-0048 §2.2.5,
+// §3.2.5; CX-0128 §4.1.2.5 to §4.4.2.5, §4.6).
+func TestKinds(t *testing.T) {
+	customer, supplier := dcm.CustomerRole, dcm.SupplierRole
+	for _, c := range []struct {
+		name     string
+		roles    []dcm.Role
+		comments bool
+		capable  []string
+		want     string
+	}{
+		{"customer", []dcm.Role{customer}, false, nil, "DcmWeekBasedCapacityGroup DcmIdBasedRequestForUpdate"},
+		{"no role named", nil, false, nil, "DcmWeekBasedCapacityGroup DcmIdBasedRequestForUpdate"},
+		{"supplier", []dcm.Role{supplier}, false, nil, "DcmWeekBasedMaterialDemand DcmIdBasedRequestForUpdate"},
+		{"both", []dcm.Role{customer, supplier}, false, nil, "DcmWeekBasedCapacityGroup DcmWeekBasedMaterialDemand DcmIdBasedRequestForUpdate"},
+		{"customer of cx-0128", []dcm.Role{customer}, true, []string{"load-factor"}, "DcmWeekBasedCapacityGroup DcmIdBasedRequestForUpdate DcmIdBasedComment DcmLoadFactor"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var got []string
+			for _, o := range (Registration{Roles: c.roles, Comments: c.comments, Capable: c.capable, Usage: "framework"}).Objects() {
+				if o.Collection != assets {
+					continue
+				}
+				properties := o.Body["properties"].(map[string]any)
+				kind, _ := properties[dctNS+"type"].(map[string]any)["@id"].(string)
+				got = append(got, strings.TrimPrefix(kind, taxonomy))
+				if properties[commonVersion] != "2.0" {
+					t.Errorf("%s has version %v", kind, properties[commonVersion])
+				}
+			}
+			if s := strings.Join(got, " "); s != c.want {
+				t.Errorf("offered %s, want %s", s, c.want)
+			}
+		})
 	}
 }
