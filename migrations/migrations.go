@@ -4,13 +4,18 @@ package migrations
 
 import (
 	"context"
+	crand "crypto/rand"
 	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math/rand/v2"
 	"strconv"
 	"strings"
+	"time"
+
+	"dcm-receiver/internal/database"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -46,11 +51,45 @@ var Version = func() (newest int) {
 // variables), and gives role dcm_planner its rights; where the role may not be
 // created, that is logged and left out. Replicas that start together wait for
 // each other.
+//
+// A table that somebody else holds is waited for shortly and again, because
+// everybody else queues behind a waiting migration; the log names who holds it.
 func Up(ctx context.Context, url string, log *slog.Logger) error {
-	config, err := pgx.ParseConfig(url)
+	read, err := database.Read(url)
 	if err != nil {
-		return fmt.Errorf("read DATABASE_URL: %w", err)
+		return err
 	}
+	for try := 1; ; try++ {
+		err := up(ctx, read, log)
+		var pg *pgconn.PgError
+		if !errors.As(err, &pg) || pg.Code != lockNotAvailable || try == tries {
+			return err
+		}
+		// Not all replicas at the same moment, and everybody else in between.
+		pause := lockTimeout + rand.N(lockTimeout)
+		log.Warn("migrate: a table is held by somebody else; trying again", "try", try, "of", tries, "wait", pause.Round(time.Millisecond).String())
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("migrate: %w", ctx.Err())
+		case <-time.After(pause):
+		}
+	}
+}
+
+const (
+	lockTimeout      = 2 * time.Second
+	tries            = 60 // some four minutes
+	lockNotAvailable = "55P03"
+)
+
+func up(ctx context.Context, read *database.Config, log *slog.Logger) error {
+	config := read.Conn()
+	application := "dcm-receiver migrate " + crand.Text()[:8]
+	config.RuntimeParams["application_name"] = application
+	config.RuntimeParams["lock_timeout"] = fmt.Sprint(lockTimeout.Milliseconds())
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	go nameBlockers(watching, read.Conn(), application, log)
 	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
 		if n.Severity == "WARNING" {
 			log.Warn("migrate: " + n.Message)
@@ -77,12 +116,64 @@ func Up(ctx context.Context, url string, log *slog.Logger) error {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	for _, r := range results {
-		log.Info("migrated", "file", r.Source.Path, "duration", r.Duration)
+		log.Info("migrated", "file", r.Source.Path, "duration", r.Duration.Round(time.Microsecond).String())
+	}
+	if len(results) == 0 {
+		log.Info("nothing to migrate: the database is up to date", "version", Version)
 	}
 	if _, err := db.ExecContext(ctx, planner); err != nil {
 		return fmt.Errorf("migrate: grant rights to dcm_planner: %w", err)
 	}
 	return nil
+}
+
+// nameBlockers logs who holds what a migration waits for: no statement, since
+// that may hold values.
+func nameBlockers(ctx context.Context, config *pgx.ConnConfig, application string, log *slog.Logger) {
+	const blockers = `
+		select b.pid, coalesce(b.application_name, ''), coalesce(b.usename, ''), coalesce(b.state, ''), coalesce(extract(epoch from clock_timestamp() - b.xact_start), 0)::float8
+		from pg_stat_activity w
+		cross join lateral unnest(pg_blocking_pids(w.pid)) as blocking (pid)
+		join pg_stat_activity b on b.pid = blocking.pid
+		where w.application_name = $1 and w.wait_event_type = 'Lock'`
+	named := map[int32]bool{}
+	var conn *pgx.Conn
+	defer func() {
+		if conn != nil {
+			_ = conn.Close(context.WithoutCancel(ctx))
+		}
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(lockTimeout / 4): // most migrations have ended by then
+		}
+		if conn == nil {
+			var err error
+			if conn, err = pgx.ConnectConfig(ctx, config); err != nil {
+				return // the migration says why
+			}
+		}
+		rows, err := conn.Query(ctx, blockers, pgx.QueryExecModeSimpleProtocol, application)
+		if err != nil {
+			return
+		}
+		var pid int32
+		var name, user, state string
+		var age float64
+		if _, err := pgx.ForEachRow(rows, []any{&pid, &name, &user, &state, &age}, func() error {
+			if !named[pid] {
+				named[pid] = true
+				log.Warn("migrate: waiting for a table that another session holds; let it end, or end it with select pg_terminate_backend(pid)",
+					"pid", pid, "application", name, "user", user, "state", state,
+					"transaction_age", time.Duration(age*float64(time.Second)).Round(time.Millisecond).String())
+			}
+			return nil
+		}); err != nil {
+			return
+		}
+	}
 }
 
 // raced reports whether another replica created the same schema at this moment.

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"dcm-receiver/internal/database"
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/outbox"
 	"dcm-receiver/internal/store"
@@ -30,10 +31,11 @@ func (s databaseSettings) connect(ctx context.Context) (*pgx.Conn, error) {
 	if s.private() {
 		return nil, failure{errors.New("DATABASE_URL is not set; for the private Postgres of a running serve, set PGHOST, PGPORT, PGUSER and PGDATABASE to what serve names behind psql"), wrongUse}
 	}
-	config, err := pgx.ParseConfig(s.DatabaseURL)
+	read, err := database.Read(s.DatabaseURL)
 	if err != nil {
-		return nil, failure{fmt.Errorf("DATABASE_URL: %w", err), wrongUse}
+		return nil, failure{err, wrongUse}
 	}
+	config := read.Conn()
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = 30 * time.Second
 	}

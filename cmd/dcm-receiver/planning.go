@@ -12,9 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"dcm-receiver/internal/database"
 	"dcm-receiver/internal/planner"
-
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // planningSettings say where the pages for planners are, and who may see them.
@@ -107,12 +106,12 @@ func (s *planningSettings) serve(ctx context.Context, databaseURL string, server
 	if access == nil {
 		return // ctx ended
 	}
-	config, err := pgxpool.ParseConfig(databaseURL)
+	read, err := database.Read(databaseURL)
 	if err != nil {
-		log.Error("the pages for planners are not served: DATABASE_URL cannot be read")
+		log.Error("the pages for planners are not served", "error", err)
 		return
 	}
-	pool, err := planner.Open(config)
+	pool, err := planner.Open(read.Pool())
 	if err != nil {
 		log.Error("the pages for planners are not served", "error", err)
 		return

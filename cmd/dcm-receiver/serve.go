@@ -131,16 +131,16 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 	return fault
 }
 
-// database is where the store is.
-type database struct {
+// place is where the store is.
+type place struct {
 	url   string          // "" where the PG* variables say it
 	psql  string          // a command that shows it to a person
 	ended <-chan struct{} // closed when a private Postgres ends by itself
 	stop  func()
 }
 
-func (c *serveCommand) database(ctx context.Context, log *slog.Logger) (database, error) {
-	db := database{url: c.DatabaseURL, psql: `psql "$DATABASE_URL"`, stop: func() {}}
+func (c *serveCommand) database(ctx context.Context, log *slog.Logger) (place, error) {
+	db := place{url: c.DatabaseURL, psql: `psql "$DATABASE_URL"`, stop: func() {}}
 	if !c.private() {
 		if db.url == "" {
 			db.psql = "psql" // it reads the same PG* variables
@@ -151,7 +151,7 @@ func (c *serveCommand) database(ctx context.Context, log *slog.Logger) (database
 	if err != nil {
 		return db, fmt.Errorf("start private Postgres: %w", err)
 	}
-	return database{server.URL("dcm"), server.PsqlCommand(), server.Exited(), func() {
+	return place{server.URL("dcm"), server.PsqlCommand(), server.Exited(), func() {
 		if err := server.Stop(); err != nil {
 			log.Error("stop private Postgres", "error", err)
 		}

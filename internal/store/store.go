@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"dcm-receiver/internal/database"
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/rules"
 	"dcm-receiver/schemas"
@@ -30,13 +31,18 @@ type Store struct {
 }
 
 // Open prepares connections to the database of url ("" leaves it to the PG*
-// variables); it does not connect yet. A statement that takes longer than
+// variables), so many at most where url has no pool_max_conns; it does not
+// connect yet. A statement that takes longer than
 // timeout is ended by the server too, so that a receiver that is gone holds
 // nothing.
 func Open(url string, connections int, timeout time.Duration) (*Store, error) {
-	config, err := pgxpool.ParseConfig(url)
+	read, err := database.Read(url)
 	if err != nil {
-		return nil, fmt.Errorf("read DATABASE_URL: %w", err)
+		return nil, err
+	}
+	config := read.Pool()
+	if read.MaxConns > 0 {
+		connections = read.MaxConns
 	}
 	config.MaxConns = int32(connections)
 	config.ConnConfig.ConnectTimeout = min(config.ConnConfig.ConnectTimeout, 5*time.Second, timeout)

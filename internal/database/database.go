@@ -1,0 +1,212 @@
+// Package database reads DATABASE_URL and the PG* variables: once, for messages,
+// migrations, pages and commands alike. No error of it repeats any of the text,
+// which may hold a password, and no piece of a password is looked up as a host.
+//
+// It knows nothing of what is stored.
+package database
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// ErrEncoding is the error of a connection to a database that is not in UTF-8.
+var ErrEncoding = errors.New("the database is not in UTF-8; make one with: create database dcm encoding 'UTF8' template template0")
+
+// Config is how to reach the database. Each connection speaks UTF-8, refuses a
+// database that does not, and waits for its commits to be on disk.
+type Config struct {
+	pool *pgxpool.Config
+	// MaxConns is pool_max_conns of the text; 0 if it does not say.
+	MaxConns int
+}
+
+// Read reads what DATABASE_URL says; "" leaves it to the PG* variables. It does
+// not connect.
+func Read(text string) (*Config, error) {
+	if err := check(text); err != nil {
+		return nil, fmt.Errorf("DATABASE_URL %w", err)
+	}
+	pool, err := pgxpool.ParseConfig(text)
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL (or a PG* variable) %s", reason(err))
+	}
+	c := &Config{pool: pool}
+	if maxConns.MatchString(text) {
+		c.MaxConns = int(pool.MaxConns)
+	}
+	hosts := []string{pool.ConnConfig.Host}
+	for _, fallback := range pool.ConnConfig.Fallbacks {
+		hosts = append(hosts, fallback.Host)
+	}
+	for _, host := range hosts {
+		if !isHost(host) {
+			return nil, errors.New("DATABASE_URL (or PGHOST) names a host that cannot be one; " + encodeAdvice)
+		}
+	}
+	// Also where PGCLIENTENCODING, or the text, says something else: what is
+	// written is UTF-8.
+	pool.ConnConfig.RuntimeParams["client_encoding"] = "UTF8"
+	pool.ConnConfig.AfterConnect = prepare
+	return c, nil
+}
+
+// Pool is a copy for connections that many share.
+func (c *Config) Pool() *pgxpool.Config { return c.pool.Copy() }
+
+// Conn is a copy for one connection.
+func (c *Config) Conn() *pgx.ConnConfig { return c.pool.ConnConfig.Copy() }
+
+// prepare runs on each new connection.
+func prepare(ctx context.Context, conn *pgconn.PgConn) error {
+	if encoding := conn.ParameterStatus("server_encoding"); encoding != "" && encoding != "UTF8" {
+		return fmt.Errorf("encoding %s: %w", encoding, ErrEncoding)
+	}
+	// Off, a server that crashes loses messages that were answered 201. What is
+	// stronger than on (remote_apply) or chosen for standbys (local) stays.
+	const durable = `select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'`
+	if _, err := conn.Exec(ctx, durable).ReadAll(); err != nil {
+		return fmt.Errorf("set synchronous_commit: %w", err)
+	}
+	return nil
+}
+
+// Hazards says which settings of the server lose messages that were acknowledged,
+// or the whole database, at a crash.
+func Hazards(ctx context.Context, c *Config) ([]string, error) {
+	config := c.Conn()
+	config.ConnectTimeout = 10 * time.Second
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	rows, err := conn.Query(ctx, `select name from pg_settings where name in ('fsync', 'full_page_writes') and setting = 'off' order by name`,
+		pgx.QueryExecModeSimpleProtocol)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+const encodeAdvice = "special characters in a user's name or password are written with %, such as %40 for @, %2F for /, %3A for :, %23 for # and %3F for ?" +
+	" (or leave the password out and set PGPASSWORD)"
+
+var (
+	maxConns = regexp.MustCompile(`\bpool_max_conns\s*=`)
+	scheme   = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*:`)
+	hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?$`)
+)
+
+// check finds what the driver would take for something else.
+func check(text string) error {
+	if text == "" {
+		return nil
+	}
+	switch lower := strings.ToLower(text); {
+	case strings.TrimSpace(text) != text || strings.ContainsAny(text, "\r\n"):
+		return errors.New("has a space or line end before or after it, or a line end in it: take that out")
+	case text[0] == '"' || text[0] == '\'':
+		return errors.New("begins with a quotation mark: write it without")
+	case strings.HasPrefix(lower, "jdbc:"):
+		return errors.New("begins with jdbc:, which Java alone understands: write postgres://USER:PASSWORD@HOST:PORT/DATABASE")
+	case strings.HasPrefix(text, "postgres://"):
+		return checkURL(strings.TrimPrefix(text, "postgres://"))
+	case strings.HasPrefix(text, "postgresql://"):
+		return checkURL(strings.TrimPrefix(text, "postgresql://"))
+	case strings.Contains(text, "://") && scheme.MatchString(text), !strings.Contains(text, "="):
+		return errors.New("is no URL of Postgres: write postgres://USER:PASSWORD@HOST:PORT/DATABASE")
+	}
+	return nil
+}
+
+// checkURL checks what stands behind the scheme.
+func checkURL(rest string) error {
+	authority, tail := rest, ""
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		authority, tail = rest[:i], rest[i:]
+	}
+	path, query, _ := strings.Cut(tail, "?")
+	user := strings.Contains(authority, "@")
+	if strings.Count(authority, "@") > 1 || strings.Contains(path, "@") || strings.Contains(tail, "#") || !user && strings.Contains(query, "@") {
+		return errors.New("is not clear: " + encodeAdvice)
+	}
+	if user {
+		userinfo, _, _ := strings.Cut(authority, "@")
+		if strings.Count(userinfo, ":") > 1 || strings.ContainsAny(userinfo, "[] <>\"\\^`{|}") {
+			return errors.New("is not clear: " + encodeAdvice)
+		}
+	}
+	for _, part := range []string{authority, path} {
+		if _, err := url.PathUnescape(part); err != nil {
+			return errors.New("has a % that no two hexadecimal digits follow: a % itself is written %25")
+		}
+	}
+	if _, err := url.ParseQuery(query); err != nil {
+		return errors.New("has parameters behind the ? that cannot be read: NAME=VALUE, separated by &")
+	}
+	_, hosts, found := strings.Cut(authority, "@")
+	if !found {
+		hosts = authority
+	}
+	if hosts == "" {
+		return nil // a socket, or a host among the parameters
+	}
+	for host := range strings.SplitSeq(hosts, ",") {
+		port := ""
+		if end := strings.LastIndex(host, "]"); strings.HasPrefix(host, "[") && end > 0 {
+			host, port = host[1:end], strings.TrimPrefix(host[end+1:], ":")
+		} else if i := strings.LastIndex(host, ":"); i >= 0 {
+			host, port = host[:i], host[i+1:]
+		}
+		if decoded, err := url.PathUnescape(host); err != nil || host != "" && !isHost(decoded) {
+			return errors.New("names a host that cannot be one; " + encodeAdvice)
+		}
+		if n, err := strconv.Atoi(port); port != "" && (err != nil || n < 1 || n > 65535) {
+			return errors.New("names a port that is no number from 1 to 65535; " + encodeAdvice)
+		}
+	}
+	return nil
+}
+
+// isHost reports whether host can be a name, an address or the folder of a socket.
+func isHost(host string) bool {
+	if strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") || host == "" {
+		return true
+	}
+	address, _, _ := strings.Cut(host, "%") // the zone of an IPv6 address
+	if net.ParseIP(address) != nil {
+		return true
+	}
+	return len(host) <= 253 && hostName.MatchString(host) && !strings.Contains(host, "..")
+}
+
+// reason is why the driver does not take the text, without any of the text.
+func reason(err error) string {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return fmt.Sprintf("names a file that cannot be used: %s: %v", path.Path, path.Err)
+	}
+	for _, known := range []string{"sslmode", "sslnegotiation", "port", "connect_timeout", "target_session_attrs", "pool_max_conns", "pool_min_conns",
+		"pool_max_conn_lifetime_jitter", "pool_max_conn_lifetime", "pool_max_conn_idle_time", "pool_health_check_period", "default_query_exec_mode",
+		"statement_cache_capacity", "description_cache_capacity", "channel_binding", "service", "CA file", "min_protocol_version", "max_protocol_version"} {
+		for _, phrase := range []string{known + " is invalid", "invalid " + known, "unknown " + known, "cannot parse " + known, known + " too small", "bad " + known, "add " + known} {
+			if strings.Contains(err.Error(), phrase) {
+				return "has a value for " + known + " that cannot be"
+			}
+		}
+	}
+	return "cannot be read: write postgres://USER:PASSWORD@HOST:PORT/DATABASE, or NAME=VALUE pairs separated by spaces; " + encodeAdvice
+}
