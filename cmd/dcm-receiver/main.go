@@ -28,6 +28,7 @@ type commands struct {
 	Group    groupCommands   `cmd:"" help:"What an operator does to a stored capacity group."`
 	Demand   demandCommands  `cmd:"" help:"Our demands: import files, release them for sending, say what became of them."`
 	Partner  partnerCommands `cmd:"" help:"Whom we can send to."`
+	Request  requestCommand  `cmd:"" help:"Ask suppliers to send capacity groups again, or all of them."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 }
 

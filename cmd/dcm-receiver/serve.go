@@ -76,6 +76,10 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 	if err != nil {
 		return err
 	}
+	send, err := c.prepareSending(rc, db.url, log)
+	if err != nil {
+		return err
+	}
 	partnerServer := c.server(rc.Partner(), log)
 	opsServer := c.server(rc.Operations(), log)
 	scheme, err := c.useTLS(partnerServer, rc, log)
@@ -101,6 +105,7 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 		rc.Housekeeping(background, receiver.Retention{Journal: c.JournalRetention, History: c.HistoryRetention})
 	}()
 	go register(background)
+	go send(background)
 	go c.Planning.serve(background, db.url, c.server(nil, log), log)
 	log.Info("serving", "partners", scheme+"://"+partner.Addr().String(), "operations", "http://"+operations.Addr().String(), "version", version)
 	c.printHints(scheme+"://"+partner.Addr().String(), "http://"+operations.Addr().String(), db.psql)

@@ -71,6 +71,8 @@ type serveSettings struct {
 	TLSCertFile      string        `env:"DCM_TLS_CERT_FILE" name:"tls-cert-file" placeholder:"FILE" help:"Certificate chain (PEM) for TLS on the partner listener; read again when it changes."`
 	TLSKeyFile       string        `env:"DCM_TLS_KEY_FILE" name:"tls-key-file" placeholder:"FILE" help:"Its private key (PEM)."`
 
+	Send bool `env:"DCM_SEND" help:"Send what the outbox holds and answer requests for update, through the connector of DCM_EDC_MANAGEMENT_URL."`
+
 	EDC      edcServeSettings `embed:"" prefix:"edc-"`
 	Planning planningSettings `embed:"" prefix:"planning-"`
 }

@@ -23,6 +23,8 @@ select create_distributed_table('dcm.demand_series_history', 'partner', colocate
 select create_distributed_table('dcm.capacity_group_history', 'supplier', colocate_with => 'dcm.capacity_group');
 
 select create_distributed_table('dcm.delivery', 'partner', colocate_with => 'dcm.capacity_group');
+select create_distributed_table('dcm.sending', 'partner', colocate_with => 'dcm.capacity_group');
+select create_distributed_table('dcm.way', 'partner', colocate_with => 'dcm.capacity_group');
 
 -- Schema outbox stays on the coordinator, where releases are made. So do
 -- dcm.schema_version and dcm.compatibility stay on the coordinator. Grants and

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/edc"
+	"dcm-receiver/internal/outbox"
+	"dcm-receiver/internal/receiver"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// sendingParallel is how many partners are sent to at once.
+const sendingParallel = 64
+
+// prepareSending checks the settings and registers the metrics. What it returns
+// sends in the background until ctx ends, once the database is migrated.
+func (c *serveCommand) prepareSending(rc *receiver.Receiver, databaseURL string, log *slog.Logger) (run func(context.Context), err error) {
+	gauges := outbox.NewGauges(rc.Register)
+	if !c.Send {
+		return func(context.Context) {}, nil
+	}
+	m, err := c.EDC.management()
+	if err != nil {
+		return nil, fmt.Errorf("DCM_SEND is set: %w", err)
+	}
+	config, err := pgxpool.ParseConfig(databaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	config.MaxConns = 8
+	db, err := pgxpool.NewWithConfig(context.Background(), config)
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	return func(ctx context.Context) {
+		defer db.Close()
+		s := &outbox.Sender{DB: db, Consumer: &edc.Consumer{Management: m}, Log: log, Parallel: sendingParallel}
+		for wait := time.Second; ; wait = min(2*wait, 15*time.Second) { // until the tables are there
+			var there bool
+			if err := db.QueryRow(ctx, "select to_regclass('dcm.way') is not null").Scan(&there); err == nil && there {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(wait):
+			}
+		}
+		go s.Watch(ctx, gauges)
+		s.Run(ctx)
+	}, nil
+}
+
+type requestCommand struct {
+	Groups   []string `arg:"" optional:"" name:"group" help:"capacityGroupIds to ask for."`
+	Supplier string   `placeholder:"BPNL" help:"The supplier to ask; required unless the groups are stored already."`
+	Customer string   `placeholder:"BPNL" help:"BPNL of ours that asks; required unless the groups are stored already."`
+	All      bool     `help:"Ask for all groups, of --supplier or of every supplier that we have groups of."`
+	Newer    bool     `help:"Ask only for what was changed after the stored state."`
+	JSON     bool     `name:"json" help:"Print a JSON object a request."`
+	databaseSettings
+}
+
+// Run queues requests for update.
+func (c *requestCommand) Run() error {
+	for name, bpnl := range map[string]string{"--supplier": c.Supplier, "--customer": c.Customer} {
+		if bpnl != "" && !dcm.IsBPNL(bpnl) {
+			return failure{fmt.Errorf("%s %q is not a BPNL", name, bpnl), wrongUse}
+		}
+	}
+	for _, g := range c.Groups {
+		if _, err := dcm.ParseID(g); err != nil {
+			return failure{fmt.Errorf("GROUP %q is not a UUID", g), wrongUse}
+		}
+	}
+	switch {
+	case c.All == (len(c.Groups) > 0):
+		return failure{errors.New("name the groups to ask for, or --all"), wrongUse}
+	case c.All && c.Newer:
+		return failure{errors.New("--newer goes with groups: a request for all cannot say what is stored"), wrongUse}
+	}
+	return c.inDatabase(func(ctx context.Context, conn *pgx.Conn) error {
+		n := 0
+		insert := func(sql string, arguments ...any) (added int, err error) {
+			rows, err := conn.Query(ctx, sql, arguments...)
+			if err != nil {
+				return 0, c.refused(err)
+			}
+			var id, supplier, customer string
+			_, err = pgx.ForEachRow(rows, []any{&id, &supplier, &customer}, func() error {
+				added++
+				return say(c.JSON, map[string]any{"messageId": id, "supplier": supplier, "customer": customer}, "%s is asked on behalf of %s (message %s)\n", supplier, customer, id)
+			})
+			if err != nil {
+				return 0, c.refused(err)
+			}
+			n += added
+			return added, nil
+		}
+		if c.All {
+			if _, err := insert(`insert into outbox.request_for_update (supplier, customer)
+				select supplier, customer from (
+					select distinct supplier, customer from planning.capacity_group
+					where ($1 = '' or supplier = $1) and ($2 = '' or customer = $2)
+					union select $1, $2 where $1 <> '' and $2 <> '') p
+				returning message_id::text, supplier, customer`, c.Supplier, c.Customer); err != nil {
+				return err
+			}
+			if n == 0 {
+				return failure{errors.New("there is no supplier of whom groups are stored; name --supplier and --customer"), saysNo}
+			}
+		}
+		for _, g := range c.Groups {
+			id, _ := dcm.ParseID(g)
+			added, err := insert(`insert into outbox.request_for_update (supplier, customer, capacity_group_id, changed_at)
+				select supplier, customer, $3::text::uuid, changed_at from (
+					select supplier, customer, case when $4 then changed_at end as changed_at from planning.capacity_group
+					where capacity_group_id = $3::text::uuid and ($1 = '' or supplier = $1) and ($2 = '' or customer = $2)
+					union all
+					select $1, $2, null where $1 <> '' and $2 <> '' and not exists (
+						select from planning.capacity_group where capacity_group_id = $3::text::uuid and supplier = $1 and customer = $2)) p
+				returning message_id::text, supplier, customer`, c.Supplier, c.Customer, id.String(), c.Newer)
+			if err != nil {
+				return err
+			}
+			if added == 0 {
+				return failure{fmt.Errorf("group %s is not stored; name --supplier and --customer", id), saysNo}
+			}
+		}
+		return nil
+	})
+}
