@@ -108,6 +108,7 @@ func Start(ctx context.Context, o Options) (started *Server, err error) {
 		"listen_addresses":   "",
 		"port":               port,
 		"max_connections":    "100",
+		"jit":                "off", // compiling a view takes longer than running it
 		"shared_buffers":     "128MB",
 		"timezone":           "UTC",
 		"log_timezone":       "UTC",

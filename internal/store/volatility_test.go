@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -278,6 +279,11 @@ func TestConditionsReachTheKeys(t *testing.T) {
 		if strings.Contains(plan, "Seq Scan") || !strings.Contains(plan, "capacity_group_pkey") {
 			t.Errorf("%s:\n%s", view, plan)
 		}
+	}
+	// Each link looks up its own series, not all of the supplier's.
+	one := strings.Join(w.query(`explain select * from planning.group_week where supplier = 's' and customer = 'c' and capacity_group_id = '00000000-0000-0000-0000-000000000001'`), "\n")
+	if !regexp.MustCompile(`demand_series_pkey on demand_series t.*\n *Index Cond: .*material_number_customer`).MatchString(one) {
+		t.Errorf("group_week:\n%s", one)
 	}
 	plan := strings.Join(w.query(`explain select * from planning.demand_history where supplier = 'BPNL00000000SUP1' and customer = 'BPNL00000000CUS1' and material_number_customer = 'M'`), "\n")
 	if strings.Contains(plan, "Seq Scan") {
