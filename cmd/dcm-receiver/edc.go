@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -93,6 +94,13 @@ type ownSettings struct {
 func (s registrationSettings) registration(own ownSettings) (edc.Registration, error) {
 	if s.BackendURL == "" {
 		return edc.Registration{}, failure{errors.New("DCM_EDC_BACKEND_URL is not set: give the URL at which the connector's data plane reaches the partner listener"), wrongUse}
+	}
+	if u, err := url.Parse(s.BackendURL); err == nil {
+		for _, path := range append(endpointPaths(), "messages") {
+			if strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), "/"+strings.TrimPrefix(path, "/")) {
+				return edc.Registration{}, failure{fmt.Errorf("DCM_EDC_BACKEND_URL ends in /%s: give the listener's address alone, the endpoints' paths are added to it", strings.TrimPrefix(path, "/")), wrongUse}
+			}
+		}
 	}
 	r := edc.Registration{
 		Prefix: s.Prefix, Version: s.Version, Backend: s.BackendURL, KeyAlias: s.KeyAlias, Type: s.AssetType,

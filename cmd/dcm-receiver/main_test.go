@@ -275,7 +275,26 @@ func TestWrongSettings(t *testing.T) {
 		{"DCM_UNPARSABLE_STATUS=500", "DCM_UNPARSABLE_STATUS"},
 		{"DCM_UNPARSABLE_STATUS=x", "DCM_UNPARSABLE_STATUS"},
 		{"DCM_STANDARD=cx-0129", "DCM_STANDARD"},
-		{"DCM_JOURNAL_RETENTION=90d", "DCM_JOURNAL_RETENTION"},
+		{"DCM_JOURNAL_RETENTION=1s", "DCM_JOURNAL_RETENTION"},
+		{"DCM_JOURNAL_RETENTION=99999999999d", "DCM_JOURNAL_RETENTION"},
+		{"DCM_HISTORY_RETENTION=1s", "DCM_HISTORY_RETENTION"},
+		{"DCM_REQUEST_TIMEOUT=0s", "DCM_REQUEST_TIMEOUT"},
+		{"DCM_REQUEST_TIMEOUT=40s", "DCM_REQUEST_TIMEOUT"},
+		{"DCM_SHUTDOWN_DELAY=-1s", "DCM_SHUTDOWN_DELAY"},
+		{"DCM_SHUTDOWN_TIMEOUT=1d", "DCM_SHUTDOWN_TIMEOUT"},
+		{"DCM_MAX_BUFFERED=96Mb", "DCM_MAX_BUFFERED"},
+		{"DCM_MAX_IN_FLIGHT=99999999", "DCM_MAX_IN_FLIGHT"},
+		{"DCM_DATABASE_CONNECTIONS=99999999", "DCM_DATABASE_CONNECTIONS"},
+		{"DCM_API_KEYS=,", "DCM_API_KEYS"},
+		{"DCM_API_KEYS=kéy", "DCM_API_KEYS"},
+		{"DCM_PARTNERS=,", "DCM_PARTNERS"},
+		{"DCM_SUPPLIER_BPNLS=,", "DCM_SUPPLIER_BPNLS"},
+		{"DCM_SENDER_HEADER=Edc:Bpn", "DCM_SENDER_HEADER"},
+		{"DATABASE_URL= DCM_API_KEYS=k DCM_LISTEN=0.0.0.0:0", "DATABASE_URL"},
+		{"DATABASE_URL=jdbc:postgresql://localhost/x", "DATABASE_URL"},
+		{"DATABASE_URL=postgres://u:a@b@localhost/x", "DATABASE_URL"},
+		{"DCM_ACCEPT_REQUESTED_PAST_START=true", "DCM_ACCEPT_REQUESTED_PAST_START"},
+		{"DCM_EDC_REGISTER=true DCM_EDC_MANAGEMENT_URL=http://x DCM_EDC_BACKEND_URL=http://x/week-based-capacity-group", "DCM_EDC_BACKEND_URL"},
 		{"DCM_JOURNAL_RETENTION=-1h", "DCM_JOURNAL_RETENTION"},
 		{"DCM_MAX_IN_FLIGHT=0", "DCM_MAX_IN_FLIGHT"},
 		{"DCM_MAX_BUFFERED=1", "DCM_MAX_BUFFERED"},
@@ -294,6 +313,9 @@ func TestWrongSettings(t *testing.T) {
 			out, err := program.CombinedOutput()
 			if err == nil || ctx.Err() != nil {
 				t.Fatalf("it started: %v\n%s", err, out)
+			}
+			if status := program.ProcessState.ExitCode(); status != 2 {
+				t.Errorf("exit status %d, want 2", status)
 			}
 			var last string
 			for line := range strings.Lines(string(out)) {

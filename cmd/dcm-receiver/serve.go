@@ -12,9 +12,11 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
+	"dcm-receiver/internal/database"
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/example"
 	"dcm-receiver/internal/privatepg"
@@ -23,6 +25,7 @@ import (
 	"dcm-receiver/migrations"
 
 	"github.com/alecthomas/kong"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 type serveCommand struct {
@@ -32,7 +35,7 @@ type serveCommand struct {
 // Run serves until a signal comes, or until the private Postgres ends.
 func (c *serveCommand) Run(parser *kong.Kong) error {
 	if err := c.check(); err != nil {
-		return err
+		return failure{err, wrongUse}
 	}
 	log := c.logger()
 	c.tuneMemory()
@@ -43,12 +46,13 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 	// The ports first: a second program on them must not touch the database.
 	partner, err := net.Listen("tcp", c.Listen)
 	if err != nil {
-		return fmt.Errorf("DCM_LISTEN: %w", err)
+		return failure{fmt.Errorf("DCM_LISTEN: %w", err), wrongUse}
 	}
 	operations, err := net.Listen("tcp", c.OpsListen)
 	if err != nil {
-		return fmt.Errorf("DCM_OPS_LISTEN: %w", err)
+		return failure{fmt.Errorf("DCM_OPS_LISTEN: %w", err), wrongUse}
 	}
+	defer log.Info("stopped")
 	db, err := c.database(ctx, log)
 	if err != nil {
 		return err
@@ -58,7 +62,7 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 	if connections == 0 {
 		connections = max(16, 4*runtime.NumCPU())
 	}
-	s, err := store.Open(db.url, connections, c.RequestTimeout)
+	s, err := store.Open(db.url, connections, time.Duration(c.RequestTimeout))
 	if err != nil {
 		return err
 	}
@@ -69,7 +73,7 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 	standard, _ := receiver.StandardOf(c.Standard) // check has seen to it
 	rc := receiver.New(receiver.Config{
 		Standard: standard, CustomerBPNLs: c.CustomerBPNLs, SupplierBPNLs: c.SupplierBPNLs, Partners: c.Partners, APIKeys: c.APIKeys, SenderHeader: c.SenderHeader,
-		UnparsableStatus: c.UnparsableStatus, RequestTimeout: c.RequestTimeout, MaxInFlight: c.MaxInFlight, MaxBuffered: c.MaxBuffered,
+		UnparsableStatus: c.UnparsableStatus, RequestTimeout: time.Duration(c.RequestTimeout), MaxInFlight: c.MaxInFlight, MaxBuffered: int64(c.MaxBuffered),
 	}, s, log)
 	register, err := c.EDC.prepare(rc, ownSettings{keys: c.APIKeys, partners: c.Partners, header: c.SenderHeader,
 		standard: c.Standard, customers: c.CustomerBPNLs, suppliers: c.SupplierBPNLs}, log)
@@ -84,9 +88,9 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 	opsServer := c.server(rc.Operations(), log)
 	scheme, err := c.useTLS(partnerServer, rc, log)
 	if err != nil {
-		return err
+		return failure{err, wrongUse}
 	}
-	failed := make(chan error, 2)
+	failed := make(chan error, 3)
 	go func() {
 		if partnerServer.TLSConfig != nil {
 			failed <- partnerServer.ServeTLS(partner, "", "")
@@ -99,10 +103,14 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 	background, stopBackground := context.WithCancel(context.Background())
 	defer stopBackground()
 	go func() {
-		if c.Migrate && !migrate(background, db.url, log) {
-			return
+		if c.Migrate {
+			if err := migrate(background, db.url, log); err != nil {
+				failed <- err
+				return
+			}
 		}
-		rc.Housekeeping(background, receiver.Retention{Journal: c.JournalRetention, History: c.HistoryRetention})
+		warnOfHazards(background, db.url, log)
+		rc.Housekeeping(background, receiver.Retention{Journal: time.Duration(c.JournalRetention), History: time.Duration(c.HistoryRetention)})
 	}()
 	go register(background)
 	go send(background)
@@ -121,13 +129,13 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 	rc.Stop()
 	log.Info("stopping")
 	if fault == nil {
-		time.Sleep(c.ShutdownDelay)
+		time.Sleep(time.Duration(c.ShutdownDelay))
 	}
 	stopBackground()
-	deadline, release := context.WithTimeout(context.Background(), c.ShutdownTimeout)
+	deadline, release := context.WithTimeout(context.Background(), time.Duration(c.ShutdownTimeout))
 	defer release()
 	if err := partnerServer.Shutdown(deadline); err != nil {
-		log.Warn("some messages did not finish in time and were cut off; their senders will send them again", "limit", c.ShutdownTimeout)
+		log.Warn("some messages did not finish in time and were cut off; their senders will send them again", "limit", c.ShutdownTimeout.String())
 	} else {
 		rc.WriteCounts(deadline)
 		s.Close() // it waits for transactions, of which there are none now
@@ -135,6 +143,10 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 	_ = opsServer.Close()
 	return fault
 }
+
+// privateStart is how long a private Postgres may take until it answers: longer
+// than the recovery from a crash, shorter than a person waits without a word.
+const privateStart = 2 * time.Minute
 
 // place is where the store is.
 type place struct {
@@ -152,6 +164,15 @@ func (c *serveCommand) database(ctx context.Context, log *slog.Logger) (place, e
 		}
 		return db, nil
 	}
+	// Meant for another server, which this is not: a connection to it must not
+	// wait for a standby because PGTARGETSESSIONATTRS says so.
+	for _, variable := range os.Environ() {
+		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "PG") {
+			_ = os.Unsetenv(name)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, privateStart)
+	defer cancel()
 	server, err := privatepg.Start(ctx, privatepg.Options{Dir: c.DataDir, Log: log})
 	if err != nil {
 		return db, fmt.Errorf("start private Postgres: %w", err)
@@ -187,7 +208,7 @@ func (c *serveCommand) tuneMemory() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
 	}
-	limit := c.MaxBuffered + 32<<20
+	limit := int64(c.MaxBuffered) + 32<<20
 	if os.Getenv("GOMEMLIMIT") != "" {
 		limit = debug.SetMemoryLimit(-1) // a negative one only reads it
 		if limit < math.MaxInt64 {
@@ -204,7 +225,7 @@ func (c *serveCommand) server(handler http.Handler, log *slog.Logger) *http.Serv
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       read,
-		WriteTimeout:      read + c.RequestTimeout + 30*time.Second,
+		WriteTimeout:      read + time.Duration(c.RequestTimeout) + 30*time.Second,
 		IdleTimeout:       2 * time.Minute,
 		// Else "OPTIONS *" would be answered without a look at the key.
 		DisableGeneralOptionsHandler: true,
@@ -214,21 +235,45 @@ func (c *serveCommand) server(handler http.Handler, log *slog.Logger) *http.Serv
 }
 
 // migrate tries until it succeeds or ctx ends; the receiver is not ready until
-// then.
-func migrate(ctx context.Context, url string, log *slog.Logger) bool {
+// then. A database that can never do ends the program.
+func migrate(ctx context.Context, url string, log *slog.Logger) error {
 	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
 		err := migrations.Up(ctx, url, log)
 		if err == nil {
-			return true
+			return nil
 		}
-		if ctx.Err() != nil {
-			return false
+		if errors.Is(err, database.ErrEncoding) {
+			return failure{fmt.Errorf("DATABASE_URL: %w", database.ErrEncoding), wrongUse}
 		}
-		log.Error("not migrated; trying again", "error", err, "wait", wait)
+		if ctx.Err() == nil {
+			log.Error("not migrated; trying again", "error", err, "wait", wait)
+		}
 		select {
 		case <-ctx.Done():
-			return false
+			return nil
 		case <-time.After(wait):
+		}
+	}
+}
+
+// warnOfHazards says what the server does that loses messages at a crash, once
+// it can be asked.
+func warnOfHazards(ctx context.Context, url string, log *slog.Logger) {
+	config, err := database.Read(url)
+	if err != nil {
+		return // serve has refused it
+	}
+	for ctx.Err() == nil {
+		off, err := database.Hazards(ctx, config)
+		for _, name := range off {
+			log.Warn("a crash of the database can lose or damage what was answered 201: switch this on in postgresql.conf", "setting", name, "value", "off")
+		}
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(10 * time.Second):
 		}
 	}
 }
@@ -263,9 +308,20 @@ type migrateCommand struct {
 // Run migrates once.
 func (c *migrateCommand) Run() error {
 	if c.private() {
-		return errors.New("DATABASE_URL is not set: there is nothing to migrate (serve migrates its private Postgres by itself)")
+		return failure{errors.New("DATABASE_URL is not set: there is nothing to migrate (serve migrates its private Postgres by itself)"), wrongUse}
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()
-	return migrations.Up(ctx, c.DatabaseURL, c.logger())
+	if _, err := database.Read(c.DatabaseURL); err != nil {
+		return failure{err, wrongUse}
+	}
+	err := migrations.Up(ctx, c.DatabaseURL, c.logger())
+	var unreachable *pgconn.ConnectError
+	switch {
+	case errors.Is(err, database.ErrEncoding):
+		return failure{fmt.Errorf("DATABASE_URL: %w", database.ErrEncoding), wrongUse}
+	case errors.As(err, &unreachable):
+		return failure{err, notReachable}
+	}
+	return err
 }

@@ -1,14 +1,17 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"dcm-receiver/internal/database"
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/receiver"
 
@@ -38,7 +41,12 @@ type logSettings struct {
 }
 
 func (s logSettings) logger() *slog.Logger {
-	options := &slog.HandlerOptions{Level: s.LogLevel}
+	options := &slog.HandlerOptions{Level: s.LogLevel, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Value.Kind() == slog.KindDuration { // in JSON else a number of nanoseconds
+			a.Value = slog.StringValue(a.Value.Duration().String())
+		}
+		return a
+	}}
 	if s.LogFormat == "text" || s.LogFormat == "auto" && isatty.IsTerminal(os.Stderr.Fd()) {
 		return slog.New(slog.NewTextHandler(os.Stderr, options))
 	}
@@ -49,27 +57,28 @@ func (s logSettings) logger() *slog.Logger {
 type serveSettings struct {
 	databaseSettings
 	logSettings
-	Listen           string        `env:"DCM_LISTEN" default:"127.0.0.1:8080" help:"Partner listener, for the data plane alone."`
-	OpsListen        string        `env:"DCM_OPS_LISTEN" default:"127.0.0.1:9090" help:"Metrics and health."`
-	CustomerBPNLs    []string      `env:"DCM_CUSTOMER_BPNLS" name:"customer-bpnls" placeholder:"BPNL,…" help:"BPNLs of ours that are customers: they receive capacity groups. This or the next is required."`
-	SupplierBPNLs    []string      `env:"DCM_SUPPLIER_BPNLS" name:"supplier-bpnls" placeholder:"BPNL,…" help:"BPNLs of ours that are suppliers: they receive material demands."`
-	APIKeys          []string      `env:"DCM_API_KEYS" name:"api-keys" placeholder:"KEY,…" help:"Accepted values of X-Api-Key; two while a key is rotated. Required unless the partner listener is on loopback."`
-	APIKeysFile      string        `env:"DCM_API_KEYS_FILE" name:"api-keys-file" placeholder:"FILE" help:"The same, read from a file: separated by commas or line ends."`
-	Partners         []string      `env:"DCM_PARTNERS" placeholder:"BPNL,…" help:"BPNLs that may send. Unset: everyone the connector lets through."`
-	SenderHeader     string        `env:"DCM_SENDER_HEADER" default:"Edc-Bpn" help:"Header in which the data plane names the sender."`
-	UnparsableStatus int           `env:"DCM_UNPARSABLE_STATUS" default:"422" help:"What a body that is no JSON gets: 422, or 400 for connectors that cannot pass a 422 on."`
-	Standard         string        `env:"DCM_STANDARD" default:"cx-0048" help:"Rule set: cx-0048 or cx-0128."`
-	Migrate          bool          `env:"DCM_MIGRATE" default:"true" negatable:"" help:"Migrate the database at the start."`
-	JournalRetention time.Duration `env:"DCM_JOURNAL_RETENTION" default:"2160h" help:"How long journal entries and requests for update are kept (2160h are 90 days)."`
-	HistoryRetention time.Duration `env:"DCM_HISTORY_RETENTION" default:"9600h" help:"How long superseded states of groups and demands are kept (9600h are 400 days); 0 keeps none."`
-	RequestTimeout   time.Duration `env:"DCM_REQUEST_TIMEOUT" default:"20s" help:"How long judging and storing a message may take before the answer is 503. A data plane gives up after 30 s."`
-	ShutdownDelay    time.Duration `env:"DCM_SHUTDOWN_DELAY" default:"0s" help:"After SIGTERM, how long to be not ready but still serve, so that a load balancer notices."`
-	ShutdownTimeout  time.Duration `env:"DCM_SHUTDOWN_TIMEOUT" default:"25s" help:"After that, how long messages under way may take to finish."`
-	MaxInFlight      int           `env:"DCM_MAX_IN_FLIGHT" default:"256" help:"Messages being judged at once; beyond it the answer is 503 at once."`
-	MaxBuffered      int64         `env:"DCM_MAX_BUFFERED" default:"100663296" help:"Bytes of bodies held at once; beyond it the answer is 503 at once."`
-	Connections      int           `env:"DCM_DATABASE_CONNECTIONS" name:"database-connections" default:"0" help:"Most connections to the database; 0 is four for each core, at least 16."`
-	TLSCertFile      string        `env:"DCM_TLS_CERT_FILE" name:"tls-cert-file" placeholder:"FILE" help:"Certificate chain (PEM) for TLS on the partner listener; read again when it changes."`
-	TLSKeyFile       string        `env:"DCM_TLS_KEY_FILE" name:"tls-key-file" placeholder:"FILE" help:"Its private key (PEM)."`
+	Listen           string   `env:"DCM_LISTEN" default:"127.0.0.1:8080" help:"Partner listener, for the data plane alone."`
+	OpsListen        string   `env:"DCM_OPS_LISTEN" default:"127.0.0.1:9090" help:"Metrics and health."`
+	CustomerBPNLs    []string `env:"DCM_CUSTOMER_BPNLS" name:"customer-bpnls" placeholder:"BPNL,…" help:"BPNLs of ours that are customers: they receive capacity groups. This or the next is required."`
+	SupplierBPNLs    []string `env:"DCM_SUPPLIER_BPNLS" name:"supplier-bpnls" placeholder:"BPNL,…" help:"BPNLs of ours that are suppliers: they receive material demands."`
+	APIKeys          []string `env:"DCM_API_KEYS" name:"api-keys" placeholder:"KEY,…" help:"Accepted values of X-Api-Key; two while a key is rotated. Required unless the partner listener is on loopback."`
+	APIKeysFile      string   `env:"DCM_API_KEYS_FILE" name:"api-keys-file" placeholder:"FILE" help:"The same, read from a file: separated by commas or line ends."`
+	Partners         []string `env:"DCM_PARTNERS" placeholder:"BPNL,…" help:"BPNLs that may send. Unset: everyone the connector lets through."`
+	SenderHeader     string   `env:"DCM_SENDER_HEADER" default:"Edc-Bpn" help:"Header in which the data plane names the sender."`
+	UnparsableStatus int      `env:"DCM_UNPARSABLE_STATUS" default:"422" help:"What a body that is no JSON gets: 422, or 400 for connectors that cannot pass a 422 on."`
+	Standard         string   `env:"DCM_STANDARD" default:"cx-0048" help:"Rule set: cx-0048 or cx-0128."`
+	Requested        bool     `env:"DCM_ACCEPT_REQUESTED_PAST_START" name:"accept-requested-past-start" help:"Under cx-0128, suspend rule 5 for groups that our own request for update asked for. Not part of this version."`
+	Migrate          bool     `env:"DCM_MIGRATE" default:"true" negatable:"" help:"Migrate the database at the start."`
+	JournalRetention duration `env:"DCM_JOURNAL_RETENTION" default:"90d" help:"How long journal entries and requests for update are kept, such as 90d or 2160h."`
+	HistoryRetention duration `env:"DCM_HISTORY_RETENTION" default:"400d" help:"How long superseded states of groups and demands are kept; 0 keeps none."`
+	RequestTimeout   duration `env:"DCM_REQUEST_TIMEOUT" default:"20s" help:"How long judging and storing a message may take before the answer is 503. A data plane gives up after 30 s."`
+	ShutdownDelay    duration `env:"DCM_SHUTDOWN_DELAY" default:"0s" help:"After SIGTERM, how long to be not ready but still serve, so that a load balancer notices."`
+	ShutdownTimeout  duration `env:"DCM_SHUTDOWN_TIMEOUT" default:"25s" help:"After that, how long messages under way may take to finish."`
+	MaxInFlight      int      `env:"DCM_MAX_IN_FLIGHT" default:"256" help:"Messages being judged at once; beyond it the answer is 503 at once."`
+	MaxBuffered      byteSize `env:"DCM_MAX_BUFFERED" default:"96MiB" help:"Bytes of bodies held at once, such as 96MiB; beyond it the answer is 503 at once."`
+	Connections      int      `env:"DCM_DATABASE_CONNECTIONS" name:"database-connections" default:"0" help:"Most connections to the database; 0 is four for each core, at least 16."`
+	TLSCertFile      string   `env:"DCM_TLS_CERT_FILE" name:"tls-cert-file" placeholder:"FILE" help:"Certificate chain (PEM) for TLS on the partner listener; read again when it changes."`
+	TLSKeyFile       string   `env:"DCM_TLS_KEY_FILE" name:"tls-key-file" placeholder:"FILE" help:"Its private key (PEM)."`
 
 	Send bool `env:"DCM_SEND" help:"Send what the outbox holds and answer requests for update, through the connector of DCM_EDC_MANAGEMENT_URL."`
 
@@ -79,8 +88,19 @@ type serveSettings struct {
 
 // check says what is wrong with the settings, naming the variable.
 func (s *serveSettings) check() error {
-	s.CustomerBPNLs, s.SupplierBPNLs = trimmed(s.CustomerBPNLs), trimmed(s.SupplierBPNLs)
-	s.Partners, s.APIKeys = trimmed(s.Partners), trimmed(s.APIKeys)
+	for _, list := range []struct {
+		name  string
+		items *[]string
+	}{
+		{"DCM_CUSTOMER_BPNLS", &s.CustomerBPNLs}, {"DCM_SUPPLIER_BPNLS", &s.SupplierBPNLs}, {"DCM_PARTNERS", &s.Partners}, {"DCM_API_KEYS", &s.APIKeys},
+	} {
+		// Only what is empty or not there says nothing; " " must not mean everyone.
+		// The parser leaves out what stands between two commas.
+		given := strings.Join(*list.items, ",") != "" || os.Getenv(list.name) != ""
+		if *list.items = trimmed(*list.items); given && len(*list.items) == 0 {
+			return fmt.Errorf("%s is set but lists nothing: fill it in, or take it out", list.name)
+		}
+	}
 	if s.APIKeysFile != "" {
 		keys, err := keysIn(s.APIKeysFile)
 		if err != nil {
@@ -101,12 +121,20 @@ func (s *serveSettings) check() error {
 			}
 		}
 	}
+	for _, key := range s.APIKeys {
+		if strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r > '~' }) {
+			return fmt.Errorf("DCM_API_KEYS, DCM_API_KEYS_FILE: a key has a character that no header has: use printable ASCII, and save a file as UTF-8 without anything else in it")
+		}
+	}
 	host, _, err := net.SplitHostPort(s.Listen)
 	if err != nil {
 		return fmt.Errorf("DCM_LISTEN: %w", err)
 	}
 	if _, _, err := net.SplitHostPort(s.OpsListen); err != nil {
 		return fmt.Errorf("DCM_OPS_LISTEN: %w", err)
+	}
+	if s.private() && !isLoopback(host) {
+		return fmt.Errorf("DATABASE_URL is not set: the private Postgres serves loopback listeners only, and DCM_LISTEN is not one")
 	}
 	if !isLoopback(host) && len(s.APIKeys) == 0 {
 		return fmt.Errorf("DCM_API_KEYS is not set: it is required unless DCM_LISTEN is a loopback address, because whoever reaches the listener could name any sender")
@@ -116,25 +144,46 @@ func (s *serveSettings) check() error {
 		return fmt.Errorf("DCM_UNPARSABLE_STATUS: %d is neither 422 nor 400", s.UnparsableStatus)
 	case !slices.Contains(receiver.StandardNames(), s.Standard):
 		return fmt.Errorf("DCM_STANDARD: %q is not known; use %s", s.Standard, strings.Join(receiver.StandardNames(), " or "))
-	case s.JournalRetention <= 0:
-		return fmt.Errorf("DCM_JOURNAL_RETENTION: %s is not a time to keep something", s.JournalRetention)
-	case s.HistoryRetention < 0:
-		return fmt.Errorf("DCM_HISTORY_RETENTION: %s is not a time to keep something; 0 keeps nothing", s.HistoryRetention)
-	case s.RequestTimeout <= 0:
+	case s.JournalRetention < duration(time.Hour):
+		return fmt.Errorf("DCM_JOURNAL_RETENTION: %s is not a time to keep something; give at least 1h", s.JournalRetention)
+	case s.HistoryRetention != 0 && s.HistoryRetention < duration(time.Hour):
+		return fmt.Errorf("DCM_HISTORY_RETENTION: %s is not a time to keep something; give at least 1h, or 0 to keep nothing", s.HistoryRetention)
+	case s.JournalRetention > longest || s.HistoryRetention > longest:
+		return fmt.Errorf("DCM_JOURNAL_RETENTION, DCM_HISTORY_RETENTION: %s is the most", longest)
+	case s.RequestTimeout < duration(100*time.Millisecond):
 		return fmt.Errorf("DCM_REQUEST_TIMEOUT: %s leaves no time", s.RequestTimeout)
-	case s.MaxInFlight < 1:
-		return fmt.Errorf("DCM_MAX_IN_FLIGHT: %d lets nothing through", s.MaxInFlight)
+	case s.RequestTimeout >= duration(30*time.Second):
+		return fmt.Errorf("DCM_REQUEST_TIMEOUT: %s is too long: a data plane gives up after 30 s, and then nobody reads the answer; give less", s.RequestTimeout)
+	case s.ShutdownDelay < 0 || s.ShutdownDelay > duration(time.Hour):
+		return fmt.Errorf("DCM_SHUTDOWN_DELAY: %s is not between 0s and 1h", s.ShutdownDelay)
+	case s.ShutdownTimeout <= 0 || s.ShutdownTimeout > duration(time.Hour):
+		return fmt.Errorf("DCM_SHUTDOWN_TIMEOUT: %s is not above 0s and at most 1h", s.ShutdownTimeout)
+	case s.MaxInFlight < 1 || s.MaxInFlight > 100_000:
+		return fmt.Errorf("DCM_MAX_IN_FLIGHT: %d is not between 1 and 100000", s.MaxInFlight)
 	case s.MaxBuffered < 16<<20:
-		return fmt.Errorf("DCM_MAX_BUFFERED: %d is too small for one message of 15 MiB; give at least 16777216", s.MaxBuffered)
-	case s.Connections < 0:
-		return fmt.Errorf("DCM_DATABASE_CONNECTIONS: %d is negative", s.Connections)
+		return fmt.Errorf("DCM_MAX_BUFFERED: %d is too small for one message of 15 MiB; give at least 16MiB", s.MaxBuffered)
+	case s.MaxBuffered > 1<<40:
+		return fmt.Errorf("DCM_MAX_BUFFERED: %d is more than any machine has", s.MaxBuffered)
+	case s.Connections < 0 || s.Connections > 10_000:
+		return fmt.Errorf("DCM_DATABASE_CONNECTIONS: %d is not between 0 and 10000", s.Connections)
 	case (s.TLSCertFile == "") != (s.TLSKeyFile == ""):
 		return fmt.Errorf("DCM_TLS_CERT_FILE and DCM_TLS_KEY_FILE go together: set both or neither")
-	case strings.TrimSpace(s.SenderHeader) == "":
-		return fmt.Errorf("DCM_SENDER_HEADER is empty: name the header in which the data plane names the sender")
+	case !token.MatchString(s.SenderHeader):
+		return fmt.Errorf("DCM_SENDER_HEADER: %q is no name of a header; the data plane's is Edc-Bpn as a rule", s.SenderHeader)
+	case s.Requested:
+		return fmt.Errorf("DCM_ACCEPT_REQUESTED_PAST_START=true is not part of this version")
+	}
+	if _, err := database.Read(s.DatabaseURL); err != nil {
+		return err
 	}
 	return s.Planning.check()
 }
+
+// longest is the longest time to keep something; Postgres knows no much longer one.
+const longest = duration(100 * 365 * 24 * time.Hour)
+
+// token is what a header's name can be (RFC 9110 §5.6.2).
+var token = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 
 // keysIn reads API keys, separated by commas or line ends.
 func keysIn(file string) ([]string, error) {
@@ -142,6 +191,7 @@ func keysIn(file string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("DCM_API_KEYS_FILE: %w", err)
 	}
+	content = bytes.TrimPrefix(content, []byte("\xef\xbb\xbf")) // some editors begin a file with it
 	return trimmed(strings.FieldsFunc(string(content), func(r rune) bool { return r == ',' || r == '\n' || r == '\r' })), nil
 }
 

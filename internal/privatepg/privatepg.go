@@ -368,7 +368,7 @@ func (s *Server) ready(ctx context.Context) error {
 			}
 			return fmt.Errorf("start the private Postgres: %s: %s (all of it in %s)", s.process.cmd.ProcessState, lastComplaint(s.LogFile()), s.LogFile())
 		case <-ctx.Done():
-			return fmt.Errorf("wait for the private Postgres: %w (its log is %s)", ctx.Err(), s.LogFile())
+			return fmt.Errorf("wait for the private Postgres: %w; the last that it said: %s (all of it in %s)", ctx.Err(), lastComplaint(s.LogFile()), s.LogFile())
 		case <-time.After(poll):
 		}
 	}

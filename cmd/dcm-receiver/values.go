@@ -1,0 +1,75 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// duration is a time as people write it: Go's spelling, and days.
+type duration time.Duration
+
+// UnmarshalText takes 90d, 1d12h and what time.ParseDuration takes.
+func (d *duration) UnmarshalText(text []byte) error {
+	s := strings.TrimSpace(string(text))
+	if s == "0" {
+		*d = 0
+		return nil
+	}
+	var sum time.Duration
+	rest := s
+	if days := leadingDays.FindStringSubmatch(s); days != nil {
+		n, err := strconv.ParseInt(days[1], 10, 64)
+		if err != nil || n > int64(math.MaxInt64/(24*time.Hour))-1 {
+			return fmt.Errorf("%q is too long a time", s)
+		}
+		sum, rest = time.Duration(n)*24*time.Hour, s[len(days[0]):]
+	}
+	if rest != "" {
+		more, err := time.ParseDuration(rest)
+		if err != nil || sum > 0 && (more < 0 || more > 24*time.Hour) {
+			return fmt.Errorf("%q is not a time; write 90d, 36h, 20s or 500ms", s)
+		}
+		sum += more
+	}
+	if s == "" {
+		return errors.New("is empty; write 90d, 36h, 20s or 500ms")
+	}
+	*d = duration(sum)
+	return nil
+}
+
+// String is Go's spelling, in days where it is whole days.
+func (d duration) String() string {
+	if t := time.Duration(d); t >= 24*time.Hour && t%(24*time.Hour) == 0 {
+		return fmt.Sprintf("%dd", t/(24*time.Hour))
+	}
+	return time.Duration(d).String()
+}
+
+var leadingDays = regexp.MustCompile(`^([0-9]+)d`)
+
+// byteSize is a number of bytes as people write it: with or without a unit.
+type byteSize int64
+
+var sized = regexp.MustCompile(`^([0-9]+) ?([KMG]i?)?B?$`)
+
+// UnmarshalText takes 100663296, 96MiB, 96M (the same as MB, powers of ten) and 96Mi.
+func (b *byteSize) UnmarshalText(text []byte) error {
+	s := strings.TrimSpace(string(text))
+	m := sized.FindStringSubmatch(s)
+	if m == nil {
+		return fmt.Errorf("%q is not a number of bytes; write 96MiB or 100663296", s)
+	}
+	unit := map[string]int64{"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}[m[2]]
+	n, err := strconv.ParseInt(m[1], 10, 64)
+	if err != nil || n > math.MaxInt64/unit {
+		return fmt.Errorf("%q is too many bytes", s)
+	}
+	*b = byteSize(n * unit)
+	return nil
+}
