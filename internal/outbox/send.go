@@ -41,6 +41,7 @@ var (
 	take           = statement("take")
 	materialDemand = statement("material_demand")
 	updateRequest  = statement("request_for_update")
+	comment        = statement("comment")
 	settle         = statement("settle")
 	postpone       = statement("postpone")
 )
@@ -243,7 +244,7 @@ func (s *Sender) serve(ctx context.Context, partner string) error {
 				}
 				continue
 			}
-			k := [4]string{j.Object, j.Customer, uuid.UUID(j.Answers.Bytes).String()}
+			k := [4]string{j.Object, j.Customer + j.Supplier, uuid.UUID(j.Answers.Bytes).String()}
 			if j.Object == dcm.RequestForUpdateEndpoint.Object {
 				k[3] = uuid.UUID(j.ID.Bytes).String()
 			}
@@ -282,8 +283,11 @@ func (s *Sender) sendAll(ctx context.Context, partner string, jobs []*job) error
 // write makes the JSON of objects, as they are now.
 func (s *Sender) write(ctx context.Context, partner string, jobs []*job) error {
 	sql := materialDemand
-	if jobs[0].Object == dcm.RequestForUpdateEndpoint.Object {
+	switch jobs[0].Object {
+	case dcm.RequestForUpdateEndpoint.Object:
 		sql = updateRequest
+	case dcm.CommentEndpoint.Object:
+		sql = comment
 	}
 	ids := []pgtype.UUID{}
 	for _, j := range jobs {
@@ -314,12 +318,19 @@ var errLater = errors.New("the partner takes nothing at present")
 // sent again in halves, so that one bad object holds nobody up.
 func (s *Sender) send(ctx context.Context, partner string, jobs []*job) error {
 	endpoint, kind, messageID := dcm.MaterialDemandEndpoint, edc.MaterialDemand, uuid.New()
-	if jobs[0].Object == dcm.RequestForUpdateEndpoint.Object {
+	switch jobs[0].Object {
+	case dcm.RequestForUpdateEndpoint.Object:
 		endpoint, kind, messageID = dcm.RequestForUpdateEndpoint, edc.RequestForUpdate, jobs[0].ID.Bytes
+	case dcm.CommentEndpoint.Object:
+		endpoint, kind = dcm.CommentEndpoint, edc.Comment
+	}
+	own := jobs[0].Customer
+	if own == partner {
+		own = jobs[0].Supplier
 	}
 	header := map[string]any{
 		"messageId": messageID, "context": endpoint.Model + ".0.0", "sentDateTime": time.Now().UTC().Format("2006-01-02T15:04:05.000Z"),
-		"senderBpn": jobs[0].Customer, "receiverBpn": partner, "version": "3.0.0",
+		"senderBpn": own, "receiverBpn": partner, "version": "3.0.0",
 	}
 	if jobs[0].Answers.Valid {
 		header["relatedMessageId"] = uuid.UUID(jobs[0].Answers.Bytes)

@@ -45,7 +45,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		w.WriteHeader(r.status)
 		return
 	}
-	if strings.Contains(req.URL.Path, "request-for-update") {
+	if !strings.Contains(req.URL.Path, "demand") {
 		return
 	}
 	m, err := payload.ReadMaterialDemands(body, payload.Options{Today: dcm.DateOf(time.Now()), HeaderRequired: true, Model: dcm.MaterialDemandEndpoint.Model})
@@ -94,7 +94,7 @@ const them, us = "BPNL6666666666YY", "BPNL8888888888XX"
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, receiver: &receiver{t: t, arrived: map[string]string{}}}
 	w.partner = &edctest.Partner{BPNL: them, Backend: w.receiver, Sender: us, Proxy: true,
-		Offers: []edctest.Offer{edctest.OfferOf(dcm.MaterialDemandEndpoint), edctest.OfferOf(dcm.RequestForUpdateEndpoint)}}
+		Offers: []edctest.Offer{edctest.OfferOf(dcm.MaterialDemandEndpoint), edctest.OfferOf(dcm.RequestForUpdateEndpoint), edctest.OfferOf(dcm.CommentEndpoint)}}
 	w.connector = edctest.New(t, w.partner)
 	db, err := pgxpool.New(context.Background(), pgtest.New(t))
 	if err != nil {
@@ -287,5 +287,34 @@ func TestRequest(t *testing.T) {
 		if err := json.Unmarshal([]byte(w.receiver.bodies[i]), &body); err != nil || strings.ReplaceAll(string(body.Content.InformationObject[0].WeekBasedCapacityGroup), " ", "") != want {
 			t.Errorf("%s, want %s: %v", w.receiver.bodies[i], want, err)
 		}
+	}
+}
+
+// TestComments: a row is sent, again when it is changed, and taken back.
+func TestComments(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	w.exec("insert into outbox.comment (supplier, customer, object_id, comment_text, reference_dates) values ($1, $2, gen_random_uuid(), 'Why?', '{2026-11-30}')", them, us)
+	w.reach("IdBasedComment delivered 200")
+	w.exec("update outbox.comment set comment_text = 'Why not?'")
+	w.reach("IdBasedComment delivered 200", "IdBasedComment delivered 200")
+	w.exec("update outbox.comment set request_delete = true")
+	w.reach("IdBasedComment delivered 200", "IdBasedComment delivered 200", "IdBasedComment delivered 200")
+	for i, want := range []string{"Why?", "Why not?", ""} {
+		m, err := payload.ReadComments([]byte(w.receiver.bodies[i]), payload.Options{HeaderRequired: true, Model: dcm.CommentEndpoint.Model})
+		if err != nil || m.Errors.Any() || m.Objects[0].Errors.Any() {
+			t.Fatalf("%v %+v", err, m)
+		}
+		c := m.Objects[0].Value
+		if said := c.CommentText; c.RequestDelete != (want == "") || (said == nil) != (want == "") || said != nil && *said != want {
+			t.Errorf("%+v, want %q", c, want)
+		}
+	}
+	var n int
+	if err := w.db.QueryRow(context.Background(), "select count(*) from planning.comment").Scan(&n); err != nil || n != 0 {
+		t.Errorf("%d comments are left: %v", n, err)
+	}
+	if _, err := w.db.Exec(context.Background(), "delete from outbox.comment"); err == nil || !strings.Contains(err.Error(), "request_delete") {
+		t.Error(err)
 	}
 }
