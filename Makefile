@@ -15,13 +15,16 @@ LICENSES_IGNORE := --ignore dcm-receiver --ignore github.com/xi2/xz
 HELM := go run helm.sh/helm/v3/cmd/helm@v3.22.0
 CHART := deploy/helm/dcm-receiver
 
-.PHONY: help run build test fairness test-pages check bench fmt vet staticcheck fuzz fuzz-short alerts chart licences vulnerabilities sbom torture torture-short torture-proof conformance-check dataspace test-edc
+.PHONY: help run demo build test fairness test-pages check bench fmt vet staticcheck fuzz fuzz-short alerts chart licences vulnerabilities sbom torture torture-short torture-proof conformance-check dataspace test-edc
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
 
 run: build ## build and serve on 127.0.0.1:8080 and 127.0.0.1:9090
 	@DCM_CUSTOMER_BPNLS="$${DCM_CUSTOMER_BPNLS:-BPNL8888888888XX}" exec bin/dcm-receiver serve
+
+demo: build ## serve a small world: pages with groups, bottlenecks, comments and refused messages
+	@deploy/demo.sh bin/dcm-receiver
 
 build: ## leave bin/dcm-receiver
 	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/dcm-receiver ./cmd/dcm-receiver

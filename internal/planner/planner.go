@@ -100,7 +100,7 @@ func (p *Pages) Handler() http.Handler {
 		panic(err) // a fault of this package
 	}
 	r.Get("/static/*", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "public, max-age=3600")
+		w.Header().Set("Cache-Control", "no-cache") // they change with the program
 		http.StripPrefix("/static/", http.FileServerFS(static)).ServeHTTP(w, r)
 	})
 	p.config.Access.mount(r)

@@ -6,15 +6,19 @@
   const table = document.getElementById("weeks-table"), place = document.getElementById("chart");
   if (!table || !place || !window.uPlot) return;
   const rows = [...table.tBodies[0].rows];
+  const week = 7 * 86400;
   const values = (name) => rows.map((r) => (r.dataset[name] === "" ? null : Number(r.dataset[name])));
+  // A week reaches from its Monday to the next: the last one ends where no other begins.
+  const lines = (name) => ((v) => [...v, v[v.length - 1]])(values(name));
   const weeks = rows.map((r) => Date.parse(r.dataset.week) / 1000);
+  const ends = [...weeks, weeks[weeks.length - 1] + week];
   const colours = { green: "#809500", orange: "#ffa600", red: "#d91e18", nocapacity: "#8d99a6", none: "#b8bec6" };
   const demand = rows.map((r) => colours[r.dataset.class] || colours.none);
   const compact = new Intl.NumberFormat("en", { notation: "compact" });
   const date = (s) => new Date(s * 1000).toISOString().slice(0, 10);
-  const exact = (name) => (u, v, series, i) => (i == null || v == null ? "–" : rows[i].dataset[name]);
-  const stepped = uPlot.paths.stepped({ align: 0 });
-  const bars = uPlot.paths.bars({ size: [0.7, 40], disp: { fill: { unit: 3, values: () => demand }, stroke: { unit: 3, values: () => demand } } });
+  const exact = (name) => (u, v, series, i) => (i == null || v == null || !rows[i] ? "–" : rows[i].dataset[name]);
+  const stepped = uPlot.paths.stepped({ align: 1 });
+  const bars = uPlot.paths.bars({ size: [0.85, 60], align: 1, disp: { fill: { unit: 3, values: () => demand }, stroke: { unit: 3, values: () => demand } } });
   const today = Date.parse(table.dataset.today) / 1000;
 
   const mark = (u) => {
@@ -29,6 +33,7 @@
     c.moveTo(x, u.bbox.top);
     c.lineTo(x, u.bbox.top + u.bbox.height);
     c.stroke();
+    c.textAlign = "left";
     c.font = 11 * devicePixelRatio + "px sans-serif";
     c.fillText("today", x + 4 * devicePixelRatio, u.bbox.top + 11 * devicePixelRatio);
     c.restore();
@@ -38,7 +43,7 @@
   const chart = new uPlot({
     ...size(),
     tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), "Etc/UTC"),
-    scales: { x: { range: (u, min, max) => [Math.min(min, today) - 4 * 86400, max + 4 * 86400] }, y: { range: (u, min, max) => [Math.min(0, min), max * 1.08 || 1] } },
+    scales: { x: { range: (u, min, max) => [Math.min(min, today) - 86400, max + 86400] }, y: { range: (u, min, max) => [Math.min(0, min), max * 1.08 || 1] } },
     axes: [{ values: (u, ticks) => ticks.map(date), space: 90 }, { values: (u, ticks) => ticks.map((t) => compact.format(t)), size: 60 }],
     series: [
       { label: "Week", value: (u, v) => (v == null ? "–" : date(v)) },
@@ -49,6 +54,6 @@
     ],
     bands: [{ series: [2, 3], fill: "rgba(11, 83, 148, 0.12)" }],
     hooks: { draw: [mark] },
-  }, [weeks, values("demand"), values("maximum"), values("actual"), values("agreed")], place);
+  }, [ends, [...values("demand"), null], lines("maximum"), lines("actual"), lines("agreed")], place);
   addEventListener("resize", () => chart.setSize(size()));
 })();
