@@ -10,26 +10,29 @@ RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v "$$(go env CC)" >
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 LICENSES := go run github.com/google/go-licenses@v1.6.0
-# Public domain, which the tool has no name for.
-LICENSES_IGNORE := --ignore dcm-receiver --ignore github.com/xi2/xz
+LICENSES_IGNORE := --ignore dcm-receiver
 HELM := go run helm.sh/helm/v3/cmd/helm@v3.22.0
 CHART := deploy/helm/dcm-receiver
 
-.PHONY: help run demo build test fairness test-pages check bench fmt vet staticcheck fuzz fuzz-short alerts chart licences vulnerabilities sbom torture torture-short torture-proof conformance-check dataspace test-edc
+.PHONY: help postgres run demo build test fairness test-pages check bench fmt vet staticcheck fuzz fuzz-short alerts chart licences vulnerabilities sbom torture torture-short torture-proof conformance-check dataspace test-edc
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
 
 run: build ## build and serve on 127.0.0.1:8080 and 127.0.0.1:9090
+	@[ -n "$$DATABASE_URL$$PGHOST$$PGSERVICE" ] || deploy/postgres/install.sh
 	@DCM_CUSTOMER_BPNLS="$${DCM_CUSTOMER_BPNLS:-BPNL8888888888XX}" exec bin/dcm-receiver serve
 
-demo: build ## serve a small world: pages with groups, bottlenecks, comments and refused messages
+demo: build postgres ## serve a small world: pages with groups, bottlenecks, comments and refused messages
 	@deploy/demo.sh bin/dcm-receiver
+
+postgres:
+	@deploy/postgres/install.sh
 
 build: ## leave bin/dcm-receiver
 	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/dcm-receiver ./cmd/dcm-receiver
 
-test: ## pass the tests
+test: postgres ## pass the tests
 	go test $(RACE) -shuffle=on ./...
 
 check: fmt vet staticcheck test fairness fuzz-short alerts chart licences vulnerabilities ## everything CI runs but for the torture and dataspace tests
@@ -95,8 +98,10 @@ vulnerabilities: ## known vulnerabilities in what the program calls
 	case $$status in 0) ;; *) if echo "$$out" | grep -qE 'fetching vulnerabilities|no such host|dial tcp|Forbidden|connection refused'; \
 		then echo "vulnerabilities: skipped, the database cannot be reached from here"; else exit $$status; fi;; esac
 
+CYCLONEDX := go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.9.0
+
 sbom: build ## bin/dcm-receiver.cdx.json: what the program consists of (CycloneDX)
-	@go run ./internal/sbom bin/dcm-receiver > bin/dcm-receiver.cdx.json && echo bin/dcm-receiver.cdx.json
+	@$(CYCLONEDX) bin -json -version $(VERSION) -output bin/dcm-receiver.cdx.json bin/dcm-receiver 2>/dev/null && echo bin/dcm-receiver.cdx.json
 
 TORTURE := go test -tags torture ./internal/torture -count=1 -v -timeout 60m
 

@@ -1,14 +1,13 @@
 package privatepg
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,7 +21,7 @@ var errNoBinaries = errors.New("no Postgres server found")
 // FindBinaries is the folder with the programs initdb and postgres, version 13
 // or later, of the first place that has them: $PATH, pg_config, then where
 // Debian, Red Hat, Homebrew and Postgres.app put them, and where
-// [EnsureBinaries] downloads them to; the newest version first in each.
+// deploy/postgres/install.sh downloads them to; the newest version first in each.
 func FindBinaries() (dir string, err error) {
 	return find("/", os.Getenv("PATH"), 0)
 }
@@ -70,6 +69,16 @@ func places(root, path string) []string {
 	return append(dirs, filepath.Join(root, downloadDir(), "bin"))
 }
 
+// downloadDir is where a download goes: out of root's home, which the server's
+// user cannot enter.
+func downloadDir() string {
+	cache, err := os.UserCacheDir()
+	if os.Getuid() == 0 || err != nil {
+		cache = "/var/cache"
+	}
+	return filepath.Join(cache, "dcm-receiver", "postgres-17-"+runtime.GOARCH)
+}
+
 var digits = regexp.MustCompile(`[0-9]+`)
 
 // number is the version that a folder's name says, 0 without one.
@@ -97,16 +106,19 @@ func isProgram(file string) bool {
 }
 
 // binariesFor is the folder of the programs that can run the given data.
-func binariesFor(ctx context.Context, data string, log *slog.Logger) (string, error) {
+func binariesFor(data string) (string, error) {
 	major, err := majorOf(data)
 	if err != nil {
 		return "", err
 	}
-	dir, err := EnsureBinaries(ctx, log)
-	if err != nil || major == 0 {
-		return dir, err
+	if major == 0 {
+		dir, err := FindBinaries()
+		if err != nil {
+			return "", fmt.Errorf("%w: set DATABASE_URL, or install Postgres %d or later (`make run` and `make test` do; Debian, Ubuntu: apt-get install postgresql)", err, oldest)
+		}
+		return dir, nil
 	}
-	dir, err = find("/", os.Getenv("PATH"), major)
+	dir, err := find("/", os.Getenv("PATH"), major)
 	if err != nil {
 		return "", fmt.Errorf("%s was made by Postgres %d, which runs it only: install that version, or move the folder away (%w)", data, major, err)
 	}

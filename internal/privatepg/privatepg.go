@@ -6,8 +6,8 @@
 // It knows nothing of what is stored: no schema, no migration.
 //
 // Postgres 13 or later is needed; it was tried with 15 and 17. The package finds the
-// server's programs where the common packages put them and fetches them where
-// there are none, see [EnsureBinaries].
+// server's programs where the common packages put them and installs none: `make`
+// does, by deploy/postgres/install.sh.
 package privatepg
 
 import (
@@ -52,8 +52,8 @@ type Options struct {
 	// Dir is the folder that holds everything: data, log file, lock. It is
 	// made where it is missing.
 	Dir string
-	// Log receives what a person should know (a package installed, a left-over
-	// server stopped). Nil means [slog.Default].
+	// Log receives what a person should know (a left-over server
+	// stopped). Nil means [slog.Default].
 	Log *slog.Logger
 	// Settings are further settings of postgresql.conf, by name. They win over
 	// the package's own.
@@ -101,7 +101,7 @@ func Start(ctx context.Context, o Options) (started *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.bin, err = binariesFor(ctx, s.data(), o.Log); err != nil {
+	if s.bin, err = binariesFor(s.data()); err != nil {
 		return nil, err
 	}
 	settings := map[string]string{
