@@ -37,7 +37,7 @@ func (c *partnerAddCommand) Run() error {
 		return failure{fmt.Errorf("--dsp-url %q is not an http(s) URL; give one such as https://connector.example.com/api/v1/dsp", c.DSPURL), wrongUse}
 	}
 	if c.DID != "" && !strings.HasPrefix(c.DID, "did:") {
-		return failure{fmt.Errorf("--did %q does not begin with did:", c.DID), wrongUse}
+		return failure{fmt.Errorf("--did %q is no DID; it begins with did: and a method", c.DID), wrongUse}
 	}
 	return c.inDatabase(func(ctx context.Context, conn *pgx.Conn) error {
 		var added bool
