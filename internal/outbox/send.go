@@ -187,7 +187,7 @@ func (s *Sender) round(ctx context.Context, wait *sync.WaitGroup) error {
 				s.mu.Unlock()
 				after, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 				defer cancel()
-				_, _ = s.DB.Exec(after, takeBack, partner)
+				_, _ = s.DB.Exec(after, takeBack, partner, pgUUID(s.id))
 				_, _ = s.DB.Exec(after, "delete from dcm.sending where partner = $1 and owner = $2", partner, pgUUID(s.id))
 			}()
 			if err := s.serve(serving, partner); err != nil && !errors.Is(err, errLater) && ctx.Err() == nil {
@@ -215,7 +215,7 @@ type job struct {
 // serve sends to one partner until nothing is due.
 func (s *Sender) serve(ctx context.Context, partner string) error {
 	// What a replica that was killed had begun waits again.
-	if _, err := s.DB.Exec(ctx, takeBack, partner); err != nil {
+	if _, err := s.DB.Exec(ctx, takeBack, partner, pgUUID(s.id)); err != nil {
 		return fmt.Errorf("take over: %w", err)
 	}
 	for {
