@@ -9,11 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"dcm-receiver/internal/privatepg/pgtest"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/jackc/pgx/v5"
 	yaml "github.com/oasdiff/yaml3"
@@ -158,6 +160,29 @@ func TestKeysBeginWithSupplier(t *testing.T) {
 	for table := range column {
 		if !keys[table] {
 			t.Errorf("ha/citus.sql spreads %s, which is no table with a key", table)
+		}
+	}
+}
+
+// TestNoVariableTwice: what the chart sets itself cannot be set again by
+// config, where the later one would win in silence.
+func TestNoVariableTwice(t *testing.T) {
+	var schema struct {
+		Properties map[string]struct {
+			PropertyNames struct{ Not struct{ Enum []string } }
+		}
+	}
+	if err := json.Unmarshal([]byte(read(t, chart+"/values.schema.json")), &schema, json.MatchCaseInsensitiveNames(true)); err != nil {
+		t.Fatal(err)
+	}
+	denied := schema.Properties["config"].PropertyNames.Not.Enum
+	set := regexp.MustCompile(`name: ([A-Z][A-Z_]+)\b`).FindAllStringSubmatch(read(t, chart+"/templates/deployment.yaml"), -1)
+	if len(set) < 10 {
+		t.Fatalf("the template sets only %d variables", len(set))
+	}
+	for _, name := range set {
+		if !slices.Contains(denied, name[1]) {
+			t.Errorf("the template sets %s, and config may set it again", name[1])
 		}
 	}
 }

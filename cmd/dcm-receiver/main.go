@@ -20,6 +20,8 @@ import (
 var version = "dev"
 
 type commands struct {
+	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
+
 	Serve    serveCommand    `cmd:"" help:"Take messages. With neither DATABASE_URL nor PG* variables set, on a private Postgres in DCM_DATA_DIR."`
 	Migrate  migrateCommand  `cmd:"" help:"Bring the database to the tables and views of this version, then end."`
 	Validate validateCommand `cmd:"" help:"Say what rule 1 of CX-0048 says of payloads, offline. Exit status 1 if one is invalid."`
@@ -34,12 +36,12 @@ type commands struct {
 
 func main() {
 	receiver.Version = version
-	parser, err := kong.New(&commands{}, kong.Name("dcm-receiver"), kong.UsageOnError(), kong.Vars{"endpoints": strings.Join(endpointPaths(), ","), "standards": strings.Join(receiver.StandardNames(), ",")},
+	parser, err := kong.New(&commands{}, kong.Name("dcm-receiver"), kong.UsageOnError(), kong.Vars{"version": versionLine(), "endpoints": strings.Join(endpointPaths(), ","), "standards": strings.Join(receiver.StandardNames(), ",")},
 		kong.Description("The customer's receiver of capacity groups and requests for update in Catena-X Demand and Capacity Management (CX-0048), behind an EDC connector. Every option has an environment variable."))
 	if err != nil {
 		fail(err)
 	}
-	context, err := parser.Parse(os.Args[1:])
+	context, err := parser.Parse(arguments(os.Args[1:]))
 	if err != nil {
 		fail(failure{nameVariable(parser, err), wrongUse})
 	}
@@ -92,7 +94,19 @@ func nameVariable(parser *kong.Kong, err error) error {
 type versionCommand struct{}
 
 func (versionCommand) Run() error {
-	version, revision := receiver.BuildInfo()
-	fmt.Printf("dcm-receiver %s (commit %s, %s)\n", version, revision, runtime.Version())
+	fmt.Println(versionLine())
 	return nil
+}
+
+func versionLine() string {
+	version, revision := receiver.BuildInfo()
+	return fmt.Sprintf("dcm-receiver %s (commit %s, %s)", version, revision, runtime.Version())
+}
+
+// arguments makes "help edc send" of what is understood: "edc send --help".
+func arguments(given []string) []string {
+	if len(given) == 0 || given[0] != "help" {
+		return given
+	}
+	return append(slices.Clone(given[1:]), "--help")
 }

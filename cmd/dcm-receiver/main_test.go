@@ -421,6 +421,14 @@ func TestExampleAndValidate(t *testing.T) {
 			}
 		}
 	}
+	for _, args := range [][]string{{"help"}, {"help", "edc", "send"}, {"--help"}} {
+		if out, status := run(nil, args...); status != 0 || !strings.Contains(out, "Usage: dcm-receiver") {
+			t.Errorf("%v: %d %s", args, status, out)
+		}
+	}
+	if out, status := run(nil, "--version"); status != 0 || !strings.HasPrefix(out, "dcm-receiver ") {
+		t.Errorf("--version: %d %s", status, out)
+	}
 	if out, status := run(nil, "version"); status != 0 || !strings.HasPrefix(out, "dcm-receiver ") {
 		t.Errorf("version: %d %s", status, out)
 	}

@@ -29,6 +29,14 @@ say "Starting two connectors (the first time some 60 MB are fetched)"
 
 say "Starting the receiver and its private Postgres"
 export DCM_LISTEN=${DCM_LISTEN:-127.0.0.1:19080} DCM_OPS_LISTEN=${DCM_OPS_LISTEN:-127.0.0.1:19090}
+for address in "$DCM_LISTEN" "$DCM_OPS_LISTEN"; do
+  # Another program there would answer in the receiver's place.
+  if (exec 3<> "/dev/tcp/${address%:*}/${address##*:}") 2> /dev/null; then
+    echo "another program listens on $address: stop it, or set DCM_LISTEN and DCM_OPS_LISTEN" >&2
+    exit 1
+  fi
+done
+export DCM_PLANNING_LISTEN=${DCM_PLANNING_LISTEN-}
 export DCM_CUSTOMER_BPNLS=$CUSTOMER_BPN DCM_API_KEYS=lab-backend-key DCM_DATA_DIR=$dir/receiver
 unset DATABASE_URL PGHOST PGPORT PGDATABASE PGSERVICE
 mkdir "$DCM_DATA_DIR"
