@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -53,6 +54,10 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 		return failure{fmt.Errorf("DCM_OPS_LISTEN: %w", err), wrongUse}
 	}
 	defer log.Info("stopped")
+	failed := make(chan error, 3)
+	var front frontDoor
+	opsServer := c.server(&front, log)
+	go func() { failed <- opsServer.Serve(operations) }()
 	db, err := c.database(ctx, log)
 	if err != nil {
 		return err
@@ -85,12 +90,11 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 		return err
 	}
 	partnerServer := c.server(rc.Partner(), log)
-	opsServer := c.server(rc.Operations(), log)
+	front.open(rc.Operations())
 	scheme, err := c.useTLS(partnerServer, rc, log)
 	if err != nil {
 		return failure{err, wrongUse}
 	}
-	failed := make(chan error, 3)
 	go func() {
 		if partnerServer.TLSConfig != nil {
 			failed <- partnerServer.ServeTLS(partner, "", "")
@@ -98,7 +102,6 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 			failed <- partnerServer.Serve(partner)
 		}
 	}()
-	go func() { failed <- opsServer.Serve(operations) }()
 
 	background, stopBackground := context.WithCancel(context.Background())
 	defer stopBackground()
@@ -142,6 +145,27 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 	}
 	_ = opsServer.Close()
 	return fault
+}
+
+// frontDoor answers for the operations listener while the database is started:
+// alive, and not ready.
+type frontDoor struct{ behind atomic.Pointer[http.Handler] }
+
+func (f *frontDoor) open(h http.Handler) { f.behind.Store(&h) }
+
+func (f *frontDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h := f.behind.Load(); h != nil {
+		(*h).ServeHTTP(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if r.URL.Path != "/livez" {
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		fmt.Fprintln(w, "the database is being started")
+		return
+	}
+	fmt.Fprintln(w, "ok")
 }
 
 // privateStart is how long a private Postgres may take until it answers: longer

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,5 +58,22 @@ func TestListOfNothing(t *testing.T) {
 		if err := s.check(); err == nil || !strings.Contains(err.Error(), "DCM_PARTNERS is set but lists nothing") {
 			t.Errorf("%q: %v", list, err)
 		}
+	}
+}
+
+// TestFrontDoor: the process is alive from the start, and ready when the receiver says so.
+func TestFrontDoor(t *testing.T) {
+	var front frontDoor
+	get := func(path string) int {
+		answer := httptest.NewRecorder()
+		front.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, path, nil))
+		return answer.Code
+	}
+	if live, ready := get("/livez"), get("/readyz"); live != 200 || ready != 503 {
+		t.Errorf("before: livez %d, readyz %d", live, ready)
+	}
+	front.open(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
+	if got := get("/readyz"); got != http.StatusTeapot {
+		t.Errorf("behind it: %d", got)
 	}
 }
