@@ -22,16 +22,17 @@ var version = "dev"
 type commands struct {
 	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
 
-	Serve    serveCommand    `cmd:"" help:"Take messages. With neither DATABASE_URL nor PG* variables set, on a private Postgres in DCM_DATA_DIR."`
-	Migrate  migrateCommand  `cmd:"" help:"Bring the database to the tables and views of this version, then end."`
-	Validate validateCommand `cmd:"" help:"Say what rule 1 of CX-0048 says of payloads, offline. Exit status 1 if one is invalid."`
-	Example  exampleCommand  `cmd:"" help:"Print a realistic valid WeekBasedCapacityGroup message."`
-	EDC      edcCommands     `cmd:"" name:"edc" help:"The connector: register the endpoints there as the customer, or send through it as a supplier."`
-	Group    groupCommands   `cmd:"" help:"What an operator does to a stored capacity group."`
-	Demand   demandCommands  `cmd:"" help:"Our demands: import files, release them for sending, say what became of them."`
-	Partner  partnerCommands `cmd:"" help:"Whom we can send to."`
-	Request  requestCommand  `cmd:"" help:"Ask suppliers to send capacity groups again, or all of them."`
-	Version  versionCommand  `cmd:"" help:"Print the version."`
+	Serve      serveCommand      `cmd:"" help:"Take messages. With neither DATABASE_URL nor PG* variables set, on a private Postgres in DCM_DATA_DIR."`
+	Migrate    migrateCommand    `cmd:"" help:"Bring the database to the tables and views of this version, then end."`
+	Validate   validateCommand   `cmd:"" help:"Say what rule 1 of CX-0048 says of payloads, offline. Exit status 1 if one is invalid."`
+	Example    exampleCommand    `cmd:"" help:"Print a realistic valid WeekBasedCapacityGroup message."`
+	EDC        edcCommands       `cmd:"" name:"edc" help:"The connector: register the endpoints there as the customer, or send through it as a supplier."`
+	Group      groupCommands     `cmd:"" help:"What an operator does to a stored capacity group."`
+	Demand     demandCommands    `cmd:"" help:"Our demands: import files, release them for sending, say what became of them."`
+	Partner    partnerCommands   `cmd:"" help:"Whom we can send to."`
+	Request    requestCommand    `cmd:"" help:"Ask suppliers to send capacity groups again, or all of them."`
+	Version    versionCommand    `cmd:"" help:"Print the version."`
+	Completion completionCommand `cmd:"" help:"Print completions for a shell: source <(dcm-receiver completion bash)."`
 }
 
 func main() {
