@@ -293,7 +293,6 @@ func TestWrongSettings(t *testing.T) {
 		{"DATABASE_URL= DCM_API_KEYS=k DCM_LISTEN=0.0.0.0:0", "DATABASE_URL"},
 		{"DATABASE_URL=jdbc:postgresql://localhost/x", "DATABASE_URL"},
 		{"DATABASE_URL=postgres://u:a@b@localhost/x", "DATABASE_URL"},
-		{"DCM_ACCEPT_REQUESTED_PAST_START=true", "DCM_ACCEPT_REQUESTED_PAST_START"},
 		{"DCM_EDC_REGISTER=true DCM_EDC_MANAGEMENT_URL=http://x DCM_EDC_BACKEND_URL=http://x/week-based-capacity-group", "DCM_EDC_BACKEND_URL"},
 		{"DCM_JOURNAL_RETENTION=-1h", "DCM_JOURNAL_RETENTION"},
 		{"DCM_MAX_IN_FLIGHT=0", "DCM_MAX_IN_FLIGHT"},

@@ -75,6 +75,9 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 	if c.HistoryRetention == 0 {
 		s.KeepNoHistory()
 	}
+	if c.Requested {
+		s.TellRequested()
+	}
 	standard, _ := receiver.StandardOf(c.Standard) // check has seen to it
 	rc := receiver.New(receiver.Config{
 		Standard: standard, CustomerBPNLs: c.CustomerBPNLs, SupplierBPNLs: c.SupplierBPNLs, Partners: c.Partners, APIKeys: c.APIKeys, SenderHeader: c.SenderHeader,

@@ -67,7 +67,7 @@ type serveSettings struct {
 	SenderHeader     string   `env:"DCM_SENDER_HEADER" default:"Edc-Bpn" help:"Header in which the data plane names the sender."`
 	UnparsableStatus int      `env:"DCM_UNPARSABLE_STATUS" default:"422" help:"What a body that is no JSON gets: 422, or 400 for connectors that cannot pass a 422 on."`
 	Standard         string   `env:"DCM_STANDARD" default:"cx-0048" help:"Rule set: cx-0048 or cx-0128."`
-	Requested        bool     `env:"DCM_ACCEPT_REQUESTED_PAST_START" name:"accept-requested-past-start" help:"Under cx-0128, suspend rule 5 for groups that our own request for update asked for. Not part of this version."`
+	Requested        bool     `env:"DCM_ACCEPT_REQUESTED_PAST_START" name:"accept-requested-past-start" help:"Under cx-0128, suspend rule 5 for groups that our own request for update (outbox.request_for_update) asked for: after a restore, while suppliers send their running groups again."`
 	Migrate          bool     `env:"DCM_MIGRATE" default:"true" negatable:"" help:"Migrate the database at the start."`
 	JournalRetention duration `env:"DCM_JOURNAL_RETENTION" default:"90d" help:"How long journal entries and requests for update are kept, such as 90d or 2160h."`
 	HistoryRetention duration `env:"DCM_HISTORY_RETENTION" default:"400d" help:"How long superseded states of groups and demands are kept; 0 keeps none."`
@@ -170,8 +170,6 @@ func (s *serveSettings) check() error {
 		return fmt.Errorf("DCM_TLS_CERT_FILE and DCM_TLS_KEY_FILE go together: set both or neither")
 	case !token.MatchString(s.SenderHeader):
 		return fmt.Errorf("DCM_SENDER_HEADER: %q is no name of a header; the data plane's is Edc-Bpn as a rule", s.SenderHeader)
-	case s.Requested:
-		return fmt.Errorf("DCM_ACCEPT_REQUESTED_PAST_START=true is not part of this version")
 	}
 	if _, err := database.Read(s.DatabaseURL); err != nil {
 		return err

@@ -39,6 +39,7 @@ type fixture struct {
 	partner    http.Handler
 	operations http.Handler
 	log        *bytes.Buffer
+	store      *store.Store
 }
 
 func newFixture(t testing.TB, change func(*receiver.Config)) *fixture {
@@ -62,7 +63,7 @@ func onDatabase(t testing.TB, url string, change func(*receiver.Config)) *fixtur
 	t.Cleanup(s.Close)
 	log := &bytes.Buffer{}
 	rc := receiver.New(config, s, slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
-	return &fixture{rc, t, url, rc.Partner(), rc.Operations(), log}
+	return &fixture{rc, t, url, rc.Partner(), rc.Operations(), log, s}
 }
 
 // request is a POST as a data plane sends it.

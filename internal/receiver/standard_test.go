@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,6 +65,40 @@ func TestAMeasurementGoesOn(t *testing.T) {
 		if rules := rulesOf(w); w.Code != c.status || !slices.Equal(rules, []int{c.rule}) {
 			t.Errorf("%s: %d by rules %v, want %d by %d: %s", c.name, w.Code, rules, c.status, c.rule, w.Body)
 		}
+	}
+}
+
+// TestWhatWeAskedFor: after a restore a running measurement is unknown here. A group
+// that we asked for comes in all the same, where the operator wants that; one that
+// nobody asked for does not.
+func TestWhatWeAskedFor(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		told   bool   // is rule 5 suspended for what we asked for?
+		asked  string // SQL of the group's ID; "" if nothing was asked
+		status int
+	}{
+		{name: "nothing was asked", told: true, status: 400},
+		{name: "this group was asked for", told: true, asked: "$3::uuid", status: 201},
+		{name: "another group was asked for", told: true, asked: "coalesce(gen_random_uuid(), $3::uuid)", status: 400},
+		{name: "all were asked for", told: true, asked: "nullif($3::uuid, $3)", status: 201},
+		{name: "the switch is off", asked: "nullif($3::uuid, $3)", status: 400},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFixture(t, func(c *receiver.Config) { c.Standard, _ = receiver.StandardOf("cx-0128") })
+			if c.told {
+				f.store.TellRequested()
+			}
+			body := volatileGroup(now.Add(-time.Hour), now)
+			_, id, _ := strings.Cut(string(body), `"capacityGroupId":`)
+			id = strings.Trim(id[:40], ` ",`)
+			if c.asked != "" {
+				f.query("insert into outbox.request_for_update (supplier, customer, capacity_group_id) values ($1, $2, "+c.asked+") returning ''", example.Supplier, example.Customer, id[:36])
+			}
+			if w := f.post(dcm.CapacityGroupEndpoint.Path, body); w.Code != c.status {
+				t.Errorf("%d, want %d: %s", w.Code, c.status, w.Body)
+			}
+		})
 	}
 }
 

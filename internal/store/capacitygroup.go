@@ -176,6 +176,27 @@ func lockGroups(b *batches, o owner, subjects []Subject, into *locked) {
 	})
 }
 
+var requestedGroups = load("requested_groups")
+
+// lookUpRequested reads which of one supplier's and customer's groups we asked for.
+func lookUpRequested(b *batches, o owner, subjects []Subject, into *locked) {
+	requestedGroups.queue(&b.next, values{"supplier": o.supplier, "customer": o.customer, "ids": sortedIDs(subjects)}).Query(func(rows pgx.Rows) error {
+		var id pgtype.UUID
+		_, err := pgx.ForEachRow(rows, []any{&id}, func() error {
+			if into.requested == nil {
+				into.requested, into.allRequested = map[Key]bool{}, map[owner]bool{}
+			}
+			if id.Valid {
+				into.requested[Key{o.supplier, o.customer, id.Bytes}] = true
+			} else {
+				into.allRequested[o] = true
+			}
+			return nil
+		})
+		return err
+	})
+}
+
 // writeGroups stores the groups that messages write, new ones in the order of
 // their keys: two transactions that insert the same keys then wait for each
 // other in one direction only.

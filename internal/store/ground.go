@@ -24,6 +24,11 @@ type locked struct {
 	holders map[material]uuid.UUID
 	// exchanged are the objects that there are, of those that comments are on.
 	exchanged map[object]bool
+
+	// Of capacity groups, where that is told: those that we asked for, and the
+	// relationships in which we asked for all.
+	requested    map[Key]bool
+	allRequested map[owner]bool
 }
 
 // material is what there may be one material demand of (CX-0048 §2.2.2).
@@ -61,6 +66,7 @@ func hashOf(raw []byte) [sha256.Size]byte {
 
 // Stored is what rules may ask about a subject at this point of the message.
 func (g *Ground) Stored(s Subject) (stored rules.Stored) {
+	stored.WasRequested = g.stored.requested[s.Key] || g.stored.allRequested[owner{s.Supplier, s.Customer}]
 	if before, known := g.now(s.Key); known {
 		stored.Originator, stored.DeletedAt, stored.StartReference = before.originator, before.deletedAt, before.start
 		if before.deletedAt == nil {

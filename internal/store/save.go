@@ -24,6 +24,8 @@ type saving struct {
 	subjects []Subject
 	decide   func(*Ground) Decision
 
+	asRequested bool // decide is told which groups we asked for
+
 	// Of the last try:
 	ground    Ground
 	decision  Decision
@@ -44,7 +46,7 @@ var ErrUnknown = errors.New("it is not known whether the message was committed")
 // A failure means that nothing of the message is stored, unless it is ErrUnknown:
 // where the answer to a commit is lost, Save finds out until ctx ends.
 func (s *Store) Save(ctx context.Context, a Arrival, subjects []Subject, decide func(*Ground) Decision) (Decision, error) {
-	m := &saving{Arrival: a, subjects: subjects, decide: decide}
+	m := &saving{Arrival: a, subjects: subjects, decide: decide, asRequested: s.asRequested.Load()}
 	const tries = 20
 	inBatch := m.isSmall()
 	var unknown *Decision // of the try whose commit has no answer
@@ -222,6 +224,9 @@ func lock(b *batches, messages []*saving) (map[string]*locked, error) {
 		stored[kind.endpoint.Path] = into
 		for _, o := range slices.SortedFunc(maps.Keys(subjects), owner.compare) {
 			kind.lock(b, o, subjects[o], into)
+			if messages[0].asRequested && kind.endpoint.Path == dcm.CapacityGroupEndpoint.Path {
+				lookUpRequested(b, o, subjects[o], into)
+			}
 			asked = true
 		}
 	}

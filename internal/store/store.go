@@ -27,7 +27,8 @@ type Store struct {
 	timeout time.Duration
 	groups  groupCommit
 
-	noHistory atomic.Bool // new connections keep no states that are replaced
+	noHistory   atomic.Bool // new connections keep no states that are replaced
+	asRequested atomic.Bool // decisions are told which groups we asked for
 }
 
 // Open prepares connections to the database of url ("" leaves it to the PG*
@@ -88,6 +89,10 @@ func Open(url string, connections int, timeout time.Duration) (*Store, error) {
 // KeepNoHistory makes connections that are opened from now on keep no states that
 // are replaced.
 func (s *Store) KeepNoHistory() { s.noHistory.Store(true) }
+
+// TellRequested makes decisions know which capacity groups we asked for by a request
+// for update of our own.
+func (s *Store) TellRequested() { s.asRequested.Store(true) }
 
 // Close waits for connections in use and closes all.
 func (s *Store) Close() { s.pool.Close() }
