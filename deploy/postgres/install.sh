@@ -3,7 +3,7 @@
 # `make run` and for the tests. The program itself never installs anything.
 #
 # By the distribution's package where this user may install one (apt as root or with sudo that asks for no password;
-# Homebrew), else by a download into the user's cache. Nothing is started: the package comes without the cluster
+# Homebrew), else from the Maven repository that POSTGRES_BINARIES names, into the cache. Nothing is started: the package comes without the cluster
 # that it usually makes.
 set -eu
 
@@ -52,21 +52,24 @@ elif have brew; then
 fi
 found && exit 0
 
-# What embedded-postgres-binaries on Maven Central has: a zip with a tar.xz in it.
-case $(uname) in Darwin) system=darwin ;; *) system=linux ;; esac
-[ "$arch" = arm64 ] && zonky=arm64v8 || zonky=$arch
-name=embedded-postgres-binaries-$system-$zonky
-version=17.5.0
-url=${POSTGRES_BINARIES:-https://repo1.maven.org/maven2/io/zonky/test/postgres}/$name/$version/$name-$version.jar
-echo "no Postgres server on this machine: downloading Postgres 17 to $target" >&2
-new=$target.new
-rm -rf "$new"
-mkdir -p "$new"
-trap 'rm -rf "$new"' EXIT
-if curl -fsSL -o "$new/jar" "$url" && unzip -q -o "$new/jar" '*.txz' -d "$new" && tar xJf "$new"/*.txz -C "$new"; then
-  rm -rf "$new/jar" "$new"/*.txz "$target"
-  mv "$new" "$target"
+# Where no package can be installed: binaries of io.zonky.test.postgres, a zip with a
+# tar.xz in it, from the Maven repository that POSTGRES_BINARIES names.
+if [ -n "${POSTGRES_BINARIES:-}" ]; then
+  case $(uname) in Darwin) system=darwin ;; *) system=linux ;; esac
+  [ "$arch" = arm64 ] && zonky=arm64v8 || zonky=$arch
+  name=embedded-postgres-binaries-$system-$zonky
+  version=17.5.0
+  url=$POSTGRES_BINARIES/io/zonky/test/postgres/$name/$version/$name-$version.jar
+  echo "no Postgres server on this machine: downloading Postgres 17 to $target" >&2
+  new=$target.new
+  rm -rf "$new"
+  mkdir -p "$new"
+  trap 'rm -rf "$new"' EXIT
+  if curl -fsSL -o "$new/jar" "$url" && unzip -q -o "$new/jar" '*.txz' -d "$new" && tar xJf "$new"/*.txz -C "$new"; then
+    rm -rf "$new/jar" "$new"/*.txz "$target"
+    mv "$new" "$target"
+  fi
 fi
 found && exit 0
-echo "could not get a Postgres server: install Postgres 13 or later (Debian, Ubuntu: apt-get install postgresql; macOS: brew install postgresql@17), or set DATABASE_URL" >&2
+echo "could not get a Postgres server: install Postgres 13 or later (Debian, Ubuntu: apt-get install postgresql; macOS: brew install postgresql@17), set DATABASE_URL, or name a Maven repository that has io.zonky.test.postgres in POSTGRES_BINARIES" >&2
 exit 1
