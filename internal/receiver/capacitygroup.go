@@ -19,8 +19,8 @@ func (rc *Receiver) judgeCapacityGroups() judge {
 		subject: func(g *dcm.CapacityGroup, _ string) store.Subject {
 			return store.Subject{Key: store.Key{Supplier: g.Supplier, Customer: g.Customer, ID: g.ID}}
 		},
-		write: func(s *rules.Situation[dcm.CapacityGroup], raw []byte) store.Write {
-			return store.WriteCapacityGroup(s.Object, raw)
+		write: func(s *rules.Situation[dcm.CapacityGroup], content store.Content) store.Write {
+			return store.WriteCapacityGroup(s.Object, content)
 		},
 		changed: func(g *dcm.CapacityGroup) dcm.Timestamp { return g.ChangedAt },
 	})

@@ -32,7 +32,7 @@ func (rc *Receiver) judgeComments() judge {
 }
 
 // writeComment sets what the sender may leave out (CX-0128 §4.4.2.2).
-func writeComment(s *rules.Situation[dcm.Comment], raw []byte) store.Write {
+func writeComment(s *rules.Situation[dcm.Comment], content store.Content) store.Write {
 	if s.Object.RequestDelete {
 		return store.DeleteComment(s.Object, s.Sender, cx0128.DeletedAt(s))
 	}
@@ -50,5 +50,5 @@ func writeComment(s *rules.Situation[dcm.Comment], raw []byte) store.Write {
 	if c.CommentType == "" {
 		c.CommentType = "default"
 	}
-	return store.WriteComment(&c, s.Sender, raw)
+	return store.WriteComment(&c, s.Sender, content)
 }

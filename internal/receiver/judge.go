@@ -28,8 +28,8 @@ type objects[T any] struct {
 	table   *rules.Table[T]
 	ours    func(bpnl string) bool // BPNLs of the role that receives
 	subject func(object *T, sender string) store.Subject
-	write   func(s *rules.Situation[T], raw []byte) store.Write // of what the rules let in
-	changed func(*T) dcm.Timestamp                              // changedAt of a valid object
+	write   func(s *rules.Situation[T], content store.Content) store.Write // of what the rules let in
+	changed func(*T) dcm.Timestamp                                         // changedAt of a valid object
 }
 
 // judgeObjects judges messages by the rules of a table, and stores what they
@@ -47,6 +47,7 @@ func judgeObjects[T any](rc *Receiver, o objects[T]) judge {
 			return rc.refused(ctx, in, entry, m.Errors)
 		}
 		situations := make([]rules.Situation[T], len(m.Objects))
+		contents := make([]store.Content, len(m.Objects)) // of those that may be stored
 		var subjects []store.Subject
 		for i := range m.Objects {
 			object := &m.Objects[i]
@@ -60,11 +61,12 @@ func judgeObjects[T any](rc *Receiver, o objects[T]) judge {
 			}
 			if _, early := o.table.DecideEarly(&situations[i]); !early {
 				subjects = append(subjects, o.subject(&object.Value, in.Sender))
+				contents[i] = store.ContentOf(object.Raw)
 			}
 		}
 		d, err := rc.store.Save(ctx, in.Arrival, subjects, func(ground *store.Ground) store.Decision {
 			e := entry
-			decide(&e, ground, m.Objects, situations, o)
+			decide(&e, ground, m.Objects, situations, contents, o)
 			rc.limitRecord(in, &e, ground.Changes())
 			return store.Decision{Entry: e}
 		})
@@ -74,7 +76,7 @@ func judgeObjects[T any](rc *Receiver, o objects[T]) judge {
 
 // decide runs the rules over the objects in the order sent: what one of them
 // stores is known to the next.
-func decide[T any](e *store.Entry, ground *store.Ground, sent []payload.Object[T], situations []rules.Situation[T], o objects[T]) {
+func decide[T any](e *store.Entry, ground *store.Ground, sent []payload.Object[T], situations []rules.Situation[T], contents []store.Content, o objects[T]) {
 	e.Standard, e.Results = o.table.Standard, make([]store.Result, len(sent))
 	codes := make([]int, len(sent))
 	ids := make([]uuid.UUID, len(sent)) // of their own: the answer must not hold the objects
@@ -85,7 +87,7 @@ func decide[T any](e *store.Entry, ground *store.Ground, sent []payload.Object[T
 			subject := o.subject(&object.Value, s.Sender)
 			s.Stored = ground.Stored(subject)
 			if verdict = o.table.Decide(&s); verdict.Outcome != rules.Ignored {
-				ground.Write(subject, o.write(&s, object.Raw))
+				ground.Write(subject, o.write(&s, contents[i]))
 			}
 		}
 		codes[i] = verdict.ReturnCode

@@ -19,8 +19,8 @@ func (rc *Receiver) judgeMaterialDemands() judge {
 		subject: func(d *dcm.MaterialDemand, _ string) store.Subject {
 			return store.Subject{Key: store.Key{Supplier: d.Supplier, Customer: d.Customer, ID: d.ID}, Material: d.MaterialNumberCustomer}
 		},
-		write: func(s *rules.Situation[dcm.MaterialDemand], raw []byte) store.Write {
-			return store.WriteMaterialDemand(s.Object, raw)
+		write: func(s *rules.Situation[dcm.MaterialDemand], content store.Content) store.Write {
+			return store.WriteMaterialDemand(s.Object, content)
 		},
 		changed: func(d *dcm.MaterialDemand) dcm.Timestamp { return d.ChangedAt },
 	})

@@ -15,9 +15,8 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// WriteCapacityGroup is a Write of a group. raw is the object as sent: the same
-// again needs no writing.
-func WriteCapacityGroup(g *dcm.CapacityGroup, raw []byte) Write {
+// WriteCapacityGroup is a Write of a group with the given content.
+func WriteCapacityGroup(g *dcm.CapacityGroup, content Content) Write {
 	// Weeks and links are sets: sorted, the same set in another order is the same
 	// state.
 	sortUnlessSorted(g.Capacities, func(a, b dcm.Capacity) int { return cmp.Compare(a.PointInTime, b.PointInTime) })
@@ -26,7 +25,7 @@ func WriteCapacityGroup(g *dcm.CapacityGroup, raw []byte) Write {
 			strings.Compare(a.DemandCategoryCode, b.DemandCategoryCode))
 	})
 	sortUnlessSorted(g.LinkedCapacityGroups, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
-	w := Write{state: state{changedAt: g.ChangedAt, hash: hashOf(raw)}, group: g}
+	w := Write{state: state{changedAt: g.ChangedAt, hash: content}, group: g}
 	if g.DemandVolatility != nil {
 		w.start = &g.DemandVolatility.StartReferenceDateTime
 	}

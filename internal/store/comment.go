@@ -23,15 +23,15 @@ type About struct {
 
 // WriteComment is a Write of a received comment, in which everything is set that
 // the sender may leave out.
-func WriteComment(c *dcm.Comment, originator string, raw []byte) Write {
-	return Write{state: state{changedAt: *c.ChangedAt, originator: originator, hash: hashOf(raw)}, comment: c}
+func WriteComment(c *dcm.Comment, originator string, content Content) Write {
+	return Write{state: state{changedAt: *c.ChangedAt, originator: originator, hash: content}, comment: c}
 }
 
 // DeleteComment is a Write that leaves of a comment its ID and the time of its
 // deletion.
 func DeleteComment(c *dcm.Comment, originator string, at dcm.Timestamp) Write {
 	return Write{
-		state:   state{deletedAt: &at, originator: originator, hash: hashOf([]byte("deleted"))},
+		state:   state{deletedAt: &at, originator: originator, hash: ContentOf([]byte("deleted"))},
 		comment: &dcm.Comment{ID: c.ID, Supplier: c.Supplier, Customer: c.Customer},
 	}
 }

@@ -57,11 +57,16 @@ type Write struct {
 // is to be stored in another way, so that a re-send then is written in full.
 const contentVersion = "2"
 
-func hashOf(raw []byte) [sha256.Size]byte {
+// Content stands for an object as it was sent: the same again needs no writing.
+type Content [sha256.Size]byte
+
+// ContentOf is what raw, an object as sent, is told by. It takes long enough to be
+// made before a transaction begins.
+func ContentOf(raw []byte) Content {
 	h := sha256.New()
 	h.Write([]byte(contentVersion))
 	h.Write(raw)
-	return [sha256.Size]byte(h.Sum(nil))
+	return Content(h.Sum(nil))
 }
 
 // Stored is what rules may ask about a subject at this point of the message.
@@ -115,8 +120,7 @@ func (g *Ground) Write(s Subject, w Write) {
 	g.written[s.Key] = w
 }
 
-// rowsOf sorts what a message writes into rows to be created, changed, and left as
-// they are.
+// change is how a write changes what is stored.
 type change int
 
 const (

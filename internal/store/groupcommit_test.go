@@ -44,7 +44,7 @@ func (s sending) save(g *dcm.CapacityGroup) (rule int, err error) {
 		if stored := ground.Stored(subject); stored.Known() {
 			result.Rule, result.Outcome = 4, rules.Overwritten
 		}
-		ground.Write(subject, store.WriteCapacityGroup(g, []byte(g.Name)))
+		ground.Write(subject, store.WriteCapacityGroup(g, store.ContentOf([]byte(g.Name))))
 		return store.Decision{Entry: store.Entry{Status: 200, Objects: 1, Results: []store.Result{result}}}
 	})
 	if err != nil {

@@ -63,7 +63,7 @@ func (w *world) receive(g dcm.CapacityGroup) {
 	g.UnitOfMeasureIsOmitted = g.UnitOfMeasure == ""
 	s := store.Subject{Key: store.Key{Supplier: supplier, Customer: customer, ID: g.ID}}
 	_, err := w.store.Save(context.Background(), w.arrival(dcm.CapacityGroupEndpoint, supplier), []store.Subject{s}, func(ground *store.Ground) store.Decision {
-		ground.Write(s, store.WriteCapacityGroup(&g, []byte(fmt.Sprint(w.now))))
+		ground.Write(s, store.WriteCapacityGroup(&g, store.ContentOf([]byte(fmt.Sprint(w.now)))))
 		return store.Decision{Entry: store.Entry{Status: 200, Results: []store.Result{{ObjectID: &g.ID, Rule: 4, Outcome: rules.Overwritten}}}}
 	})
 	if err != nil {
@@ -78,7 +78,7 @@ func (w *world) demand(d dcm.MaterialDemand) {
 	d.UnitOfMeasureIsOmitted = d.UnitOfMeasure == ""
 	s := store.Subject{Key: store.Key{Supplier: supplier, Customer: customer, ID: d.ID}, Material: d.MaterialNumberCustomer}
 	_, err := w.store.Save(context.Background(), w.arrival(dcm.MaterialDemandEndpoint, customer), []store.Subject{s}, func(ground *store.Ground) store.Decision {
-		ground.Write(s, store.WriteMaterialDemand(&d, []byte(fmt.Sprint(w.now))))
+		ground.Write(s, store.WriteMaterialDemand(&d, store.ContentOf([]byte(fmt.Sprint(w.now)))))
 		return store.Decision{Entry: store.Entry{Status: 200, Results: []store.Result{{ObjectID: &d.ID, Rule: 4, Outcome: rules.Overwritten}}}}
 	})
 	if err != nil {

@@ -14,13 +14,12 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// WriteMaterialDemand is a Write of a received demand. raw is the object as sent:
-// the same again needs no writing.
-func WriteMaterialDemand(d *dcm.MaterialDemand, raw []byte) Write {
+// WriteMaterialDemand is a Write of a received demand with the given content.
+func WriteMaterialDemand(d *dcm.MaterialDemand, content Content) Write {
 	for i := range d.Series {
 		sortUnlessSorted(d.Series[i].Demands, func(a, b dcm.Demand) int { return cmp.Compare(a.PointInTime, b.PointInTime) })
 	}
-	return Write{state: state{changedAt: d.ChangedAt, material: d.MaterialNumberCustomer, hash: hashOf(raw)}, demand: d}
+	return Write{state: state{changedAt: d.ChangedAt, material: d.MaterialNumberCustomer, hash: content}, demand: d}
 }
 
 // received is the direction of the demands that partners send.

@@ -166,7 +166,7 @@ func TestDecimalsComeBack(t *testing.T) {
 		a := store.Arrival{ID: uuid.New(), Sender: g.Supplier, Endpoint: dcm.CapacityGroupEndpoint.Path, ReceivedAt: time.Now()}
 		subject := store.Subject{Key: store.Key{Supplier: g.Supplier, Customer: g.Customer, ID: g.ID}}
 		if _, err := s.Save(context.Background(), a, []store.Subject{subject}, func(ground *store.Ground) store.Decision {
-			ground.Write(subject, store.WriteCapacityGroup(g, nil))
+			ground.Write(subject, store.WriteCapacityGroup(g, store.Content{}))
 			return store.Decision{}
 		}); err != nil {
 			rt.Fatal(err)

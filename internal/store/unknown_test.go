@@ -56,7 +56,7 @@ func TestALostCommitIsFoundOut(t *testing.T) {
 					result.Rule, result.Outcome = 7, rules.Overwritten
 				}
 				ground.Write(subject, store.WriteCapacityGroup(&dcm.CapacityGroup{ID: subject.ID, Supplier: subject.Supplier, Customer: subject.Customer,
-					UnitOfMeasureIsOmitted: true, ChangedAt: dcm.Timestamp{Time: time.Now()}}, []byte("{}")))
+					UnitOfMeasureIsOmitted: true, ChangedAt: dcm.Timestamp{Time: time.Now()}}, store.ContentOf([]byte("{}"))))
 				return store.Decision{Entry: store.Entry{Status: 201, Objects: 1, Results: []store.Result{result}}}
 			})
 			if !link.cut {
