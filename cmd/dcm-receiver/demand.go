@@ -28,8 +28,8 @@ type demandCommands struct {
 
 // connect opens the database that the settings name.
 func (s databaseSettings) connect(ctx context.Context) (*pgx.Conn, error) {
-	if s.private() {
-		return nil, failure{errors.New("DATABASE_URL is not set; for the private Postgres of a running serve, set PGHOST, PGPORT, PGUSER and PGDATABASE to what serve names behind psql"), wrongUse}
+	if err := s.ofRunning(); err != nil {
+		return nil, err
 	}
 	read, err := database.Read(s.DatabaseURL)
 	if err != nil {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -59,8 +58,8 @@ func (c *groupArguments) run(object, outcome, then string, change func(*store.St
 	if err != nil {
 		return failure{fmt.Errorf("ID %q is not a UUID", c.ID), wrongUse}
 	}
-	if c.private() {
-		return failure{errors.New("DATABASE_URL is not set; for the private Postgres of a running serve, set PGHOST, PGPORT, PGUSER and PGDATABASE to what serve names behind psql"), wrongUse}
+	if err := c.ofRunning(); err != nil {
+		return err
 	}
 	const patience = 30 * time.Second
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)

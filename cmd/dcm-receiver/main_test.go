@@ -204,6 +204,13 @@ func TestFirstAfternoon(t *testing.T) {
 		t.Errorf("%s: %v\n%s", p.psql, err, out)
 	}
 
+	// Other commands find the same database, whatever server the environment means.
+	status := exec.Command(binary, "demand", "status")
+	status.Env = environment("DCM_DATA_DIR="+dir, "PGUSER=somebody", "PGTARGETSESSIONATTRS=standby")
+	if out, err := status.CombinedOutput(); err != nil || !strings.Contains(string(out), "Nothing has been released yet.") {
+		t.Errorf("demand status: %v\n%s", err, out)
+	}
+
 	// What Prometheus' own tool says of the metrics, where it is installed.
 	if promtool, err := exec.LookPath("promtool"); err == nil {
 		scrape, err := http.Get(p.ops + "/metrics")

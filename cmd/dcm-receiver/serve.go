@@ -12,7 +12,6 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -191,13 +190,7 @@ func (c *serveCommand) database(ctx context.Context, log *slog.Logger) (place, e
 		}
 		return db, nil
 	}
-	// Meant for another server, which this is not: a connection to it must not
-	// wait for a standby because PGTARGETSESSIONATTRS says so.
-	for _, variable := range os.Environ() {
-		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "PG") {
-			_ = os.Unsetenv(name)
-		}
-	}
+	forgetPG()
 	ctx, cancel := context.WithTimeout(ctx, privateStart)
 	defer cancel()
 	server, err := privatepg.Start(ctx, privatepg.Options{Dir: c.DataDir, Log: log})

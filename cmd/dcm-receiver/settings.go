@@ -13,6 +13,7 @@ import (
 
 	"dcm-receiver/internal/database"
 	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/privatepg"
 	"dcm-receiver/internal/receiver"
 
 	"github.com/alecthomas/kong"
@@ -21,7 +22,7 @@ import (
 
 // databaseSettings say where the store is.
 type databaseSettings struct {
-	DatabaseURL string `env:"DATABASE_URL" name:"database-url" placeholder:"URL" help:"The store, as a libpq URL; several hosts with target_session_attrs=read-write follow a failover. The PG* variables work too. Unset: a private Postgres."`
+	DatabaseURL string `env:"DATABASE_URL" name:"database-url" placeholder:"URL" help:"The store, as a libpq URL; several hosts with target_session_attrs=read-write follow a failover. The PG* variables work too. Unset: the private Postgres of the data folder."`
 	DataDir     string `env:"DCM_DATA_DIR" default:".dcm" placeholder:"DIR" help:"Where the private Postgres lives."`
 }
 
@@ -33,6 +34,32 @@ func (s databaseSettings) private() bool {
 		}
 	}
 	return s.DatabaseURL == ""
+}
+
+// ofRunning makes the settings name a database: where nothing says where one is,
+// the private Postgres that serve runs.
+func (s *databaseSettings) ofRunning() error {
+	if !s.private() {
+		return nil
+	}
+	url, err := privatepg.RunningURL(s.DataDir)
+	if err != nil {
+		return failure{fmt.Errorf("DATABASE_URL is not set, and %w: start serve, or say where the database is", err), wrongUse}
+	}
+	forgetPG()
+	s.DatabaseURL = url
+	return nil
+}
+
+// forgetPG takes the PG* variables out of the environment: they are meant for
+// another server than the private one. A connection to that must not wait for a
+// standby because PGTARGETSESSIONATTRS says so.
+func forgetPG() {
+	for _, variable := range os.Environ() {
+		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "PG") {
+			_ = os.Unsetenv(name)
+		}
+	}
 }
 
 type logSettings struct {

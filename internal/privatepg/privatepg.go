@@ -146,10 +146,32 @@ const sessionsLive = "pre-existing shared memory block"
 
 // URL is the libpq URL of one of the server's databases. It is valid for the
 // user who started the program, and for root.
-func (s *Server) URL(database string) string {
+func (s *Server) URL(database string) string { return urlIn(s.socketDir, database) }
+
+func urlIn(socketDir, database string) string {
 	return fmt.Sprintf("postgres://%s@/%s?host=%s&port=%s", role, url.PathEscape(database),
 		// libpq takes a plus sign for itself.
-		strings.ReplaceAll(url.QueryEscape(s.socketDir), "+", "%20"), port)
+		strings.ReplaceAll(url.QueryEscape(socketDir), "+", "%20"), port)
+}
+
+// RunningURL is the libpq URL of the database dcm on the server that another
+// program runs in dir. It is an error if none answers there.
+func RunningURL(dir string) (string, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("find the folder of the private Postgres: %w", err)
+	}
+	s := &Server{dir: abs}
+	s.socketDir = s.data()
+	if link, err := os.Readlink(s.socketLink()); err == nil {
+		s.socketDir = link
+	}
+	conn, err := net.Dial("unix", filepath.Join(s.socketDir, socket))
+	if err != nil {
+		return "", fmt.Errorf("no private Postgres runs in %s", abs)
+	}
+	_ = conn.Close()
+	return s.URL(database), nil
 }
 
 // PsqlCommand is a line for the shell of the program's user that opens the
