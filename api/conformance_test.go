@@ -13,6 +13,17 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// caseFolders are what the conformance documents call cases, and where they are.
+var caseFolders = map[string]string{
+	"case ":         "internal/receiver/testdata/week-based-capacity-group",
+	"request case ": "internal/receiver/testdata/id-based-request-for-update",
+	"demand case ":  "internal/receiver/testdata/week-based-material-demand",
+
+	"0128 case ":         "internal/receiver/testdata/cx-0128/week-based-capacity-group",
+	"comment case ":      "internal/receiver/testdata/cx-0128/id-based-comment",
+	"0128 request case ": "internal/receiver/testdata/cx-0128/id-based-request-for-update",
+}
+
 // TestNamesExist fails when a conformance document names a file, a function, a test or
 // a case that is not in the tree, or another document a function.
 func TestNamesExist(t *testing.T) {
@@ -20,15 +31,6 @@ func TestNamesExist(t *testing.T) {
 	declared := func(source, name string) bool {
 		name = regexp.QuoteMeta(name)
 		return regexp.MustCompile(`(?m)^(func (\([^)]*\) )?|type |var |const |\t)` + name + `\b( *=|[ (\[])`).MatchString(source)
-	}
-	cases := map[string]string{
-		"case ":         "internal/receiver/testdata/week-based-capacity-group/",
-		"request case ": "internal/receiver/testdata/id-based-request-for-update/",
-		"demand case ":  "internal/receiver/testdata/week-based-material-demand",
-
-		"0128 case ":         "internal/receiver/testdata/cx-0128/week-based-capacity-group/",
-		"comment case ":      "internal/receiver/testdata/cx-0128/id-based-comment/",
-		"0128 request case ": "internal/receiver/testdata/cx-0128/id-based-request-for-update/",
 	}
 	mention := regexp.MustCompile("`([^`\n]+)`")
 	path := regexp.MustCompile(`^[a-z0-9-]+(/[a-zA-Z0-9_.-]+)+$`)
@@ -40,7 +42,7 @@ func TestNamesExist(t *testing.T) {
 	for _, line := range strings.Split(content, "\n") {
 		for _, m := range mention.FindAllStringSubmatch(line, -1) {
 			word := m[1]
-			for prefix, folder := range cases {
+			for prefix, folder := range caseFolders {
 				if name, ok := strings.CutPrefix(word, prefix); ok && name != "x" {
 					counts["case"]++
 					if _, err := os.Stat(filepath.Join("..", folder, name, "request.json")); err != nil {
