@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -49,6 +51,7 @@ type Delivery struct {
 	Status     int           // of the receiver, where it is known: 400 also where the data plane made a 500 of it. 0: it never came so far
 	Body       []byte        // of the answer; through HttpData only that of a 2xx is the receiver's
 	RetryAfter time.Duration // as the partner asked for; 0: as you like
+	Denied     bool          // Later, but not before somebody at the partner lets us in: it is about us, not about the message
 	Reason     string        // "" where delivered; else in words that say who has to do what
 	Took       time.Duration // from POST to answer
 }
@@ -105,7 +108,7 @@ func (c *Consumer) request(ctx context.Context, p Partner, kind Kind, way Way, m
 		if err != nil {
 			return later(err), way
 		}
-		d, lost := c.post(ctx, way, opened, method, rest, body)
+		d, lost := c.post(ctx, kind, way, opened, method, rest, body)
 		if !lost {
 			return d, way
 		}
@@ -120,7 +123,7 @@ func (c *Consumer) request(ctx context.Context, p Partner, kind Kind, way Way, m
 }
 
 // post is the request itself, with a token for it. lost: the way leads nowhere.
-func (c *Consumer) post(ctx context.Context, way Way, opened bool, method, rest string, body []byte) (d Delivery, lost bool) {
+func (c *Consumer) post(ctx context.Context, kind Kind, way Way, opened bool, method, rest string, body []byte) (d Delivery, lost bool) {
 	s := c.line(way)
 	endpoint, token, err := s.edr(ctx, &transfer{ID: way.Transfer, used: !opened})
 	if err != nil {
@@ -139,7 +142,11 @@ func (c *Consumer) post(ctx context.Context, way Way, opened bool, method, rest 
 		return Delivery{Outcome: Later, Took: a.Took, Reason: fmt.Sprintf("the partner's data plane refuses the token that it gave out (%d: %s): "+
 			"its operations must look, or the partner has withdrawn the contract", a.Status, words)}, true
 	}
-	return judge(a), false
+	d = judge(a, kind)
+	// A gateway before the data plane may have ended what was open; a new transfer
+	// shows that. What goes on then has another reason.
+	lost = d.Denied && !opened && (a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden) && !isProblem(a)
+	return d, lost
 }
 
 // of is the way as far as it still leads to where the partner is said to be.
@@ -211,30 +218,72 @@ func ended(err error) bool {
 // txNS is the namespace of Tractus-X's own requests.
 const txNS = "https://w3id.org/tractusx/v0.0.1/ns/"
 
+// askConnector asks our connector about a partner's: whether it cannot say, the
+// error tells.
+func (c *Consumer) askConnector(ctx context.Context, path string, about map[string]any, answer any) (unknown bool, err error) {
+	about["@context"] = map[string]any{"edc": edcNS, "tx": txNS}
+	for _, version := range []string{"/v3", "/v4alpha"} { // from 0.13 on, and before
+		err = c.Management.callAt(ctx, version, "POST", "/connectordiscovery/"+path, about, answer)
+		if refused, ok := errors.AsType[*refusal](err); !ok || !refused.absent {
+			break
+		}
+	}
+	refused, ok := errors.AsType[*refusal](err)
+	return ok && (refused.absent || refused.status == http.StatusNotFound || refused.status == http.StatusBadRequest), err
+}
+
+// locate asks our connector where the partner's is, which stands in the
+// partner's DID document. Connectors before 0.11 cannot be asked.
+func (c *Consumer) locate(ctx context.Context, p Partner) (Partner, error) {
+	const enter = "enter it (dcm-receiver partner add %s --dsp-url URL); the partner's operations know it"
+	who := p.DID
+	if who == "" {
+		who = p.BPNL
+	}
+	var got []map[string]any
+	unknown, err := c.askConnector(ctx, "connectors", map[string]any{"@type": "tx:ConnectorServiceDiscoveryRequest", "edc:counterPartyId": who}, &got)
+	switch {
+	case unknown:
+		return p, about{fmt.Errorf("the DSP address of %s is not known, and your connector cannot find it out: "+enter, p.BPNL, p.BPNL), ErrSettings}
+	case err != nil:
+		return p, fmt.Errorf("your connector could not find out where that of %s is: %w", p.BPNL, err)
+	}
+	found := map[string]Partner{}
+	for _, g := range got {
+		answer, _ := terms{}.expand(g).(map[string]any)
+		at := Partner{BPNL: p.BPNL, Address: text(answer[edcNS+"counterPartyAddress"]), DID: p.DID, Protocol: text(answer[edcNS+"protocol"])}
+		if at.Protocol == DSP2025 {
+			at.DID = text(answer[edcNS+"counterPartyId"])
+		}
+		if at.Address != "" && (at.Protocol == DSP08 || at.Protocol == DSP2025) && (p.Protocol == "" || p.Protocol == at.Protocol) {
+			found[at.Address] = at
+		}
+	}
+	switch addresses := slices.Sorted(maps.Keys(found)); len(addresses) {
+	case 1:
+		return found[addresses[0]], nil
+	case 0:
+		return p, about{fmt.Errorf("the DID document of %s names no connector that this program can speak to: "+enter, p.BPNL, p.BPNL), ErrSettings}
+	default:
+		return p, about{fmt.Errorf("%s has several connectors (%s): "+enter, p.BPNL, strings.Join(addresses, ", "), p.BPNL), ErrSettings}
+	}
+}
+
 // discover asks our connector which protocol the partner's speaks, and under
 // which address and name. Connectors before 0.11 cannot be asked: then it is
 // DSP 0.8 and the BPNL.
 func (c *Consumer) discover(ctx context.Context, p Partner) (Partner, error) {
 	switch {
 	case p.Address == "":
-		return p, about{fmt.Errorf("the DSP address of %s is not known: enter it (dsp_url of outbox.partner); the partner's operations know it", p.BPNL), ErrSettings}
+		return c.locate(ctx, p)
 	case p.Protocol == DSP2025 && p.DID != "", p.Protocol == DSP08:
 		return p, nil
 	}
 	var got map[string]any
-	var err error
-	for _, version := range []string{"/v3", "/v4alpha"} { // from 0.13 on, and before
-		err = c.Management.callAt(ctx, version, "POST", "/connectordiscovery/dspversionparams", map[string]any{
-			"@context": map[string]any{"edc": edcNS, "tx": txNS}, "@type": "tx:ConnectorParamsDiscoveryRequest",
-			"tx:bpnl": p.BPNL, "edc:counterPartyAddress": p.Address,
-		}, &got)
-		if refused, ok := errors.AsType[*refusal](err); !ok || !refused.absent {
-			break
-		}
-	}
-	refused, isRefusal := errors.AsType[*refusal](err)
+	unknown, err := c.askConnector(ctx, "dspversionparams", map[string]any{
+		"@type": "tx:ConnectorParamsDiscoveryRequest", "tx:bpnl": p.BPNL, "edc:counterPartyAddress": p.Address}, &got)
 	switch {
-	case isRefusal && (refused.absent || refused.status == http.StatusNotFound || refused.status == http.StatusBadRequest):
+	case unknown:
 		if p.Protocol == DSP2025 {
 			return p, about{fmt.Errorf("the DID of %s is not known, and your connector cannot find it out: enter it (did of outbox.partner)", p.BPNL), ErrSettings}
 		}
@@ -273,14 +322,24 @@ func planeRefuses(a *Answer) (words string, refuses bool) {
 	return plain(strings.Join(said.Errors, "; ")), true
 }
 
-// judge says what an answer means for the sender.
-func judge(a *Answer) Delivery {
+// isProblem: the answer is worded as our own receiver, and by RFC 9457 others, word theirs.
+func isProblem(a *Answer) bool { return strings.HasPrefix(a.ContentType, "application/problem+json") }
+
+// judge says what an answer means for the sender. 401, 403 and 404 are about the
+// sender and not about the message: somebody at the partner has to let us in, and
+// then it arrives. Only a comment is refused so for what it says (CX-0128 §4.4.2.7, rule 4).
+func judge(a *Answer, kind Kind) Delivery {
 	d := Delivery{Status: a.Status, Body: a.Body, RetryAfter: a.RetryAfter, Took: a.Took}
-	problem := strings.HasPrefix(a.ContentType, "application/problem+json")
-	if code, denied := AnsweredCode(a); denied {
-		d.Outcome = Refused
-		d.Reason = "the partner's receiver answered 401, 403 or 404 (its connector does not say which): the partner must allow your BPNL, or correct key and path of its asset"
+	problem := isProblem(a)
+	deny := func(reason string) Delivery {
+		d.Outcome, d.Denied, d.Reason = Later, true, reason
+		if kind == Comment {
+			d.Outcome, d.Denied = Refused, false
+		}
 		return d
+	}
+	if code, denied := AnsweredCode(a); denied {
+		return deny("the partner's receiver answered 401, 403 or 404 (its connector does not say which): the partner must allow your BPNL, or correct key and path of its asset")
 	} else if code != 0 {
 		d.Status = code
 	} else if a.Status == http.StatusInternalServerError && strings.Contains(string(a.Body), "Response status must not be 'null'") {
@@ -295,10 +354,16 @@ func judge(a *Answer) Delivery {
 		d.Reason = "nothing is behind the partner's asset (404): the partner must correct the address in it, or start its receiver"
 	case s == http.StatusRequestTimeout || s == http.StatusTooEarly || s == http.StatusTooManyRequests || s/100 == 3:
 		d.Outcome, d.Reason = Later, fmt.Sprintf("the partner's receiver does not take the message now (%s); it is sent again", name)
+	case (s == http.StatusUnauthorized || s == http.StatusForbidden) && !problem:
+		return deny(fmt.Sprintf("the partner's receiver, or a gateway before it, does not let you in (%s): ask the partner to allow your BPNL and to check the key that its connector shows", name))
 	case s == http.StatusUnauthorized:
-		d.Outcome, d.Reason = Refused, "the partner's receiver does not take the key that its own connector shows (401): the partner must correct it"
+		return deny("the partner's receiver does not take the key that its own connector shows (401): the partner must correct it")
+	case s == http.StatusForbidden && kind == Comment:
+		d.Outcome, d.Reason = Refused, "the partner's receiver refuses the comment (403): it knows no such object of yours, or does not let your BPNL send"
 	case s == http.StatusForbidden:
-		d.Outcome, d.Reason = Refused, "the partner's receiver does not let your BPNL send (403): ask the partner to allow it"
+		return deny("the partner's receiver does not let your BPNL send (403): ask the partner to allow it")
+	case s == http.StatusNotFound:
+		return deny("the partner's receiver has no such endpoint (404): the partner must correct the path in its asset")
 	case s == http.StatusRequestEntityTooLarge:
 		d.Outcome, d.Reason = Refused, "the message is too large for the partner (413): send it in parts"
 	case s/100 == 4:

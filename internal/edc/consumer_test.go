@@ -65,8 +65,9 @@ func TestConsumerOutcomes(t *testing.T) {
 		{200, edc.Delivered, 200, ""},
 		{201, edc.Delivered, 200, ""},
 		{400, edc.Refused, 400, "refuses the message (400 Bad Request)"},
-		{401, edc.Refused, 500, ""},
-		{403, edc.Refused, 500, "allow"},
+		{401, edc.Later, 500, "the partner must"},
+		{403, edc.Later, 500, "allow"},
+		{404, edc.Later, 500, "path"},
 		{409, edc.Refused, 409, "409 Conflict"},
 		{413, edc.Refused, 413, "send it in parts"},
 		{415, edc.Refused, 415, ""},
@@ -85,6 +86,9 @@ func TestConsumerOutcomes(t *testing.T) {
 				if proxy {
 					want = c.status
 				}
+				if denied := c.status == 401 || c.status == 403 || c.status == 404; d.Denied != denied {
+					t.Errorf("denied %v", d.Denied)
+				}
 				if d.Outcome != c.outcome || d.Status != want || !strings.Contains(d.Reason, c.reason) || (d.Reason == "") != (d.Outcome == edc.Delivered) {
 					t.Errorf("%+v, want %s %d", d, c.outcome, want)
 				}
@@ -99,6 +103,67 @@ func TestConsumerOutcomes(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A comment is refused with 403 for what it says; a gateway that lets a new
+// transfer in ended the old one.
+func TestConsumerDenied(t *testing.T) {
+	p := supplier()
+	p.Proxy, p.Offers = true, append(p.Offers, edctest.OfferOf(dcm.CommentEndpoint))
+	gateway := 0 // requests that a gateway before the receiver refuses
+	p.Backend = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if gateway > 0 {
+			gateway--
+			http.Error(w, "session has ended", http.StatusForbidden)
+			return
+		}
+		receiver(w, r)
+	})
+	connector := edctest.New(t, p)
+	c, to := consumer(t, connector), edc.Partner{BPNL: them, Address: connector.Address(p)}
+	if d, _ := c.Send(t.Context(), to, edc.Comment, edc.Way{}, []byte("[403]")); d.Outcome != edc.Refused || d.Denied || !strings.Contains(d.Reason, "refuses the comment (403)") {
+		t.Errorf("%+v", d)
+	}
+	d, way := c.Send(t.Context(), to, edc.MaterialDemand, edc.Way{}, []byte("[200]"))
+	if d.Outcome != edc.Delivered {
+		t.Fatalf("%+v", d)
+	}
+	_, negotiations, transfers := p.Counts()
+	for _, refused := range []int{1, 2} {
+		gateway = refused
+		d, way = c.Send(t.Context(), to, edc.MaterialDemand, way, []byte("[200]"))
+		if want := refused == 2; d.Denied != want || (d.Outcome == edc.Delivered) == want || want && !strings.Contains(d.Reason, "a gateway before it") {
+			t.Errorf("refused %d times: %+v", refused, d)
+		}
+	}
+	if _, n, s := p.Counts(); n != negotiations || s != transfers+2 {
+		t.Errorf("%d negotiations, %d transfers more; want 0 and 2", n-negotiations, s-transfers)
+	}
+}
+
+// Without its DSP address the partner is looked for in its DID document.
+func TestConsumerLocates(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		dsp25  bool
+		to     edc.Partner
+		reason string
+	}{
+		{"by BPNL", true, edc.Partner{BPNL: them}, ""},
+		{"by DID", true, edc.Partner{BPNL: them, DID: "did:web:" + them, Protocol: edc.DSP2025}, ""},
+		{"another protocol", true, edc.Partner{BPNL: them, Protocol: edc.DSP08}, "names no connector that this program can speak to: enter it"},
+		{"unknown", true, edc.Partner{BPNL: us}, "the DSP address of " + us + " is not known, and your connector cannot find it out: enter it (dcm-receiver partner add " + us + " --dsp-url URL)"},
+		{"a connector that cannot say", false, edc.Partner{BPNL: them}, "cannot find it out"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := supplier()
+			p.DSP25 = c.dsp25
+			d, _ := consumer(t, edctest.New(t, p)).Send(t.Context(), c.to, edc.MaterialDemand, edc.Way{}, []byte("[200]"))
+			if (d.Outcome == edc.Delivered) != (c.reason == "") || d.Outcome == edc.Refused || !strings.Contains(d.Reason, c.reason) {
+				t.Errorf("%+v", d)
+			}
+		})
 	}
 }
 
@@ -181,7 +246,7 @@ func TestConsumerLater(t *testing.T) {
 	way = edc.Way{}
 	send(edc.Comment, edc.Later, "shows your connector no IdBasedComment endpoint")
 	to.Address = ""
-	send(edc.MaterialDemand, edc.Later, "outbox.partner")
+	send(edc.MaterialDemand, edc.Later, "partner add")
 	c.Management.Key = "wrong"
 	to.Address = connector.Address(p)
 	send(edc.MaterialDemand, edc.Later, "DCM_EDC_MANAGEMENT_KEY")

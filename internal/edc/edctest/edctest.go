@@ -120,6 +120,7 @@ func New(t testing.TB, partners ...*Partner) *Connector {
 	c := &Connector{partners: partners, negotiations: map[string]*Partner{}, transfers: map[string]transfer{}, tokens: map[string]token{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /management/{version}/connectordiscovery/dspversionparams", c.versions)
+	mux.HandleFunc("POST /management/{version}/connectordiscovery/connectors", c.connectors)
 	mux.HandleFunc("POST /management/v3/catalog/request", c.catalogue)
 	mux.HandleFunc("POST /management/v3/contractnegotiations", c.negotiate)
 	mux.HandleFunc("GET /management/v3/contractnegotiations/{id}", c.negotiation)
@@ -272,6 +273,26 @@ func (c *Connector) versions(w http.ResponseWriter, r *http.Request) {
 		answer(w, map[string]any{"@context": map[string]any{"edc": edcNS}, "edc:protocol": dsp2025, "edc:counterPartyId": did(p), "edc:counterPartyAddress": q.Asked + "/2025-1"})
 	default:
 		answer(w, map[string]any{"@context": map[string]any{"edc": edcNS}, "edc:protocol": "dataspace-protocol-http", "edc:counterPartyId": p.BPNL, "edc:counterPartyAddress": q.Asked})
+	}
+}
+
+// connectors are those in a partner's DID document; where versions is not, it is not either.
+func (c *Connector) connectors(w http.ResponseWriter, r *http.Request) {
+	var q struct {
+		ID string `json:"edc:counterPartyId"`
+	}
+	i := -1
+	if err := json.NewDecoder(r.Body).Decode(&q); err == nil {
+		i = slices.IndexFunc(c.partners, func(p *Partner) bool { return p.DSP25 && (q.ID == p.BPNL || q.ID == did(p)) })
+	}
+	switch {
+	case r.PathValue("version") != "v4alpha" || !slices.ContainsFunc(c.partners, func(p *Partner) bool { return p.DSP25 }):
+		http.NotFound(w, r)
+	case i < 0:
+		refuse(w, http.StatusNotFound, "the DID document of "+q.ID+" could not be resolved")
+	default:
+		p := c.partners[i]
+		answer(w, []any{map[string]any{"@context": map[string]any{"edc": edcNS}, "edc:protocol": dsp2025, "edc:counterPartyId": did(p), "edc:counterPartyAddress": c.Address(p) + "/2025-1"}})
 	}
 }
 
