@@ -30,6 +30,7 @@ type Options struct {
 	Customer string // BPNL
 	Now      time.Time
 	Context  string // of the header; "" for the one of CX-0048's time
+	Past     int    // weeks of history of a world
 }
 
 type object = map[string]any

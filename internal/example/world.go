@@ -27,7 +27,8 @@ type Sent struct {
 
 // A World is a customer and three suppliers, with what they tell each other. It
 // is valid by CX-0048 and by CX-0128 alike: each group is linked either to demand
-// series or to other groups, and measures volatility from the future on.
+// series or to other groups, and measures volatility from the Monday after the
+// oldest state on.
 type World struct {
 	Customer  string   // BPNL
 	Suppliers []string // BPNLs
@@ -55,8 +56,22 @@ type World struct {
 	// Comments are suppliers' comments on their groups (CX-0128).
 	Comments []Sent
 
-	// Refused are capacity groups that rules 1 and 3 refuse, and one body that is cut off.
+	// Refused are capacity groups that rules 1 and 3 refuse, one body that is cut
+	// off, and a group that is older than the stored one.
 	Refused []Sent
+
+	// Earlier are the states of the weeks before, the oldest first: since then a
+	// tight line was announced, a supplier built another cell, and demands rose and
+	// fell by more than was agreed. There are as many as Options.Past.
+	Earlier []State
+}
+
+// A State is what was known of groups and demands some weeks ago.
+type State struct {
+	At              time.Time
+	CapacityGroups  []Sent
+	MaterialDemands []Sent
+	DemandLines     []byte
 }
 
 // The sites of the customer.
@@ -81,6 +96,8 @@ type line struct {
 	thresholds           bool
 	agreedTooMuch        bool
 	stale                bool // sent three weeks ago
+	behind               bool // two weeks make up for what was not delivered before
+	built                bool // had less capacity until nine weeks ago
 	balanced             int  // week in which capacity is exactly the demand; 0 for none
 	without              int  // week without capacity; 0 for none
 }
@@ -104,7 +121,7 @@ var (
 	worldLines = []line{
 		{supplier: suppliers[0], name: "Foundry, line 1", unit: "unit:piece", tight: true, links: []link{
 			{"MNR-100001.001", mainSite, ""}, {"MNR-100001.001", secondSite, ""}, {"MNR-100002.001", mainSite, ""}}},
-		{supplier: suppliers[0], name: "Machining, cell 4", unit: "unit:piece", links: []link{
+		{supplier: suppliers[0], name: "Machining, cell 4", unit: "unit:piece", behind: true, built: true, links: []link{
 			{"MNR-100001.001", mainSite, "1.5"}, {"MNR-100003.001", mainSite, "0.25"}}},
 		{supplier: suppliers[0], name: "Plant as a whole", unit: "unit:piece", children: []string{"Foundry, line 1", "Machining, cell 4"}},
 		{supplier: suppliers[0], name: "Old foundry", unit: "unit:piece", inactive: true, links: []link{{"MNR-100001.001", mainSite, ""}}},
@@ -122,8 +139,87 @@ var (
 // the states is there.
 func MakeWorld(o Options) World {
 	o.Weeks = max(o.Weeks, 8)
-	w := world{o, cmp.Or(o.Customer, Customer)}
+	w := world{o, cmp.Or(o.Customer, Customer), 0}
 	all := World{Customer: w.customer, Suppliers: suppliers}
+	for ago := o.Past; ago > 0; ago-- {
+		then := w
+		then.ago, then.Now = ago, o.Now.AddDate(0, 0, -7*ago)
+		all.Earlier = append(all.Earlier, then.state())
+	}
+	now := w.state()
+	all.CapacityGroups, all.MaterialDemands, all.DemandLines = now.CapacityGroups, now.MaterialDemands, now.DemandLines
+	one := object{"weekBasedMaterialDemand": []object{{"materialDemandId": w.demandID(worldParts[0]), "changedAt": o.Now.Add(-72 * time.Hour).UTC().Format(time.RFC3339)}}}
+	all.RequestsForUpdate = []Sent{
+		w.sent(dcm.RequestForUpdateEndpoint, suppliers[0], w.customer, "request for one", w.before(4), []object{one}),
+		w.sent(dcm.RequestForUpdateEndpoint, suppliers[2], w.customer, "request for all", o.Now, []object{{}}),
+	}
+	// Comments are as old as they would be, as far as there is a past.
+	comment := func(daysAgo int, l line, kind, text string, weeks ...int) Sent {
+		dates := make([]string, len(weeks))
+		for i, n := range weeks {
+			dates[i] = w.week(n)
+		}
+		at := w.before(daysAgo)
+		return w.sent(dcm.CommentEndpoint, l.supplier, w.customer, text, at, []object{{
+			"commentId": w.id("comment", l.supplier, l.name, text), "objectId": w.groupID(l), "objectType": "urn:samm:io.catenax.week_based_capacity_group",
+			"supplier": l.supplier, "customer": w.customer, "author": "planning@supplier.example", "commentType": kind, "commentText": text,
+			"listOfReferenceDates": dates, "postedAt": at.UTC().Format(time.RFC3339), "changedAt": at.UTC().Format(time.RFC3339),
+		}})
+	}
+	all.Comments = []Sent{
+		comment(34, worldLines[0], "warning", "The second furnace is relined in these weeks.", 2, 3, 4),
+		comment(33, worldLines[4], "warning", "One press stands still for its overhaul. We are looking for hubs from our other plant.", 2, 3, 4),
+		comment(2, worldLines[4], "information", "A Saturday shift is agreed for the week after.", 5),
+		comment(6, worldLines[5], "information", "The filling line stands still; stock covers this week.", 5),
+	}
+	tuesday, stranger, older := w.group(worldLines[4]), w.group(worldLines[6]), w.group(worldLines[0])
+	tuesday["capacityGroupId"] = w.id("refused", "tuesday")
+	weeks := tuesday["capacities"].([]object)
+	day, _ := dcm.ParseDate(w.week(2)) // which week made
+	weeks[2]["pointInTime"] = (day + 1).String()
+	stranger["capacityGroupId"], stranger["customer"] = w.id("refused", "stranger"), "BPNL7777777777ZZ"
+	older["changedAt"] = o.Now.AddDate(0, 0, -10).UTC().Format(time.RFC3339)
+	cut := w.sent(dcm.CapacityGroupEndpoint, suppliers[2], w.customer, "cut off", w.before(1), []object{w.group(worldLines[7])})
+	cut.Body = cut.Body[:500]
+	all.Refused = []Sent{
+		w.sent(dcm.CapacityGroupEndpoint, suppliers[1], w.customer, "tuesday", w.before(3), []object{tuesday}),
+		w.sent(dcm.CapacityGroupEndpoint, suppliers[1], w.customer, "tuesday again", w.before(2), []object{tuesday}),
+		w.sent(dcm.CapacityGroupEndpoint, suppliers[1], w.customer, "stranger", w.before(2), []object{stranger}),
+		cut,
+		w.sent(dcm.CapacityGroupEndpoint, suppliers[0], w.customer, "older", o.Now, []object{older}),
+	}
+	return all
+}
+
+// world is the one that is known so many weeks ago; Now is then.
+type world struct {
+	Options
+	customer string
+	ago      int
+}
+
+// staleFor is for how many weeks a stale group has not been sent.
+const staleFor = 3
+
+// before is so many days ago, or now where the world has no past.
+func (w world) before(days int) time.Time {
+	if w.Past == 0 {
+		return w.Now
+	}
+	return w.Now.AddDate(0, 0, -days)
+}
+
+func (w world) stale() time.Time { return w.Now.AddDate(0, 0, -7*max(0, staleFor-w.ago)) }
+
+// state is what the suppliers and the customer say of one week.
+func (w world) state() State {
+	s := State{At: w.Now, DemandLines: w.csv()}
+	what := func(kind string) string {
+		if w.ago > 0 {
+			kind += " " + strconv.Itoa(w.ago) + " weeks ago"
+		}
+		return kind
+	}
 	for _, supplier := range suppliers {
 		var groups, demands, stale []object
 		for _, l := range worldLines {
@@ -138,55 +234,15 @@ func MakeWorld(o Options) World {
 				demands = append(demands, w.demand(p))
 			}
 		}
-		if len(stale) > 0 {
-			all.CapacityGroups = append(all.CapacityGroups, w.sent(dcm.CapacityGroupEndpoint, supplier, w.customer, "stale", w.stale(), stale))
+		// After its last state it is not sent again, and the present one says which that is.
+		if len(stale) > 0 && (w.ago == 0 || w.ago > staleFor) {
+			s.CapacityGroups = append(s.CapacityGroups, w.sent(dcm.CapacityGroupEndpoint, supplier, w.customer, what("stale"), w.stale(), stale))
 		}
-		all.CapacityGroups = append(all.CapacityGroups, w.sent(dcm.CapacityGroupEndpoint, supplier, w.customer, "groups", o.Now, groups))
-		all.MaterialDemands = append(all.MaterialDemands, w.sent(dcm.MaterialDemandEndpoint, w.customer, supplier, "demands", o.Now, demands))
+		s.CapacityGroups = append(s.CapacityGroups, w.sent(dcm.CapacityGroupEndpoint, supplier, w.customer, what("groups"), w.Now, groups))
+		s.MaterialDemands = append(s.MaterialDemands, w.sent(dcm.MaterialDemandEndpoint, w.customer, supplier, what("demands"), w.Now, demands))
 	}
-	all.DemandLines = w.csv()
-	one := object{"weekBasedMaterialDemand": []object{{"materialDemandId": w.demandID(worldParts[0]), "changedAt": o.Now.Add(-72 * time.Hour).UTC().Format(time.RFC3339)}}}
-	all.RequestsForUpdate = []Sent{
-		w.sent(dcm.RequestForUpdateEndpoint, suppliers[0], w.customer, "request for one", o.Now, []object{one}),
-		w.sent(dcm.RequestForUpdateEndpoint, suppliers[2], w.customer, "request for all", o.Now, []object{{}}),
-	}
-	comment := func(l line, kind, text string, weeks ...int) Sent {
-		dates := make([]string, len(weeks))
-		for i, n := range weeks {
-			dates[i] = w.week(n)
-		}
-		return w.sent(dcm.CommentEndpoint, l.supplier, w.customer, "comment on "+l.name, o.Now, []object{{
-			"commentId": w.id("comment", l.supplier, l.name), "objectId": w.groupID(l), "objectType": "urn:samm:io.catenax.week_based_capacity_group",
-			"supplier": l.supplier, "customer": w.customer, "author": "planning@supplier.example", "commentType": kind, "commentText": text,
-			"listOfReferenceDates": dates, "postedAt": o.Now.UTC().Format(time.RFC3339), "changedAt": o.Now.UTC().Format(time.RFC3339),
-		}})
-	}
-	all.Comments = []Sent{
-		comment(worldLines[0], "warning", "The second furnace is relined in these weeks.", 2, 3, 4),
-		comment(worldLines[5], "information", "The filling line stands still; stock covers this week.", 5),
-	}
-	tuesday, stranger := w.group(worldLines[4]), w.group(worldLines[6])
-	tuesday["capacityGroupId"] = w.id("refused", "tuesday")
-	weeks := tuesday["capacities"].([]object)
-	day, _ := dcm.ParseDate(w.week(2)) // which week made
-	weeks[2]["pointInTime"] = (day + 1).String()
-	stranger["capacityGroupId"], stranger["customer"] = w.id("refused", "stranger"), "BPNL7777777777ZZ"
-	cut := w.sent(dcm.CapacityGroupEndpoint, suppliers[2], w.customer, "cut off", o.Now, []object{w.group(worldLines[7])})
-	cut.Body = cut.Body[:500]
-	all.Refused = []Sent{
-		w.sent(dcm.CapacityGroupEndpoint, suppliers[1], w.customer, "tuesday", o.Now, []object{tuesday}),
-		w.sent(dcm.CapacityGroupEndpoint, suppliers[1], w.customer, "stranger", o.Now, []object{stranger}),
-		cut,
-	}
-	return all
+	return s
 }
-
-type world struct {
-	Options
-	customer string
-}
-
-func (w world) stale() time.Time { return w.Now.Add(-21 * 24 * time.Hour) }
 
 // random is a generator of its own for each thing, so that none depends on how
 // often another one was asked.
@@ -202,9 +258,21 @@ func (w world) id(of ...string) uuid.UUID { return id(w.random(of...)) }
 func (w world) groupID(l line) uuid.UUID  { return w.id("group", l.supplier, l.name) }
 func (w world) demandID(p part) uuid.UUID { return w.id("demand", p.supplier, p.number) }
 func (w world) week(n int) string         { return (dcm.DateOf(w.Now.UTC()).Monday() + dcm.Date(7*n)).String() }
+
+// needed is the demand of a week as it was known then. Weeks are counted from
+// then: the same calendar week has another number in every state.
 func (w world) needed(p part, site string, week int) int {
 	level := p.bySite[site]
-	return level - level/20 + w.random("needed", p.supplier, p.number, site, strconv.Itoa(week)).IntN(level/10)
+	now := level - level/20 + w.random("needed", p.supplier, p.number, site, strconv.Itoa(week-w.ago)).IntN(level/10)
+	switch {
+	case p.number == "MNR-200001.001" && w.ago >= 7: // a demand that went down, and up again
+		return now * 112 / 100
+	case p.number == "MNR-200001.001" && w.ago >= 3:
+		return now * 86 / 100
+	case p.number == "MNR-100001.001" && w.ago >= 8:
+		return now * 95 / 100
+	}
+	return now
 }
 
 // hasDemand says whether the customer names a demand in the week: of fuel rails
@@ -240,19 +308,26 @@ func (w world) group(l line) object {
 	usual, exact := w.load(l)
 	weeks := []object{}
 	for n := range w.Weeks {
-		if n == l.without && n > 0 {
+		now := n - w.ago // the number that the same calendar week has now
+		if now == l.without && now > 0 {
 			continue
 		}
 		actual, maximum := usual*115/100, usual*130/100
 		switch {
-		case l.tight && (n == 2 || n == 3):
+		case l.tight && w.ago > 5: // it is known for five weeks
+		case l.tight && (now == 2 || now == 3):
 			actual, maximum = usual*90/100, usual*110/100
-		case l.tight && n == 4:
+		case l.tight && now == 4:
 			actual, maximum = usual*80/100, usual*85/100
-		case l.balanced == n && n > 0:
+		case l.balanced == now && now > 0:
 			actual = exact(n)
+		case l.built && w.ago > 9:
+			actual, maximum = usual*95/100, usual*105/100
 		}
 		week := object{"pointInTime": w.week(n), "actualCapacity": actual, "maximumCapacity": max(maximum, actual)}
+		if l.behind && (now == 1 || now == 2) {
+			week["deltaProductionResult"] = usual / 20
+		}
 		if l.agreedTooMuch {
 			week["agreedCapacity"] = usual * 120 / 100
 		}
@@ -282,7 +357,7 @@ func (w world) group(l line) object {
 	}
 	if l.thresholds {
 		g["demandVolatilityParameters"] = object{
-			"startReferenceDateTime": (dcm.DateOf(w.Now.UTC()).Monday() + 7).String() + "T00:00:00Z", "measurementInterval": 1,
+			"startReferenceDateTime": (dcm.DateOf(w.Now.UTC()).Monday() + dcm.Date(7*(w.ago-w.Past+1))).String() + "T00:00:00Z", "measurementInterval": 1,
 			"rollingHorizonAlertThresholds": []object{
 				{"sequenceNumber": 1, "subhorizonLength": 4, "relativePositiveDeviation": json.Number("0.1"), "relativeNegativeDeviation": json.Number("0.2")},
 				{"sequenceNumber": 2, "subhorizonLength": 22, "absolutePositiveDeviation": 500, "absoluteNegativeDeviation": 500},
@@ -342,7 +417,7 @@ func (w world) demand(p part) object {
 		}
 		var demands []object
 		for n := range w.Weeks {
-			if hasDemand(p, n) {
+			if hasDemand(p, n-w.ago) {
 				demands = append(demands, object{"pointInTime": w.week(n), "demand": w.needed(p, site, n)})
 			}
 		}
@@ -364,7 +439,7 @@ func (w world) csv() []byte {
 	for _, p := range worldParts {
 		for _, site := range sites {
 			for n := range w.Weeks {
-				if p.bySite[site] > 0 && hasDemand(p, n) {
+				if p.bySite[site] > 0 && hasDemand(p, n-w.ago) {
 					rows = append(rows, []string{p.supplier, w.customer, p.number, site, "0001", w.week(n), strconv.Itoa(w.needed(p, site, n)),
 						p.description, p.unit, strconv.FormatBool(p.inactive)})
 				}

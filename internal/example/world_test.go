@@ -17,6 +17,7 @@ import (
 
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/example"
+	"dcm-receiver/internal/example/load"
 	"dcm-receiver/internal/privatepg/pgtest"
 	"dcm-receiver/internal/receiver"
 	"dcm-receiver/internal/store"
@@ -24,10 +25,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// load sends the world through the real handler and returns a planner's connection.
-func load(t *testing.T, standard receiver.Standard, w example.World) *pgx.Conn {
+// receive sends the world through a receiver that is customer and suppliers in
+// one: every demand is a received one.
+func receive(t *testing.T, url string, standard receiver.Standard, w example.World) {
 	t.Helper()
-	url := pgtest.New(t)
 	s, err := store.Open(url, 4, 20*time.Second)
 	if err != nil {
 		t.Fatal(err)
@@ -38,55 +39,72 @@ func load(t *testing.T, standard receiver.Standard, w example.World) *pgx.Conn {
 		Standard: standard, CustomerBPNLs: []string{w.Customer}, SupplierBPNLs: w.Suppliers, SenderHeader: "Edc-Bpn", UnparsableStatus: 422,
 		RequestTimeout: 20 * time.Second, MaxInFlight: 16, MaxBuffered: 64 << 20, Now: func() time.Time { return now },
 	}, s, slog.New(slog.DiscardHandler)).Partner()
-	post := func(m example.Sent, want ...int) {
+	post := func(messages []example.Sent, want ...int) {
 		t.Helper()
-		now = m.At
-		r := httptest.NewRequest(http.MethodPost, "/"+m.Endpoint.Path, bytes.NewReader(m.Body))
-		r.Header.Set("Content-Type", "application/json")
-		r.Header.Set("Edc-Bpn", m.Sender)
-		answer := httptest.NewRecorder()
-		partner.ServeHTTP(answer, r)
-		if !slices.Contains(want, answer.Code) {
-			t.Errorf("%s of %s: %d, want %v: %s", m.Endpoint.Path, m.Sender, answer.Code, want, answer.Body)
+		for _, m := range messages {
+			now = m.At
+			r := httptest.NewRequest(http.MethodPost, "/"+m.Endpoint.Path, bytes.NewReader(m.Body))
+			r.Header.Set("Content-Type", "application/json")
+			r.Header.Set("Edc-Bpn", m.Sender)
+			answer := httptest.NewRecorder()
+			partner.ServeHTTP(answer, r)
+			if !slices.Contains(want, answer.Code) {
+				t.Errorf("%s of %s: %d, want %v: %s", m.Endpoint.Path, m.Sender, answer.Code, want, answer.Body)
+			}
 		}
 	}
-	for _, m := range slices.Concat(w.MaterialDemands, w.CapacityGroups, w.RequestsForUpdate) {
-		post(m, 200, 201)
+	for _, e := range w.Earlier {
+		post(e.MaterialDemands, 200, 201)
+		post(e.CapacityGroups, 200, 201)
 	}
+	post(w.MaterialDemands, 200, 201)
+	post(w.CapacityGroups, 200, 201)
+	post(w.RequestsForUpdate, 200, 201)
 	if standard.Name == "cx-0128" {
-		for _, m := range w.Comments {
-			post(m, 201)
-		}
+		post(w.Comments, 201)
 	}
-	for _, m := range w.Refused {
-		post(m, 400, 422)
-	}
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	if _, err := conn.Exec(t.Context(), "set role dcm_planner"); err != nil {
-		t.Fatal(err)
-	}
-	return conn
+	post(w.Refused, 400, 422)
 }
 
 // TestQuestions asks every question of api/planners.md in the world: each must
-// have an answer, under either standard, and so must each state that the
-// documents name.
+// have an answer, whether the demands were received or released and sent, and so
+// must each state that the documents name.
 func TestQuestions(t *testing.T) {
 	document, err := os.ReadFile("../../api/planners.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	questions := regexp.MustCompile("(?s)\n## ([^\n]*)\n+```sql\n(.*?);\n```").FindAllStringSubmatch(string(document), -1)
-	if len(questions) < 8 {
-		t.Errorf("only %d questions found", len(questions))
+	_, document, _ = bytes.Cut(document, []byte("\n## Questions\n"))
+	questions := regexp.MustCompile("(?s)\n### ([^\n]*)\n.*?```sql\n(.*?);\n```").FindAllStringSubmatch(string(document), -1)
+	if n := bytes.Count(document, []byte("\n### ")); len(questions) != n || n < 12 {
+		t.Errorf("%d questions with SQL, %d headings", len(questions), n)
 	}
-	for _, standard := range receiver.Standards {
-		t.Run(standard.Name, func(t *testing.T) {
-			conn := load(t, standard, example.MakeWorld(example.Options{Weeks: 26, Seed: 1, Now: time.Now()}))
+	world := example.MakeWorld(example.Options{Weeks: 26, Past: 8, Seed: 1, Now: time.Now()})
+	for _, way := range []struct {
+		name string
+		fill func(*testing.T, string)
+	}{
+		{"received, cx-0048", func(t *testing.T, url string) {
+			standard, _ := receiver.StandardOf("cx-0048")
+			receive(t, url, standard, world)
+		}},
+		{"released and sent, cx-0128", func(t *testing.T, url string) {
+			if err := load.World(t.Context(), url, world); err != nil {
+				t.Fatal(err)
+			}
+		}},
+	} {
+		t.Run(way.name, func(t *testing.T) {
+			url := pgtest.New(t)
+			way.fill(t, url)
+			conn, err := pgx.Connect(t.Context(), url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close(context.Background())
+			if _, err := conn.Exec(t.Context(), "set role dcm_planner; set jit = off"); err != nil {
+				t.Fatal(err)
+			}
 			count := func(sql string) (n int) {
 				t.Helper()
 				rows, err := conn.Query(t.Context(), sql)

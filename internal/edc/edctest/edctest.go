@@ -117,6 +117,16 @@ type token struct {
 
 // New starts the connectors; they end with the test.
 func New(t testing.TB, partners ...*Partner) *Connector {
+	c := Start(partners...)
+	t.Cleanup(c.Close)
+	return c
+}
+
+// Close ends the connectors.
+func (c *Connector) Close() { c.server.Close() }
+
+// Start starts the connectors; they end with Close.
+func Start(partners ...*Partner) *Connector {
 	c := &Connector{partners: partners, negotiations: map[string]*Partner{}, transfers: map[string]transfer{}, tokens: map[string]token{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /management/{version}/connectordiscovery/dspversionparams", c.versions)
@@ -136,7 +146,6 @@ func New(t testing.TB, partners ...*Partner) *Connector {
 		}
 		mux.ServeHTTP(w, r)
 	}))
-	t.Cleanup(c.server.Close)
 	c.URL = c.server.URL + "/management"
 	for _, p := range partners {
 		p.ended, p.lost = map[string]bool{}, map[string]bool{}

@@ -1,0 +1,83 @@
+// Command demo makes a small world in a folder of its own and serves it with the
+// program that it is given: three suppliers, demands, bottlenecks, comments, refused
+// messages, and three months in which they changed. It is what `make demo` runs.
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"dcm-receiver/internal/example"
+	"dcm-receiver/internal/example/load"
+	"dcm-receiver/internal/privatepg"
+	"dcm-receiver/migrations"
+)
+
+const (
+	folder = ".dcm-demo"
+	weeks  = 104
+	past   = 13 // weeks: three months
+)
+
+func main() {
+	if err := run(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	if len(os.Args) != 2 {
+		return fmt.Errorf("usage: demo PROGRAM")
+	}
+	program, err := filepath.Abs(os.Args[1])
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	// The world is one of today, so that of another day goes.
+	if _, err := os.Stat(folder); err == nil {
+		if err := privatepg.Remove(folder); err != nil {
+			return fmt.Errorf("remove the world of the last time: %w", err)
+		}
+	}
+	if err := fill(ctx); err != nil {
+		return err
+	}
+	fmt.Printf("A small world of %d weeks, %d of them past, made in %.1f s. Look at http://%s (Ctrl-C ends it).\n\n",
+		weeks+past, past, time.Since(began).Seconds(), cmp.Or(os.Getenv("DCM_PLANNING_LISTEN"), "127.0.0.1:8088"))
+	environment := []string{"DCM_DATA_DIR=" + folder, "DCM_STANDARD=cx-0128", "DCM_CUSTOMER_BPNLS=" + example.Customer, "DCM_LOG_LEVEL=" + cmp.Or(os.Getenv("DCM_LOG_LEVEL"), "warn")}
+	for _, v := range os.Environ() {
+		// Not the database of somebody's real receiver.
+		if !strings.HasPrefix(v, "DATABASE_URL=") && !strings.HasPrefix(v, "PG") && !strings.HasPrefix(v, "DCM_SEND=") {
+			environment = append(environment, v)
+		}
+	}
+	return syscall.Exec(program, []string{program, "serve"}, environment)
+}
+
+// fill makes the world in a private Postgres, and stops that.
+func fill(ctx context.Context) (err error) {
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	server, err := privatepg.Start(ctx, privatepg.Options{Dir: folder, Log: log})
+	if err != nil {
+		return fmt.Errorf("start private Postgres: %w", err)
+	}
+	defer func() {
+		if stop := server.Stop(); err == nil {
+			err = stop
+		}
+	}()
+	url := server.URL("dcm")
+	if err := migrations.Up(ctx, url, log); err != nil {
+		return err
+	}
+	return load.World(ctx, url, example.MakeWorld(example.Options{Weeks: weeks, Past: past, Seed: 1, Now: time.Now()}))
+}
