@@ -51,10 +51,10 @@ func (r *reader) quantity(limit string) (d dcm.Decimal, ok bool) {
 	return d, ok && !d.IsNegative() && d.AtMost(limit)
 }
 
-// count is a decimal from 1 to 999.
+// count is a whole number from 1 to 999.
 func (r *reader) count() (d dcm.Decimal, ok bool) {
 	d, ok = r.quantity("999")
-	return d, ok && d[0] != '0'
+	return d, ok && d[0] != '0' && strings.IndexByte(string(d), '.') < 0
 }
 
 func (r *reader) timestamp(parse func(string) (dcm.Timestamp, error)) (t dcm.Timestamp, ok bool) {
