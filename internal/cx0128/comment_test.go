@@ -82,6 +82,11 @@ func holdGolden(t *testing.T, file, table string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for situation := range strings.Lines(table) {
+		if situation, _, is := strings.Cut(situation, "->"); is && !strings.HasPrefix(situation, "#") && strings.Count(table, situation+"->") != 1 {
+			t.Errorf("a situation has several verdicts: %s", situation)
+		}
+	}
 	if table != string(golden) {
 		t.Errorf("verdicts are now:\n%s\nwant:\n%s", table, golden)
 	}

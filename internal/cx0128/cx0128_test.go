@@ -31,13 +31,15 @@ func TestCapacityGroups(t *testing.T) {
 	starts := []struct {
 		name           string
 		sent, inStored *dcm.Timestamp
+		asked          bool
 	}{
-		{"none", nil, nil},
-		{"future", &dcm.Timestamp{Time: now}, nil},
-		{"future, another known", &dcm.Timestamp{Time: now.Add(time.Hour)}, &known},
-		{"past", &dcm.Timestamp{Time: now.Add(-time.Nanosecond)}, nil},
-		{"past, as known", &dcm.Timestamp{Time: known.In(time.FixedZone("", 3600))}, &known},
-		{"past, another known", &dcm.Timestamp{Time: known.Add(time.Nanosecond)}, &known},
+		{"none", nil, nil, false},
+		{"future", &dcm.Timestamp{Time: now}, nil, false},
+		{"future, another known", &dcm.Timestamp{Time: now.Add(time.Hour)}, &known, false},
+		{"past", &dcm.Timestamp{Time: now.Add(-time.Nanosecond)}, nil, false},
+		{"past, as known", &dcm.Timestamp{Time: known.In(time.FixedZone("", 3600))}, &known, false},
+		{"past, another known", &dcm.Timestamp{Time: known.Add(time.Nanosecond)}, &known, false},
+		{"past, we asked for it", &dcm.Timestamp{Time: now.Add(-time.Nanosecond)}, nil, true},
 	}
 	var table strings.Builder
 	table.WriteString("# valid  supplier is sender  customer is ours  links    start of measurement   stored     -> rule  outcome      code\n")
@@ -67,6 +69,7 @@ func TestCapacityGroups(t *testing.T) {
 							if changed != "unknown" {
 								s.Stored.ChangedAt, s.Stored.StartReference = &stored, start.inStored
 							}
+							s.Stored.WasRequested = start.asked
 							v := cx0128.CapacityGroups.Decide(&s)
 							early, ok := cx0128.CapacityGroups.DecideEarly(&s)
 							if ok != (v.Rule < 5) || ok && !reflect.DeepEqual(early, v) {
@@ -91,19 +94,4 @@ func TestCapacityGroups(t *testing.T) {
 		}
 	}
 	holdGolden(t, "capacity-group-rules.txt", table.String())
-}
-
-// TestAGroupThatWeAskedFor after a restore may go on with its measurement.
-func TestAGroupThatWeAskedFor(t *testing.T) {
-	now := time.Date(2026, 11, 25, 8, 0, 0, 0, time.UTC)
-	g := &dcm.CapacityGroup{Supplier: them, Customer: us, LinkedDemandSeries: []dcm.LinkedDemandSeries{{}},
-		DemandVolatility: &dcm.DemandVolatilityParameters{StartReferenceDateTime: dcm.Timestamp{Time: now.AddDate(-1, 0, 0)}}}
-	s := rules.Situation[dcm.CapacityGroup]{Object: g, Valid: true, Sender: them, Ours: func(string) bool { return true }, Now: now}
-	if v := cx0128.CapacityGroups.Decide(&s); v.Rule != 5 {
-		t.Errorf("rule %d, want 5", v.Rule)
-	}
-	s.Stored.WasRequested = true
-	if v := cx0128.CapacityGroups.Decide(&s); v.Rule != 7 {
-		t.Errorf("rule %d, want 7", v.Rule)
-	}
 }

@@ -28,10 +28,11 @@ func WriteComment(c *dcm.Comment, originator string, content Content) Write {
 }
 
 // DeleteComment is a Write that leaves of a comment its ID and the time of its
-// deletion.
+// deletion. A later deletion is a change: what was written between the two must not
+// bring the comment back.
 func DeleteComment(c *dcm.Comment, originator string, at dcm.Timestamp) Write {
 	return Write{
-		state:   state{deletedAt: &at, originator: originator, hash: ContentOf([]byte("deleted"))},
+		state:   state{deletedAt: &at, originator: originator, hash: ContentOf([]byte("deleted " + at.UTC().Format(time.RFC3339Nano)))},
 		comment: &dcm.Comment{ID: c.ID, Supplier: c.Supplier, Customer: c.Customer},
 	}
 }
