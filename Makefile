@@ -117,8 +117,8 @@ torture-proof: ## the suite finds each fault that it is there for
 conformance-check: postgres ## break what rows of api/conformance*.md name; a test named there must fail (half an hour; goes on where it stopped; ROW=text for some)
 	go test ./api -count=1 -v -timeout 3h -run 'TestMutations$(if $(ROW),/row/$(ROW))' -args -mutate
 
-dataspace: build ## two real connectors, the receiver and a message through all of it; until Ctrl-C
-	@deploy/edc/lab/dataspace.sh bin/dcm-receiver
+dataspace: build postgres ## a customer and a supplier, two real connectors, demands and capacities between them; until Ctrl-C (ONCE=1: ends after the last step)
+	@deploy/edc/lab/dataspace.sh bin/dcm-receiver $(if $(ONCE),--once)
 
-test-edc: ## the tests with two real connectors (JDK 17 and Maven; skipped without)
+test-edc: postgres ## the tests with two real connectors (JDK 17 and Maven; skipped without)
 	@. deploy/edc/lab/lab.sh; if lab_needs "make test-edc"; then DCM_TEST_EDC=1 go test -count=1 -timeout 20m -run TestDataspace ./internal/edc; fi

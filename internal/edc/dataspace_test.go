@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,6 +52,85 @@ func TestDataspace(t *testing.T) {
 	t.Run("the consumer", l.consumer)
 	t.Run("the commands", l.commands)
 	t.Run("registered by serve", l.background)
+}
+
+// TestDataspaceAsPrinted runs what `make dataspace` runs, which checks each of its
+// steps, and compares what it prints with what deploy/connector.md shows of it.
+func TestDataspaceAsPrinted(t *testing.T) {
+	if os.Getenv("DCM_TEST_EDC") == "" {
+		t.Skip("two real connectors are started by make test-edc only")
+	}
+	folder := t.TempDir()
+	program := filepath.Join(folder, "dcm-receiver")
+	if out, err := exec.Command("go", "build", "-o", program, "dcm-receiver/cmd/dcm-receiver").CombinedOutput(); err != nil {
+		t.Fatalf("%s\n%v", out, err)
+	}
+	// A folder of its own, with a short name: sockets of Postgres are in it.
+	temporary, err := os.MkdirTemp("", "ds")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(temporary)
+	c := exec.Command(filepath.Join("..", "..", "deploy", "edc", "lab", "dataspace.sh"), program, "--once")
+	c.Env = append(environ(), "TMPDIR="+temporary, "CUSTOMER_PORT=19500", "SUPPLIER_PORT=19600")
+	out, err := c.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s\n%v", out, err)
+	}
+	if strings.Contains(string(out), "skipped") {
+		t.Skipf("%s", out)
+	}
+	if left, err := os.ReadDir(temporary); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	commandLines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, name := range commandLines {
+		if line, _ := os.ReadFile(name); bytes.Contains(line, []byte(temporary)) {
+			t.Errorf("still running: %s", bytes.ReplaceAll(line, []byte{0}, []byte(" ")))
+		}
+	}
+
+	document, err := os.ReadFile(filepath.Join("..", "..", "deploy", "connector.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, shown, found := strings.Cut(string(document), "```console\n")
+	shown, _, closed := strings.Cut(shown, "```\n")
+	if !found || !closed {
+		t.Fatal("deploy/connector.md shows nothing of what is printed")
+	}
+	printed := strings.Split(settled(string(out)), "\n")
+	for _, want := range strings.Split(strings.TrimSpace(settled(shown)), "\n") {
+		if want == "" || want == "…" {
+			continue
+		}
+		i := slices.Index(printed, want)
+		if i < 0 {
+			t.Errorf("deploy/connector.md shows this line, which is not printed, or not there:\n%s", want)
+			continue
+		}
+		printed = printed[i+1:]
+	}
+	if t.Failed() {
+		t.Logf("%s", out)
+	}
+}
+
+// settled is a text with what is different each time made equal.
+func settled(text string) string {
+	for _, e := range []struct{ pattern, into string }{
+		{`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`, "ID"},
+		{`127\.0\.0\.1:\d+`, "127.0.0.1:PORT"},
+		{`\d{4}-\d\d-\d\d`, "DATE"},
+		{`\d+\.\d+ s\b`, "SECONDS"},
+		{`\d+ bytes`, "BYTES"},
+		{`-{2,}`, "--"},
+		{`[ \t]+`, " "},
+		{`(?m)^ | $`, ""},
+	} {
+		text = regexp.MustCompile(e.pattern).ReplaceAllString(text, e.into)
+	}
+	return text
 }
 
 const (
@@ -150,13 +230,23 @@ func (l *lab) start(t *testing.T, settings ...string) {
 	l.process.Dir = l.run
 	l.process.Env = append(environ(), append([]string{"DATABASE_URL=" + l.database, "DCM_LISTEN=" + l.listen, "DCM_OPS_LISTEN=" + l.ops, "DCM_PLANNING_LISTEN=",
 		"DCM_CUSTOMER_BPNLS=" + example.Customer, "DCM_API_KEYS=" + oldKey}, settings...)...)
-	l.process.Stderr = l.stderr
+	stdout := &syncBuffer{}
+	l.process.Stdout, l.process.Stderr = stdout, l.stderr
 	if err := l.process.Start(); err != nil {
 		t.Fatal(err)
 	}
 	l.ended = make(chan struct{})
 	go func() { _ = l.process.Wait(); close(l.ended) }()
 	eventually(t, "the receiver is ready", func() bool {
+		// It prints this once both listeners are its own: before, another program could answer in its place.
+		if !strings.Contains(stdout.String(), "Operations: http://"+l.ops+"/") {
+			select {
+			case <-l.ended:
+				t.Fatalf("the receiver ended:\n%s", l.stderr)
+			default:
+			}
+			return false
+		}
 		resp, err := http.Get("http://" + l.ops + "/readyz")
 		if err != nil {
 			return false

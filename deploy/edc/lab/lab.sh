@@ -13,6 +13,7 @@ export VAULT_KEY=${VAULT_KEY:-lab-vault-key}                # the secret dcm-rec
 export CUSTOMER_MANAGEMENT=http://127.0.0.1:$((CUSTOMER_PORT + 1))/management
 export SUPPLIER_MANAGEMENT=http://127.0.0.1:$((SUPPLIER_PORT + 1))/management
 export CUSTOMER_DSP=http://127.0.0.1:$((CUSTOMER_PORT + 2))/dsp
+export SUPPLIER_DSP=http://127.0.0.1:$((SUPPLIER_PORT + 2))/dsp
 
 # lab_needs says in one line what is missing, and fails then.
 lab_needs() {
