@@ -76,6 +76,25 @@ func Up(ctx context.Context, url string, log *slog.Logger) error {
 	}
 }
 
+// UpUntilDone tries until it succeeds or ctx ends. The error is of a database that
+// can never do.
+func UpUntilDone(ctx context.Context, url string, log *slog.Logger) error {
+	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
+		err := Up(ctx, url, log)
+		if err == nil || errors.Is(err, database.ErrEncoding) {
+			return err
+		}
+		if ctx.Err() == nil {
+			log.Error("not migrated; trying again", "error", database.OneLine(err), "wait", wait)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+	}
+}
+
 const (
 	lockTimeout      = 2 * time.Second
 	tries            = 60 // some four minutes

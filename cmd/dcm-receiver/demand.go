@@ -41,7 +41,7 @@ func (s databaseSettings) connect(ctx context.Context) (*pgx.Conn, error) {
 	}
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return nil, failure{fmt.Errorf("the database cannot be reached: %s", store.Describe(err)), notReachable}
+		return nil, withDatabaseStatus(fmt.Errorf("the database cannot be reached: %w", err))
 	}
 	return conn, nil
 }

@@ -71,16 +71,16 @@ func withStatus(err error) error {
 // receiver itself is told, too (keys, partners, header), comes from there.
 type registrationSettings struct {
 	connectorSettings
-	BackendURL  string   `env:"DCM_EDC_BACKEND_URL" name:"backend-url" placeholder:"URL" help:"The partner listener as the connector's data plane reaches it, such as http://dcm-receiver:8080."`
-	Version     string   `env:"DCM_EDC_VERSION" name:"connector-version" default:"0.10.0" help:"Version of the customer's tractusx-edc; from 0.11 on policies are written in another way."`
-	AssetType   string   `env:"DCM_EDC_ASSET_TYPE" name:"asset-type" default:"HttpData" help:"HttpData, or ProxyHttpData (tractusx-edc from 0.11 on), which shows suppliers the receiver's status and problem document."`
-	PerSupplier bool     `env:"DCM_EDC_PER_SUPPLIER" name:"per-supplier" help:"An asset for each BPNL of DCM_PARTNERS that names it in the sender header; needed for ProxyHttpData before 0.13."`
-	UsagePolicy string   `env:"DCM_EDC_USAGE_POLICY" name:"usage-policy" default:"framework" help:"framework: Membership, FrameworkAgreement DataExchangeGovernance:1.0 and UsagePurpose cx.dcm.base:1; use: the plain use of CX-0048's example."`
-	KeyAlias    string   `env:"DCM_EDC_KEY_ALIAS" name:"key-alias" placeholder:"NAME" help:"Name of the API key in the connector's vault. Unset: the first of DCM_API_KEYS is registered in clear."`
-	Prefix      string   `env:"DCM_EDC_PREFIX" name:"prefix" default:"dcm" help:"Begins the IDs of all that is registered."`
-	Messages    bool     `env:"DCM_EDC_MESSAGES" name:"messages" default:"true" negatable:"" help:"Register GET /messages too, so that suppliers can fetch the answers that their connector does not show."`
-	Capable     []string `env:"DCM_EDC_CAPABILITIES" name:"capabilities" default:"load-factor,delta-production,demand-volatility" placeholder:"NAME,…" help:"Capabilities of CX-0128 §4.6 to offer under that standard: load-factor, delta-production, demand-volatility; none for none."`
-	Tolerated   []string `env:"DCM_EDC_TOLERATED_ASSETS" name:"tolerated-assets" placeholder:"ID,…" help:"Other assets of the same kinds on the connector that other suppliers see."`
+	BackendURL  string `env:"DCM_EDC_BACKEND_URL" name:"backend-url" placeholder:"URL" help:"The partner listener as the connector's data plane reaches it, such as http://dcm-receiver:8080."`
+	Version     string `env:"DCM_EDC_VERSION" name:"connector-version" default:"0.10.0" help:"Version of the customer's tractusx-edc; from 0.11 on policies are written in another way."`
+	AssetType   string `env:"DCM_EDC_ASSET_TYPE" name:"asset-type" default:"HttpData" help:"HttpData, or ProxyHttpData (tractusx-edc from 0.11 on), which shows suppliers the receiver's status and problem document."`
+	PerSupplier bool   `env:"DCM_EDC_PER_SUPPLIER" name:"per-supplier" help:"An asset for each BPNL of DCM_PARTNERS that names it in the sender header; needed for ProxyHttpData before 0.13."`
+	UsagePolicy string `env:"DCM_EDC_USAGE_POLICY" name:"usage-policy" default:"framework" help:"framework: Membership, FrameworkAgreement DataExchangeGovernance:1.0 and UsagePurpose cx.dcm.base:1; use: the plain use of CX-0048's example."`
+	KeyAlias    string `env:"DCM_EDC_KEY_ALIAS" name:"key-alias" placeholder:"NAME" help:"Name of the API key in the connector's vault. Unset: the first of DCM_API_KEYS is registered in clear."`
+	Prefix      string `env:"DCM_EDC_PREFIX" name:"prefix" default:"dcm" help:"Begins the IDs of all that is registered."`
+	Messages    bool   `env:"DCM_EDC_MESSAGES" name:"messages" default:"true" negatable:"" help:"Register GET /messages too, so that suppliers can fetch the answers that their connector does not show."`
+	Capable     list   `env:"DCM_EDC_CAPABILITIES" name:"capabilities" default:"load-factor,delta-production,demand-volatility" placeholder:"NAME,…" help:"Capabilities of CX-0128 §4.6 to offer under that standard: load-factor, delta-production, demand-volatility; none for none."`
+	Tolerated   list   `env:"DCM_EDC_TOLERATED_ASSETS" name:"tolerated-assets" placeholder:"ID,…" help:"Other assets of the same kinds on the connector that other suppliers see."`
 }
 
 // ownSettings are what the receiver itself is told, and the connector must match.
@@ -104,7 +104,7 @@ func (s registrationSettings) registration(own ownSettings) (edc.Registration, e
 	}
 	r := edc.Registration{
 		Prefix: s.Prefix, Version: s.Version, Backend: s.BackendURL, KeyAlias: s.KeyAlias, Type: s.AssetType,
-		Partners: own.partners, PerSupplier: s.PerSupplier, Header: own.header, Usage: s.UsagePolicy, Messages: s.Messages, Tolerated: trimmed(s.Tolerated),
+		Partners: own.partners, PerSupplier: s.PerSupplier, Header: own.header, Usage: s.UsagePolicy, Messages: s.Messages, Tolerated: s.Tolerated,
 	}
 	if s.KeyAlias == "" && len(own.keys) > 0 {
 		r.Key = own.keys[0]
@@ -117,8 +117,8 @@ func (s registrationSettings) registration(own ownSettings) (edc.Registration, e
 	}
 	if own.standard == "cx-0128" {
 		r.Comments = true
-		if capable := trimmed(s.Capable); len(capable) != 1 || capable[0] != "none" {
-			r.Capable = capable
+		if len(s.Capable) != 1 || s.Capable[0] != "none" {
+			r.Capable = s.Capable
 		}
 	}
 	if err := r.Validate(); err != nil {
@@ -133,7 +133,19 @@ type edcServeSettings struct {
 	registrationSettings
 }
 
-// prepare checks the settings and registers the metrics. What it returns
+// check says what is wrong with the settings.
+func (s edcServeSettings) check(own ownSettings) error {
+	if !s.Register {
+		return nil
+	}
+	if _, err := s.management(); err != nil {
+		return err
+	}
+	_, err := s.registration(own)
+	return err
+}
+
+// prepare registers the metrics. What it returns
 // registers in the background until ctx ends; registration is never a reason
 // not to receive, only settings that cannot be right are an error.
 func (s edcServeSettings) prepare(rc *receiver.Receiver, own ownSettings, log *slog.Logger) (run func(context.Context), err error) {
@@ -182,30 +194,26 @@ func (s edcServeSettings) prepare(rc *receiver.Receiver, own ownSettings, log *s
 
 type edcRegisterCommand struct {
 	registrationSettings
-	APIKeys      []string `env:"DCM_API_KEYS" name:"api-keys" placeholder:"KEY,…" help:"As for serve; the first one is registered."`
-	APIKeysFile  string   `env:"DCM_API_KEYS_FILE" name:"api-keys-file" placeholder:"FILE" help:"The same, read from a file: separated by commas or line ends."`
-	Partners     []string `env:"DCM_PARTNERS" placeholder:"BPNL,…" help:"BPNLs that may see the assets. Unset: everyone with a valid membership."`
-	SenderHeader string   `env:"DCM_SENDER_HEADER" default:"Edc-Bpn" help:"Header in which the data plane names the sender."`
-	Customers    []string `env:"DCM_CUSTOMER_BPNLS" name:"customer-bpnls" placeholder:"BPNL,…" help:"As for serve: set, the customer's endpoints are offered; so they are where neither list is set."`
-	Suppliers    []string `env:"DCM_SUPPLIER_BPNLS" name:"supplier-bpnls" placeholder:"BPNL,…" help:"As for serve: set, the supplier's endpoints are offered."`
-	Standard     string   `env:"DCM_STANDARD" default:"cx-0048" enum:"cx-0048,cx-0128" help:"As for serve: cx-0128 has comments and capabilities too."`
-	DSPURL       string   `env:"DCM_EDC_DSP_URL" name:"dsp-url" placeholder:"URL" help:"DSP address at which partners reach your connector; with --check, its catalogue is asked there too."`
-	DryRun       bool     `env:"DCM_EDC_DRY_RUN" name:"dry-run" xor:"mode" help:"Print the JSON, one object after the other, and ask no connector. It holds the API key."`
-	Check        bool     `env:"DCM_EDC_CHECK" name:"check" xor:"mode" help:"Say what differs and change nothing; with --dsp-url, ask the catalogue as well. Exit status 1 if something differs."`
+	APIKeys      list   `env:"DCM_API_KEYS" name:"api-keys" placeholder:"KEY,…" help:"As for serve; the first one is registered."`
+	APIKeysFile  string `env:"DCM_API_KEYS_FILE" name:"api-keys-file" placeholder:"FILE" help:"The same, read from a file: separated by commas or line ends."`
+	Partners     list   `env:"DCM_PARTNERS" placeholder:"BPNL,…" help:"BPNLs that may see the assets. Unset: everyone with a valid membership."`
+	SenderHeader string `env:"DCM_SENDER_HEADER" default:"Edc-Bpn" help:"Header in which the data plane names the sender."`
+	Customers    list   `env:"DCM_CUSTOMER_BPNLS" name:"customer-bpnls" placeholder:"BPNL,…" help:"As for serve: set, the customer's endpoints are offered; so they are where neither list is set."`
+	Suppliers    list   `env:"DCM_SUPPLIER_BPNLS" name:"supplier-bpnls" placeholder:"BPNL,…" help:"As for serve: set, the supplier's endpoints are offered."`
+	Standard     string `env:"DCM_STANDARD" default:"cx-0048" enum:"cx-0048,cx-0128" help:"As for serve: cx-0128 has comments and capabilities too."`
+	DSPURL       string `env:"DCM_EDC_DSP_URL" name:"dsp-url" placeholder:"URL" help:"DSP address at which partners reach your connector; with --check, its catalogue is asked there too."`
+	DryRun       bool   `env:"DCM_EDC_DRY_RUN" name:"dry-run" xor:"mode" help:"Print the JSON, one object after the other, and ask no connector. It holds the API key."`
+	Check        bool   `env:"DCM_EDC_CHECK" name:"check" xor:"mode" help:"Say what differs and change nothing; with --dsp-url, ask the catalogue as well. Exit status 1 if something differs."`
 }
 
 // Run registers once.
 func (c *edcRegisterCommand) Run() error {
-	keys := trimmed(c.APIKeys)
-	if c.APIKeysFile != "" {
-		more, err := keysIn(c.APIKeysFile)
-		if err != nil {
-			return err
-		}
-		keys = append(keys, more...)
+	keys, err := keysIn(c.APIKeysFile)
+	if err != nil {
+		return failure{err, wrongUse}
 	}
-	r, err := c.registration(ownSettings{keys: keys, partners: trimmed(c.Partners), header: c.SenderHeader,
-		standard: c.Standard, customers: trimmed(c.Customers), suppliers: trimmed(c.Suppliers)})
+	r, err := c.registration(ownSettings{keys: append(c.APIKeys, keys...), partners: c.Partners, header: c.SenderHeader,
+		standard: c.Standard, customers: c.Customers, suppliers: c.Suppliers})
 	if err != nil {
 		return err
 	}
@@ -244,7 +252,7 @@ func (c *edcRegisterCommand) Run() error {
 // checkOutside asks the catalogue for the offers, where it is known under which
 // address partners ask.
 func (c *edcRegisterCommand) checkOutside(ctx context.Context, m *edc.Management, r edc.Registration) error {
-	own := append(trimmed(c.Customers), trimmed(c.Suppliers)...)
+	own := append(c.Customers, c.Suppliers...)
 	if c.DSPURL == "" || len(own) == 0 {
 		fmt.Fprintln(os.Stderr, "not looked at from the outside: set DCM_EDC_DSP_URL to the address at which partners ask your connector, and DCM_CUSTOMER_BPNLS or DCM_SUPPLIER_BPNLS to the connector's own BPNL")
 		return nil

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"dcm-receiver/internal/database"
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/store"
 )
@@ -73,7 +74,11 @@ func (c *groupArguments) run(object, outcome, then string, change func(*store.St
 	defer s.Close()
 	changedAt, err := change(s, ctx, store.Key{Supplier: c.Supplier, Customer: c.Customer, ID: id})
 	if err != nil {
-		return failure{fmt.Errorf("%s %s was not %s: %s", object, id, outcome, store.Describe(err)), notReachable}
+		status := notReachable
+		if database.IsWrong(err) {
+			status = wrongUse
+		}
+		return failure{fmt.Errorf("%s %s was not %s: %s", object, id, outcome, store.Describe(err)), status}
 	}
 	said := map[string]any{"supplier": c.Supplier, "customer": c.Customer, "id": id, "outcome": outcome}
 	if changedAt == nil {

@@ -296,6 +296,13 @@ func TestWrongSettings(t *testing.T) {
 		{"DCM_API_KEYS=kéy", "DCM_API_KEYS"},
 		{"DCM_PARTNERS=,", "DCM_PARTNERS"},
 		{"DCM_SUPPLIER_BPNLS=,", "DCM_SUPPLIER_BPNLS"},
+		{"DCM_PLANNING_OIDC_ALLOWED=,", "DCM_PLANNING_OIDC_ALLOWED"},
+		{"DCM_PLANNING_LISTEN=0.0.0.0:0", "DCM_PLANNING_LISTEN"},
+		{"DCM_PLANNING_PROXY_USER_HEADER=X:User DCM_PLANNING_PROXY_KEY=0123456789abcdef", "DCM_PLANNING_PROXY_USER_HEADER"},
+		{"DCM_EDC_CAPABILITIES=,", "DCM_EDC_CAPABILITIES"},
+		{"DCM_EDC_TOLERATED_ASSETS=,", "DCM_EDC_TOLERATED_ASSETS"},
+		{"DCM_SEND=true", "DCM_EDC_MANAGEMENT_URL"},
+		{"DCM_EDC_REGISTER=true DCM_EDC_BACKEND_URL=http://x", "DCM_EDC_MANAGEMENT_URL"},
 		{"DCM_SENDER_HEADER=Edc:Bpn", "DCM_SENDER_HEADER"},
 		{"DATABASE_URL= DCM_API_KEYS=k DCM_LISTEN=0.0.0.0:0", "DATABASE_URL"},
 		{"DATABASE_URL=jdbc:postgresql://localhost/x", "DATABASE_URL"},
@@ -323,12 +330,8 @@ func TestWrongSettings(t *testing.T) {
 			if status := program.ProcessState.ExitCode(); status != 2 {
 				t.Errorf("exit status %d, want 2", status)
 			}
-			var last string
-			for line := range strings.Lines(string(out)) {
-				last = line
-			}
-			if !strings.HasPrefix(last, "dcm-receiver: ") || !strings.Contains(last, c.names) {
-				t.Errorf("it says %q; want a line that names %s", last, c.names)
+			if said := string(out); strings.Count(said, "\n") != 1 || !strings.HasPrefix(said, "dcm-receiver: ") || !strings.Contains(said, c.names) {
+				t.Errorf("it says %q; want one line, that names %s", said, c.names)
 			}
 		})
 	}

@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"time"
 
 	"dcm-receiver/internal/database"
 	"dcm-receiver/internal/planner"
@@ -18,15 +17,15 @@ import (
 
 // planningSettings say where the pages for planners are, and who may see them.
 type planningSettings struct {
-	Listen           string   `env:"DCM_PLANNING_LISTEN" default:"127.0.0.1:8088" help:"Pages for planners; empty: none. Elsewhere than on loopback only behind a login."`
-	OIDCIssuer       string   `env:"DCM_PLANNING_OIDC_ISSUER" name:"oidc-issuer" placeholder:"URL" help:"OpenID Connect provider that logs planners in."`
-	OIDCClientID     string   `env:"DCM_PLANNING_OIDC_CLIENT_ID" name:"oidc-client-id" help:"Client of these pages at the provider."`
-	OIDCClientSecret string   `env:"DCM_PLANNING_OIDC_CLIENT_SECRET" name:"oidc-client-secret" help:"Its secret."`
-	OIDCSecretFile   string   `env:"DCM_PLANNING_OIDC_CLIENT_SECRET_FILE" name:"oidc-client-secret-file" placeholder:"FILE" help:"The same, read from a file."`
-	OIDCAllowed      []string `env:"DCM_PLANNING_OIDC_ALLOWED" name:"oidc-allowed" help:"E-mail addresses, groups or roles that may see the pages. Unset: everybody whom the provider logs in for this client."`
-	URL              string   `env:"DCM_PLANNING_URL" placeholder:"URL" help:"Address of the pages as a browser sees them, where the provider sends people back to: https://dcm.example.com"`
-	ProxyUserHeader  string   `env:"DCM_PLANNING_PROXY_USER_HEADER" name:"proxy-user-header" help:"Header in which a trusted proxy names who is logged in, such as X-Forwarded-User. It must also send DCM_PLANNING_PROXY_KEY in X-Planning-Key."`
-	ProxyKey         string   `env:"DCM_PLANNING_PROXY_KEY" name:"proxy-key" help:"Key that only that proxy knows."`
+	Listen           string `env:"DCM_PLANNING_LISTEN" default:"127.0.0.1:8088" help:"Pages for planners; empty: none. Elsewhere than on loopback only behind a login."`
+	OIDCIssuer       string `env:"DCM_PLANNING_OIDC_ISSUER" name:"oidc-issuer" placeholder:"URL" help:"OpenID Connect provider that logs planners in."`
+	OIDCClientID     string `env:"DCM_PLANNING_OIDC_CLIENT_ID" name:"oidc-client-id" help:"Client of these pages at the provider."`
+	OIDCClientSecret string `env:"DCM_PLANNING_OIDC_CLIENT_SECRET" name:"oidc-client-secret" help:"Its secret."`
+	OIDCSecretFile   string `env:"DCM_PLANNING_OIDC_CLIENT_SECRET_FILE" name:"oidc-client-secret-file" placeholder:"FILE" help:"The same, read from a file."`
+	OIDCAllowed      list   `env:"DCM_PLANNING_OIDC_ALLOWED" name:"oidc-allowed" help:"E-mail addresses, groups or roles that may see the pages. Unset: everybody whom the provider logs in for this client."`
+	URL              string `env:"DCM_PLANNING_URL" placeholder:"URL" help:"Address of the pages as a browser sees them, where the provider sends people back to: https://dcm.example.com"`
+	ProxyUserHeader  string `env:"DCM_PLANNING_PROXY_USER_HEADER" name:"proxy-user-header" help:"Header in which a trusted proxy names who is logged in, such as X-Forwarded-User. It must also send DCM_PLANNING_PROXY_KEY in X-Planning-Key."`
+	ProxyKey         string `env:"DCM_PLANNING_PROXY_KEY" name:"proxy-key" help:"Key that only that proxy knows."`
 }
 
 // check says what is wrong with the settings, naming the variable.
@@ -57,6 +56,8 @@ func (s *planningSettings) check() error {
 		if strings.Trim(u.Path, "/") != "" {
 			return errors.New("DCM_PLANNING_URL: the pages stand at the root of a host; leave the path out")
 		}
+	case s.ProxyUserHeader != "" && !token.MatchString(s.ProxyUserHeader):
+		return fmt.Errorf("DCM_PLANNING_PROXY_USER_HEADER: %q is no name of a header", s.ProxyUserHeader)
 	case s.ProxyUserHeader != "" && len(s.ProxyKey) < 16:
 		return errors.New("DCM_PLANNING_PROXY_USER_HEADER needs DCM_PLANNING_PROXY_KEY, of at least 16 characters: without it anybody could name a user")
 	case s.ProxyUserHeader == "" && !isLoopback(host):
@@ -65,33 +66,21 @@ func (s *planningSettings) check() error {
 	return nil
 }
 
-// access is who may see the pages; nil if ctx ended before the provider answered.
-func (s *planningSettings) access(ctx context.Context, log *slog.Logger) planner.Access {
+// access is who may see the pages.
+func (s *planningSettings) access(log *slog.Logger) func(context.Context) planner.Access {
 	switch {
 	case s.OIDCIssuer != "":
-		for {
-			access, err := planner.NewOpenIDConnect(ctx, planner.OpenIDConnectConfig{
-				Issuer: s.OIDCIssuer, ClientID: s.OIDCClientID, ClientSecret: s.OIDCClientSecret, URL: s.URL, Allowed: trimmed(s.OIDCAllowed),
-			}, log)
-			if err == nil {
-				return access
-			}
-			const wait = 15 * time.Second
-			log.Warn("the pages for planners wait for the OpenID provider; trying again", "error", err, "wait", wait)
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(wait):
-			}
-		}
+		return planner.AwaitOpenIDConnect(planner.OpenIDConnectConfig{
+			Issuer: s.OIDCIssuer, ClientID: s.OIDCClientID, ClientSecret: s.OIDCClientSecret, URL: s.URL, Allowed: s.OIDCAllowed,
+		}, log)
 	case s.ProxyUserHeader != "":
-		return planner.Proxy{UserHeader: http.CanonicalHeaderKey(s.ProxyUserHeader), Key: s.ProxyKey}
+		return planner.Always(planner.Proxy{UserHeader: http.CanonicalHeaderKey(s.ProxyUserHeader), Key: s.ProxyKey})
 	}
-	return planner.Loopback{}
+	return planner.Always(planner.Loopback{})
 }
 
 // serve serves the pages until ctx ends. That they cannot be served keeps nobody
-// from sending messages: it is logged, and tried again where it may pass.
+// from sending messages.
 func (s *planningSettings) serve(ctx context.Context, databaseURL string, server *http.Server, log *slog.Logger) {
 	if s.Listen == "" {
 		return
@@ -101,35 +90,12 @@ func (s *planningSettings) serve(ctx context.Context, databaseURL string, server
 		log.Error("the pages for planners are not served; set DCM_PLANNING_LISTEN to another address, or to nothing", "error", err)
 		return
 	}
-	defer listener.Close()
-	access := s.access(ctx, log)
-	if access == nil {
-		return // ctx ended
-	}
 	read, err := database.Read(databaseURL)
-	if err != nil {
-		log.Error("the pages for planners are not served", "error", err)
-		return
+	if err == nil {
+		err = planner.Serve(ctx, listener, server, read.Pool(), version, s.access(log), log)
 	}
-	pool, err := planner.Open(read.Pool())
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		log.Error("the pages for planners are not served", "error", err)
-		return
-	}
-	defer pool.Close()
-	pages, err := planner.New(planner.Config{Access: access, Version: version}, pool, log)
-	if err != nil {
-		log.Error("the pages for planners are not served", "error", err)
-		return
-	}
-	server.Handler = pages.Handler()
-	go func() {
-		<-ctx.Done()
-		_ = server.Close()
-	}()
-	log.Info("serving the pages for planners", "address", "http://"+listener.Addr().String())
-	if err := server.Serve(listener); err != nil && ctx.Err() == nil {
-		log.Error("the pages for planners ended", "error", err)
 	}
 }
 

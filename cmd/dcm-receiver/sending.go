@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"dcm-receiver/internal/database"
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/edc"
 	"dcm-receiver/internal/outbox"
@@ -30,10 +31,11 @@ func (c *serveCommand) prepareSending(rc *receiver.Receiver, databaseURL string,
 	if err != nil {
 		return nil, fmt.Errorf("DCM_SEND is set: %w", err)
 	}
-	config, err := pgxpool.ParseConfig(databaseURL)
+	read, err := database.Read(databaseURL)
 	if err != nil {
-		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+		return nil, failure{err, wrongUse}
 	}
+	config := read.Pool()
 	config.MaxConns = 8
 	db, err := pgxpool.NewWithConfig(context.Background(), config)
 	if err != nil {

@@ -5,14 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"runtime"
-	"runtime/debug"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -38,7 +34,15 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 		return failure{err, wrongUse}
 	}
 	log := c.logger()
-	c.tuneMemory()
+	scheme, certificate := "http", (*receiver.Certificate)(nil)
+	if c.TLSCertFile != "" {
+		var err error
+		if certificate, err = receiver.ReadCertificate(c.TLSCertFile, c.TLSKeyFile, log); err != nil {
+			return failure{fmt.Errorf("DCM_TLS_CERT_FILE, DCM_TLS_KEY_FILE: %w", err), wrongUse}
+		}
+		scheme = "https"
+	}
+	receiver.TuneMemory(int64(c.MaxBuffered))
 	warnOfUnknownVariables(log, parser)
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()
@@ -54,8 +58,8 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 	}
 	defer log.Info("stopped")
 	failed := make(chan error, 3)
-	var front frontDoor
-	opsServer := c.server(&front, log)
+	var front receiver.Starting
+	opsServer := receiver.NewServer(&front, time.Duration(c.RequestTimeout), log)
 	go func() { failed <- opsServer.Serve(operations) }()
 	db, err := c.database(ctx, log)
 	if err != nil {
@@ -82,8 +86,7 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 		Standard: standard, CustomerBPNLs: c.CustomerBPNLs, SupplierBPNLs: c.SupplierBPNLs, Partners: c.Partners, APIKeys: c.APIKeys, SenderHeader: c.SenderHeader,
 		UnparsableStatus: c.UnparsableStatus, RequestTimeout: time.Duration(c.RequestTimeout), MaxInFlight: c.MaxInFlight, MaxBuffered: int64(c.MaxBuffered),
 	}, s, log)
-	register, err := c.EDC.prepare(rc, ownSettings{keys: c.APIKeys, partners: c.Partners, header: c.SenderHeader,
-		standard: c.Standard, customers: c.CustomerBPNLs, suppliers: c.SupplierBPNLs}, log)
+	register, err := c.EDC.prepare(rc, c.own(), log)
 	if err != nil {
 		return err
 	}
@@ -91,11 +94,11 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 	if err != nil {
 		return err
 	}
-	partnerServer := c.server(rc.Partner(), log)
-	front.open(rc.Operations())
-	scheme, err := c.useTLS(partnerServer, rc, log)
-	if err != nil {
-		return failure{err, wrongUse}
+	partnerServer := receiver.NewServer(rc.Partner(), time.Duration(c.RequestTimeout), log)
+	front.Open(rc.Operations())
+	if certificate != nil {
+		rc.Register(certificate.Expiry())
+		partnerServer.TLSConfig = certificate.Config()
 	}
 	go func() {
 		if partnerServer.TLSConfig != nil {
@@ -109,17 +112,18 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 	defer stopBackground()
 	go func() {
 		if c.Migrate {
-			if err := migrate(background, db.url, log); err != nil {
-				failed <- err
+			if err := migrations.UpUntilDone(background, db.url, log); err != nil {
+				failed <- withDatabaseStatus(err)
 				return
 			}
 		}
-		warnOfHazards(background, db.url, log)
+		go rc.AwaitReady(background)
+		database.WarnOfHazards(background, db.url, log)
 		rc.Housekeeping(background, receiver.Retention{Journal: time.Duration(c.JournalRetention), History: time.Duration(c.HistoryRetention)})
 	}()
 	go register(background)
 	go send(background)
-	go c.Planning.serve(background, db.url, c.server(nil, log), log)
+	go c.Planning.serve(background, db.url, receiver.NewServer(nil, time.Duration(c.RequestTimeout), log), log)
 	log.Info("serving", "partners", scheme+"://"+partner.Addr().String(), "operations", "http://"+operations.Addr().String(), "version", version)
 	c.printHints(scheme+"://"+partner.Addr().String(), "http://"+operations.Addr().String(), db.psql)
 
@@ -147,27 +151,6 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 	}
 	_ = opsServer.Close()
 	return fault
-}
-
-// frontDoor answers for the operations listener while the database is started:
-// alive, and not ready.
-type frontDoor struct{ behind atomic.Pointer[http.Handler] }
-
-func (f *frontDoor) open(h http.Handler) { f.behind.Store(&h) }
-
-func (f *frontDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if h := f.behind.Load(); h != nil {
-		(*h).ServeHTTP(w, r)
-		return
-	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	if r.URL.Path != "/livez" {
-		w.Header().Set("Retry-After", "1")
-		w.WriteHeader(http.StatusServiceUnavailable)
-		fmt.Fprintln(w, "the database is being started")
-		return
-	}
-	fmt.Fprintln(w, "ok")
 }
 
 // privateStart is how long a private Postgres may take until it answers: longer
@@ -202,100 +185,6 @@ func (c *serveCommand) database(ctx context.Context, log *slog.Logger) (place, e
 			log.Error("stop private Postgres", "error", err)
 		}
 	}}, nil
-}
-
-// useTLS gives the partner listener its certificate, if it has one, and returns
-// the scheme of its URLs.
-func (c *serveCommand) useTLS(server *http.Server, rc *receiver.Receiver, log *slog.Logger) (scheme string, err error) {
-	if c.TLSCertFile == "" {
-		return "http", nil
-	}
-	certificate, err := newCertificate(c.TLSCertFile, c.TLSKeyFile, log)
-	if err != nil {
-		return "", err
-	}
-	rc.Register(certificate.expiry())
-	server.TLSConfig = certificate.config()
-	return "https", nil
-}
-
-// tuneMemory lets the small heap of small messages grow, so that it is swept
-// less often, and holds the large heap of large ones down to the bodies and
-// what is made of them. What an operator sets stands; of GOMEMLIMIT an eighth is
-// left for what Go does not count, such as the program's own pages, so that the
-// process as a whole stays below it.
-func (c *serveCommand) tuneMemory() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
-	}
-	limit := int64(c.MaxBuffered) + 32<<20
-	if os.Getenv("GOMEMLIMIT") != "" {
-		limit = debug.SetMemoryLimit(-1) // a negative one only reads it
-		if limit < math.MaxInt64 {
-			limit -= limit / 8
-		}
-	}
-	debug.SetMemoryLimit(limit)
-}
-
-// server has limits that keep a slow sender from holding anything up.
-func (c *serveCommand) server(handler http.Handler, log *slog.Logger) *http.Server {
-	const read = 60 * time.Second // 15 MiB at 256 KiB a second
-	return &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       read,
-		WriteTimeout:      read + time.Duration(c.RequestTimeout) + 30*time.Second,
-		IdleTimeout:       2 * time.Minute,
-		// Else "OPTIONS *" would be answered without a look at the key.
-		DisableGeneralOptionsHandler: true,
-		MaxHeaderBytes:               64 << 10,
-		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
-}
-
-// migrate tries until it succeeds or ctx ends; the receiver is not ready until
-// then. A database that can never do ends the program.
-func migrate(ctx context.Context, url string, log *slog.Logger) error {
-	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
-		err := migrations.Up(ctx, url, log)
-		if err == nil {
-			return nil
-		}
-		if errors.Is(err, database.ErrEncoding) {
-			return failure{fmt.Errorf("DATABASE_URL: %w", database.ErrEncoding), wrongUse}
-		}
-		if ctx.Err() == nil {
-			log.Error("not migrated; trying again", "error", err, "wait", wait)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(wait):
-		}
-	}
-}
-
-// warnOfHazards says what the server does that loses messages at a crash, once
-// it can be asked.
-func warnOfHazards(ctx context.Context, url string, log *slog.Logger) {
-	config, err := database.Read(url)
-	if err != nil {
-		return // serve has refused it
-	}
-	for ctx.Err() == nil {
-		off, err := database.Hazards(ctx, config)
-		for _, name := range off {
-			log.Warn("a crash of the database can lose or damage what was answered 201: switch this on in postgresql.conf", "setting", name, "value", "off")
-		}
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(10 * time.Second):
-		}
-	}
 }
 
 // printHints tells a person what to do next.
@@ -335,13 +224,19 @@ func (c *migrateCommand) Run() error {
 	if _, err := database.Read(c.DatabaseURL); err != nil {
 		return failure{err, wrongUse}
 	}
-	err := migrations.Up(ctx, c.DatabaseURL, c.logger())
+	return withDatabaseStatus(migrations.Up(ctx, c.DatabaseURL, c.logger()))
+}
+
+// withDatabaseStatus gives an error of the database its exit status.
+func withDatabaseStatus(err error) error {
 	var unreachable *pgconn.ConnectError
 	switch {
 	case errors.Is(err, database.ErrEncoding):
 		return failure{fmt.Errorf("DATABASE_URL: %w", database.ErrEncoding), wrongUse}
+	case err != nil && database.IsWrong(err):
+		return failure{fmt.Errorf("DATABASE_URL: %s", database.OneLine(err)), wrongUse}
 	case errors.As(err, &unreachable):
-		return failure{err, notReachable}
+		return failure{errors.New(database.OneLine(err)), notReachable}
 	}
 	return err
 }

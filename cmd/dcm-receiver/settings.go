@@ -86,11 +86,11 @@ type serveSettings struct {
 	logSettings
 	Listen           string   `env:"DCM_LISTEN" default:"127.0.0.1:8080" help:"Partner listener, for the data plane alone."`
 	OpsListen        string   `env:"DCM_OPS_LISTEN" default:"127.0.0.1:9090" help:"Metrics and health."`
-	CustomerBPNLs    []string `env:"DCM_CUSTOMER_BPNLS" name:"customer-bpnls" placeholder:"BPNL,…" help:"BPNLs of ours that are customers: they receive capacity groups. This or the next is required."`
-	SupplierBPNLs    []string `env:"DCM_SUPPLIER_BPNLS" name:"supplier-bpnls" placeholder:"BPNL,…" help:"BPNLs of ours that are suppliers: they receive material demands."`
-	APIKeys          []string `env:"DCM_API_KEYS" name:"api-keys" placeholder:"KEY,…" help:"Accepted values of X-Api-Key; two while a key is rotated. Required unless the partner listener is on loopback."`
+	CustomerBPNLs    list     `env:"DCM_CUSTOMER_BPNLS" name:"customer-bpnls" placeholder:"BPNL,…" help:"BPNLs of ours that are customers: they receive capacity groups. This or the next is required."`
+	SupplierBPNLs    list     `env:"DCM_SUPPLIER_BPNLS" name:"supplier-bpnls" placeholder:"BPNL,…" help:"BPNLs of ours that are suppliers: they receive material demands."`
+	APIKeys          list     `env:"DCM_API_KEYS" name:"api-keys" placeholder:"KEY,…" help:"Accepted values of X-Api-Key; two while a key is rotated. Required unless the partner listener is on loopback."`
 	APIKeysFile      string   `env:"DCM_API_KEYS_FILE" name:"api-keys-file" placeholder:"FILE" help:"The same, read from a file: separated by commas or line ends."`
-	Partners         []string `env:"DCM_PARTNERS" placeholder:"BPNL,…" help:"BPNLs that may send. Unset: everyone the connector lets through."`
+	Partners         list     `env:"DCM_PARTNERS" placeholder:"BPNL,…" help:"BPNLs that may send. Unset: everyone the connector lets through."`
 	SenderHeader     string   `env:"DCM_SENDER_HEADER" default:"Edc-Bpn" help:"Header in which the data plane names the sender."`
 	UnparsableStatus int      `env:"DCM_UNPARSABLE_STATUS" default:"422" help:"What a body that is no JSON gets: 422, or 400 for connectors that cannot pass a 422 on."`
 	Standard         string   `env:"DCM_STANDARD" default:"cx-0048" help:"Rule set: cx-0048 or cx-0128."`
@@ -115,33 +115,15 @@ type serveSettings struct {
 
 // check says what is wrong with the settings, naming the variable.
 func (s *serveSettings) check() error {
-	for _, list := range []struct {
-		name  string
-		items *[]string
-	}{
-		{"DCM_CUSTOMER_BPNLS", &s.CustomerBPNLs}, {"DCM_SUPPLIER_BPNLS", &s.SupplierBPNLs}, {"DCM_PARTNERS", &s.Partners}, {"DCM_API_KEYS", &s.APIKeys},
-	} {
-		// Only what is empty or not there says nothing; " " must not mean everyone.
-		// The parser leaves out what stands between two commas.
-		given := strings.Join(*list.items, ",") != "" || os.Getenv(list.name) != ""
-		if *list.items = trimmed(*list.items); given && len(*list.items) == 0 {
-			return fmt.Errorf("%s is set but lists nothing: fill it in, or take it out", list.name)
-		}
+	keys, err := keysIn(s.APIKeysFile)
+	if err != nil {
+		return err
 	}
-	if s.APIKeysFile != "" {
-		keys, err := keysIn(s.APIKeysFile)
-		if err != nil {
-			return err
-		}
-		if len(keys) == 0 {
-			return fmt.Errorf("DCM_API_KEYS_FILE: %s has no key", s.APIKeysFile)
-		}
-		s.APIKeys = append(s.APIKeys, keys...)
-	}
+	s.APIKeys = append(s.APIKeys, keys...)
 	if len(s.CustomerBPNLs) == 0 && len(s.SupplierBPNLs) == 0 {
 		return fmt.Errorf("neither DCM_CUSTOMER_BPNLS nor DCM_SUPPLIER_BPNLS is set: give the BPNLs that this receiver is responsible for, separated by commas")
 	}
-	for name, bpnls := range map[string][]string{"DCM_CUSTOMER_BPNLS": s.CustomerBPNLs, "DCM_SUPPLIER_BPNLS": s.SupplierBPNLs, "DCM_PARTNERS": s.Partners} {
+	for name, bpnls := range map[string]list{"DCM_CUSTOMER_BPNLS": s.CustomerBPNLs, "DCM_SUPPLIER_BPNLS": s.SupplierBPNLs, "DCM_PARTNERS": s.Partners} {
 		for _, bpnl := range bpnls {
 			if !dcm.IsBPNL(bpnl) {
 				return fmt.Errorf("%s: %q is not a BPNL (BPNL and 12 letters or digits)", name, bpnl)
@@ -201,7 +183,22 @@ func (s *serveSettings) check() error {
 	if _, err := database.Read(s.DatabaseURL); err != nil {
 		return err
 	}
+	if s.Send {
+		if _, err := s.EDC.management(); err != nil {
+			return fmt.Errorf("DCM_SEND is set: %w", err)
+		}
+	}
+	if err := s.EDC.check(s.own()); err != nil {
+		return err
+	}
 	return s.Planning.check()
+}
+
+// own is what a connector that offers this receiver must match.
+func (s *serveSettings) own() ownSettings {
+	return ownSettings{
+		keys: s.APIKeys, partners: s.Partners, header: s.SenderHeader, standard: s.Standard, customers: s.CustomerBPNLs, suppliers: s.SupplierBPNLs,
+	}
 }
 
 // longest is the longest time to keep something; Postgres knows no much longer one.
@@ -210,24 +207,22 @@ const longest = duration(100 * 365 * 24 * time.Hour)
 // token is what a header's name can be (RFC 9110 §5.6.2).
 var token = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 
-// keysIn reads API keys, separated by commas or line ends.
+// keysIn reads API keys, separated by commas or line ends; none where no file is
+// named.
 func keysIn(file string) ([]string, error) {
+	if file == "" {
+		return nil, nil
+	}
 	content, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("DCM_API_KEYS_FILE: %w", err)
 	}
 	content = bytes.TrimPrefix(content, []byte("\xef\xbb\xbf")) // some editors begin a file with it
-	return trimmed(strings.FieldsFunc(string(content), func(r rune) bool { return r == ',' || r == '\n' || r == '\r' })), nil
-}
-
-// trimmed leaves out the empty parts of a list, and spaces around the others.
-func trimmed(list []string) (kept []string) {
-	for _, item := range list {
-		if item = strings.TrimSpace(item); item != "" {
-			kept = append(kept, item)
-		}
+	keys := trimmed(strings.FieldsFunc(string(content), func(r rune) bool { return r == ',' || r == '\n' || r == '\r' }))
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("DCM_API_KEYS_FILE: %s has no key", file)
 	}
-	return kept
+	return keys, nil
 }
 
 // warnOfUnknownVariables finds names that are misspelt.

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,29 +49,17 @@ func TestKeysIn(t *testing.T) {
 	}
 }
 
-// TestListOfNothing: a list that is set but empty must not mean everyone.
-func TestListOfNothing(t *testing.T) {
-	for _, list := range [][]string{{" "}, {"", " "}, {"  ", " "}} {
-		s := serveSettings{CustomerBPNLs: []string{"BPNL8888888888XX"}, Partners: list}
-		if err := s.check(); err == nil || !strings.Contains(err.Error(), "DCM_PARTNERS is set but lists nothing") {
-			t.Errorf("%q: %v", list, err)
+// TestList: a list that is set but empty must not mean everyone.
+func TestList(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		want string // "-": refused
+	}{
+		{"a,b", "a|b"}, {" a , b ,", "a|b"}, {"", ""}, {" ", "-"}, {",", "-"}, {", ,\t", "-"},
+	} {
+		var got list
+		if err := got.UnmarshalText([]byte(c.text)); (err != nil) != (c.want == "-") || err == nil && strings.Join(got, "|") != c.want {
+			t.Errorf("%q: %q, %v", c.text, got, err)
 		}
-	}
-}
-
-// TestFrontDoor: the process is alive from the start, and ready when the receiver says so.
-func TestFrontDoor(t *testing.T) {
-	var front frontDoor
-	get := func(path string) int {
-		answer := httptest.NewRecorder()
-		front.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, path, nil))
-		return answer.Code
-	}
-	if live, ready := get("/livez"), get("/readyz"); live != 200 || ready != 503 {
-		t.Errorf("before: livez %d, readyz %d", live, ready)
-	}
-	front.open(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
-	if got := get("/readyz"); got != http.StatusTeapot {
-		t.Errorf("behind it: %d", got)
 	}
 }

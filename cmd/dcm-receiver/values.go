@@ -73,3 +73,30 @@ func (b *byteSize) UnmarshalText(text []byte) error {
 	*b = byteSize(n * unit)
 	return nil
 }
+
+// list is what stands between commas. Empty it says nothing; commas and spaces
+// alone are a mistake, which must not mean everyone.
+type list []string
+
+// UnmarshalText adds to the list, as an option may be given several times.
+func (l *list) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		return nil
+	}
+	items := trimmed(strings.Split(string(text), ","))
+	if len(items) == 0 {
+		return errors.New("lists nothing: fill it in, or take it out")
+	}
+	*l = append(*l, items...)
+	return nil
+}
+
+// trimmed leaves out the empty parts of a list, and spaces around the others.
+func trimmed(list []string) (kept []string) {
+	for _, item := range list {
+		if item = strings.TrimSpace(item); item != "" {
+			kept = append(kept, item)
+		}
+	}
+	return kept
+}

@@ -10,9 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -99,6 +101,50 @@ func Hazards(ctx context.Context, c *Config) ([]string, error) {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// WarnOfHazards logs them, once the server can be asked.
+func WarnOfHazards(ctx context.Context, url string, log *slog.Logger) {
+	config, err := Read(url)
+	if err != nil {
+		return // the start has refused it
+	}
+	for ctx.Err() == nil {
+		off, err := Hazards(ctx, config)
+		for _, name := range off {
+			log.Warn("a crash of the database can lose or damage what was answered 201: switch this on in postgresql.conf", "setting", name, "value", "off")
+		}
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(10 * time.Second):
+		}
+	}
+}
+
+// OneLine is an error of connecting in one line: the driver has one for each
+// address that it tried, and tries each with and without TLS.
+func OneLine(err error) string {
+	var parts []string
+	for line := range strings.Lines(err.Error()) {
+		line = strings.TrimSpace(line)
+		if line != "" && !slices.Contains(parts, line) && !strings.Contains(line, "server refused TLS connection") {
+			parts = append(parts, line)
+		}
+	}
+	if len(parts) < 2 {
+		return strings.Join(parts, "")
+	}
+	return parts[0] + " " + strings.Join(parts[1:], "; ")
+}
+
+// IsWrong reports whether the server answered, and would not have us: a wrong
+// user, password or database, which only another setting mends.
+func IsWrong(err error) bool {
+	var pg *pgconn.PgError
+	return errors.Is(err, ErrEncoding) || errors.As(err, &pg) && (strings.HasPrefix(pg.Code, "28") || strings.HasPrefix(pg.Code, "3D"))
 }
 
 const encodeAdvice = "special characters in a user's name or password are written with %, such as %40 for @, %2F for /, %3A for :, %23 for # and %3F for ?" +

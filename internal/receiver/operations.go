@@ -98,6 +98,18 @@ func (rc *Receiver) notReady(ctx context.Context) error {
 	return rc.ready.err
 }
 
+// AwaitReady looks at the store until the receiver is ready or ctx ends, so that
+// the log says when that is, also where nobody asks.
+func (rc *Receiver) AwaitReady(ctx context.Context) {
+	for rc.notReady(ctx) != nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Second):
+		}
+	}
+}
+
 // Retention is how long things are kept.
 type Retention struct {
 	Journal time.Duration // journal entries and requests for update

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"dcm-receiver/internal/database"
+
 	"context"
 	"errors"
 	"fmt"
@@ -74,12 +76,12 @@ func Describe(err error) string {
 	switch pg := pgError(err); {
 	case pg != nil && (pg.Code == "42P05" || pg.Code == "26000"):
 		return "SQLSTATE " + pg.Code + ": statements got mixed up between connections; behind PgBouncer add default_query_exec_mode=exec to DATABASE_URL"
-	case pg != nil && pg.Code == "42501":
-		return "SQLSTATE 42501: " + pg.Message // names the table, never a value
+	case pg != nil && (pg.Code == "42501" || database.IsWrong(pg)):
+		return "SQLSTATE " + pg.Code + ": " + pg.Message // names the table, user or database, never a value
 	case pg != nil:
 		return strings.TrimSpace(fmt.Sprintf("SQLSTATE %s in %s %s", pg.Code, pg.Routine, pg.ConstraintName))
 	case isBroken(err), errors.Is(err, context.DeadlineExceeded):
-		return err.Error()
+		return database.OneLine(err)
 	default:
 		return fmt.Sprintf("%T", errors.Unwrap(err))
 	}

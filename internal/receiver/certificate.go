@@ -1,8 +1,7 @@
-package main
+package receiver
 
 import (
 	"crypto/tls"
-	"fmt"
 	"log/slog"
 	"os"
 	"sync"
@@ -11,8 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// certificate is the listener's certificate, read again when its files change.
-type certificate struct {
+// Certificate is the listener's certificate, read again when its files change.
+type Certificate struct {
 	certFile, keyFile string
 	log               *slog.Logger
 
@@ -22,15 +21,14 @@ type certificate struct {
 	changed [2]time.Time // of the files that current was read from
 }
 
-func newCertificate(certFile, keyFile string, log *slog.Logger) (*certificate, error) {
-	c := &certificate{certFile: certFile, keyFile: keyFile, log: log}
-	if err := c.read(); err != nil {
-		return nil, fmt.Errorf("DCM_TLS_CERT_FILE, DCM_TLS_KEY_FILE: %w", err)
-	}
-	return c, nil
+// ReadCertificate reads a chain and its private key, both PEM.
+func ReadCertificate(certFile, keyFile string, log *slog.Logger) (*Certificate, error) {
+	c := &Certificate{certFile: certFile, keyFile: keyFile, log: log}
+	return c, c.read()
 }
 
-func (c *certificate) config() *tls.Config {
+// Config is for a server that shows the certificate.
+func (c *Certificate) Config() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.get(), nil },
@@ -39,7 +37,7 @@ func (c *certificate) config() *tls.Config {
 
 // get looks at the files once a second at the most. A pair that cannot be read,
 // or does not fit while the files are being exchanged, leaves the old one.
-func (c *certificate) get() *tls.Certificate {
+func (c *Certificate) get() *tls.Certificate {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if time.Since(c.looked) > time.Second && c.times() != c.changed {
@@ -52,7 +50,7 @@ func (c *certificate) get() *tls.Certificate {
 	return c.current
 }
 
-func (c *certificate) read() error {
+func (c *Certificate) read() error {
 	c.looked = time.Now()
 	changed := c.times()
 	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
@@ -63,7 +61,7 @@ func (c *certificate) read() error {
 	return nil
 }
 
-func (c *certificate) times() (times [2]time.Time) {
+func (c *Certificate) times() (times [2]time.Time) {
 	for i, file := range []string{c.certFile, c.keyFile} {
 		if info, err := os.Stat(file); err == nil {
 			times[i] = info.ModTime()
@@ -72,7 +70,8 @@ func (c *certificate) times() (times [2]time.Time) {
 	return times
 }
 
-func (c *certificate) expiry() prometheus.Collector {
+// Expiry is the metric of when it ends.
+func (c *Certificate) Expiry() prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "dcm_tls_certificate_expiry_timestamp_seconds", Help: "When the certificate of the partner listener expires.",
 	}, func() float64 { return float64(c.get().Leaf.NotAfter.Unix()) })
