@@ -167,8 +167,8 @@ func MakeWorld(o Options) World {
 		}})
 	}
 	all.Comments = []Sent{
-		comment(34, worldLines[0], "warning", "The second furnace is relined in these weeks.", 2, 3, 4),
-		comment(33, worldLines[4], "warning", "One press stands still for its overhaul. We are looking for hubs from our other plant.", 2, 3, 4),
+		comment(20, worldLines[0], "warning", "The second furnace is relined in these weeks.", 2, 3, 4),
+		comment(19, worldLines[4], "warning", "One press stands still for its overhaul. We are looking for hubs from our other plant.", 2, 3, 4),
 		comment(2, worldLines[4], "information", "A Saturday shift is agreed for the week after.", 5),
 		comment(6, worldLines[5], "information", "The filling line stands still; stock covers this week.", 5),
 	}
@@ -314,7 +314,7 @@ func (w world) group(l line) object {
 		}
 		actual, maximum := usual*115/100, usual*130/100
 		switch {
-		case l.tight && w.ago > 5: // it is known for five weeks
+		case l.tight && w.ago > 3: // it is known for three weeks
 		case l.tight && (now == 2 || now == 3):
 			actual, maximum = usual*90/100, usual*110/100
 		case l.tight && now == 4:

@@ -53,6 +53,9 @@ func TestInABrowser(t *testing.T) {
 	ctx := browser(t)
 	s := newSite(t)
 	s.fill()
+	s.post("week-based-capacity-group", supplier, strings.Replace(groupText("0157ba42-d2a8-4e28-8565-7b07830c1112", "NAME", "2026-11-20T10:00:00Z", "1/1", "1/1"),
+		`"NAME"`, string(must(jsonText("<script>alert(1)</script>\u202egnp.exe "+strings.Repeat("x", 10_000)))), 1))
+	s.world(time.Now())
 	server := httptest.NewServer(s.pages)
 	defer server.Close()
 	var complaints []string
@@ -73,6 +76,13 @@ func TestInABrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	groupPage := "/group/" + supplier + "/" + customer + "/" + id
+	var hub, nested string
+	for name, path := range map[string]*string{"Hub forge": &hub, "Plant as a whole": &nested} {
+		if err := s.conn.QueryRow(t.Context(), `select '/group/' || supplier || '/' || customer || '/' || capacity_group_id
+			from planning.capacity_group where name = $1`, name).Scan(path); err != nil {
+			t.Fatal(err)
+		}
+	}
 	run := func(t *testing.T, steps ...chromedp.Action[chromedp.Void]) {
 		t.Helper()
 		if err := chromedp.Do(ctx, steps...); err != nil {
@@ -85,7 +95,10 @@ func TestInABrowser(t *testing.T) {
 		name          string
 		width, height int64
 	}{{"desk", 1280, 900}, {"phone", 390, 844}} {
-		for name, path := range map[string]string{"groups": "/", "group": groupPage, "partners": "/partners", "message": message} {
+		for name, path := range map[string]string{
+			"groups": "/", "groups-104": "/?weeks=104", "group": hub, "group-104": hub + "?weeks=104", "nested": nested, "partners": "/partners", "message": message,
+			"hostile": strings.TrimSuffix(groupPage, "0") + "2", "problem": "/?q=" + strings.Repeat("x", 201),
+		} {
 			t.Run(size.name+" "+name, func(t *testing.T) {
 				run(t, chromedp.EmulateViewport(size.width, size.height), chromedp.Navigate(server.URL+path), chromedp.WaitVisible("h1"))
 				overflow := ask[int](t, ctx, `document.documentElement.scrollWidth - document.documentElement.clientWidth`)
@@ -106,7 +119,7 @@ func TestInABrowser(t *testing.T) {
 		}
 	}
 	t.Run("the chart has a bar for each week", func(t *testing.T) {
-		run(t, chromedp.EmulateViewport(1280, 900), chromedp.Navigate(server.URL+groupPage), chromedp.WaitVisible("#chart canvas"))
+		run(t, chromedp.EmulateViewport(1280, 900), chromedp.Navigate(server.URL+hub), chromedp.WaitVisible("#chart canvas"))
 		colours := ask[string](t, ctx, `(() => {
 			const c = document.querySelector("#chart canvas"), d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data, seen = new Set();
 			for (let i = 0; i < d.length; i += 4) if (d[i+3] === 255) seen.add([d[i], d[i+1], d[i+2]].join(","));

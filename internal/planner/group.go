@@ -27,6 +27,10 @@ var (
 	groupMessagesSQL string
 	//go:embed sql/comments.sql
 	commentsSQL string
+	//go:embed sql/alerts.sql
+	alertsSQL string
+	//go:embed sql/thresholds.sql
+	thresholdsSQL string
 )
 
 // group is a stored capacity group.
@@ -49,11 +53,13 @@ type group struct {
 // groupWeek is one week of a group. Quantities are exact, in the group's unit.
 type groupWeek struct {
 	Week
-	Demand          *string
-	ActualCapacity  *string
-	MaximumCapacity *string
-	AgreedCapacity  *string
-	Missing         *string // demand above maximum capacity
+	Demand                *string
+	ActualCapacity        *string
+	MaximumCapacity       *string
+	AgreedCapacity        *string
+	FlexibleCapacity      *string // maximum − actual
+	DeltaProductionResult *string // is part of the demand
+	Missing               *string // demand above maximum capacity
 }
 
 // series is a linked demand series.
@@ -74,12 +80,29 @@ type relative struct {
 	IsInactive      *bool
 }
 
-// change is a week whose capacity has changed.
+// change is a week whose demand or capacity has changed.
 type change struct {
 	PointInTime                 time.Time
+	DemandBefore, DemandAfter   *string
 	ActualBefore, ActualAfter   *string
 	MaximumBefore, MaximumAfter *string
 	AgreedBefore, AgreedAfter   *string
+}
+
+// alert is a week whose demand has moved by more than was agreed (CX-0128 §5.11).
+type alert struct {
+	MeasuredAt       time.Time
+	PointInTime      time.Time
+	Previous, Latest *string
+	Percent          *string
+	Alert            string
+}
+
+// threshold is what a sub-horizon may move by without an alert.
+type threshold struct {
+	Weeks                              int
+	RelativePositive, RelativeNegative *string // in per cent
+	AbsolutePositive, AbsoluteNegative *string
 }
 
 // groupMessage is a message that had the group in it.
@@ -107,18 +130,30 @@ type comment struct {
 // groupPage is one group.
 type groupPage struct {
 	key
-	Group     group
-	Weeks     int
-	From      time.Time
-	Since     time.Time
-	Rows      []groupWeek
-	Series    []series
-	Relatives []relative
-	Changes   []change
-	Messages  []groupMessage
-	Comments  []comment
-	SQL       string
-	First     *groupWeek // the first week that is a bottleneck
+	Group      group
+	Weeks      int
+	From       time.Time
+	Since      time.Time
+	Rows       []groupWeek
+	Series     []series
+	Relatives  []relative
+	Changes    []change
+	Alerts     []alert
+	Thresholds []threshold
+	Messages   []groupMessage
+	Comments   []comment
+	SQL        string
+	First      *groupWeek // the first week that is a bottleneck
+	HasDelta   bool       // a week makes up for what was not delivered before
+}
+
+// Summary says in words how the weeks are.
+func (g groupPage) Summary() string {
+	weeks := make([]Week, len(g.Rows))
+	for i, w := range g.Rows {
+		weeks[i] = w.Week
+	}
+	return counts(weeks)
 }
 
 // With is the address of this page with another horizon.
@@ -171,16 +206,28 @@ func (p *Pages) group(ctx context.Context, r *http.Request) (string, any, error)
 			return err
 		},
 		func() (err error) { g.Comments, err = collect[comment](ctx, p.pool, commentsSQL, args); return err },
+		func() (err error) {
+			if g.Group.StartReferenceDateTime == nil {
+				return nil // it does not measure
+			}
+			g.Alerts, err = collect[alert](ctx, p.pool, alertsSQL, args)
+			return err
+		},
+		func() (err error) {
+			g.Thresholds, err = collect[threshold](ctx, p.pool, thresholdsSQL, args)
+			return err
+		},
 	} {
 		if err := read(); err != nil {
 			return "", nil, err
 		}
 	}
 	for i := range g.Rows {
-		if w := &g.Rows[i]; w.Result != nil && *w.Result == "bottleneck" {
+		w := &g.Rows[i]
+		if g.First == nil && w.Result != nil && *w.Result == "bottleneck" {
 			g.First = w
-			break
 		}
+		g.HasDelta = g.HasDelta || w.DeltaProductionResult != nil
 	}
 	return g.Group.Name, g, nil
 }
@@ -188,8 +235,9 @@ func (p *Pages) group(ctx context.Context, r *http.Request) (string, any, error)
 func (g groupPage) sheet() ([]string, [][]any) {
 	rows := make([][]any, len(g.Rows))
 	for i, w := range g.Rows {
-		rows[i] = []any{day{&w.PointInTime}, w.Result, number{w.Demand}, number{w.ActualCapacity}, number{w.MaximumCapacity},
-			number{w.AgreedCapacity}, number{w.Missing}, g.Group.Unit}
+		rows[i] = []any{day{&w.PointInTime}, w.Result, w.Colour, number{w.Demand}, number{w.DeltaProductionResult}, number{w.ActualCapacity},
+			number{w.FlexibleCapacity}, number{w.MaximumCapacity}, number{w.AgreedCapacity}, number{w.Missing}, g.Group.Unit}
 	}
-	return []string{"point_in_time", "result", "demand", "actual_capacity", "maximum_capacity", "agreed_capacity", "missing", "unit_of_measure"}, rows
+	return []string{"point_in_time", "result", "colour", "demand", "delta_production_result", "actual_capacity", "flexible_capacity", "maximum_capacity",
+		"agreed_capacity", "missing", "unit_of_measure"}, rows
 }

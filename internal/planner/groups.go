@@ -34,7 +34,9 @@ type groupRow struct {
 	RedWeeks           int
 	OrangeWeeks        int
 	FirstBottleneck    *time.Time
+	OpenWeeks          int     // with demand, but no capacity
 	Missing            *string // demand above maximum capacity, summed over the horizon
+	WeeksMissing       *string // the same in weeks of the group's mean demand
 	Total              int     // of all groups that were found
 	Strip              []Week  `db:"-"`
 }
@@ -51,16 +53,15 @@ type Week struct {
 
 // groupsPage is the list of groups, worst first.
 type groupsPage struct {
-	Search    string
-	Weeks     int
-	From      time.Time // Monday of the current Week
-	Only      string    // "bottlenecks": those alone
-	Rows      []groupRow
-	Total     int
-	Page      int
-	Pages     int
-	SQL       string
-	StripFrom string
+	Search string
+	Weeks  int
+	From   time.Time // Monday of the current Week
+	Only   string    // "bottlenecks": those alone
+	Rows   []groupRow
+	Total  int
+	Page   int
+	Pages  int
+	SQL    string
 }
 
 func (g groupsPage) query(page int, format string) string {
@@ -181,8 +182,8 @@ func (g groupsPage) sheet() ([]string, [][]any) {
 	rows := make([][]any, len(g.Rows))
 	for i, r := range g.Rows {
 		rows[i] = []any{r.Supplier, r.Customer, r.CapacityGroupID, r.Name, r.Unit, r.IsInactive, r.ReceivedAt, r.RedWeeks, r.OrangeWeeks,
-			day{r.FirstBottleneck}, number{r.Missing}}
+			r.OpenWeeks, day{r.FirstBottleneck}, number{r.Missing}, number{r.WeeksMissing}}
 	}
 	return []string{"supplier", "customer", "capacity_group_id", "name", "unit_of_measure", "is_inactive", "received_at", "red_weeks", "orange_weeks",
-		"first_bottleneck", "missing"}, rows
+		"weeks_without_capacity", "first_bottleneck", "missing", "weeks_missing"}, rows
 }

@@ -26,14 +26,17 @@ type violation struct{ Pointer, Detail string }
 type violations []violation
 
 // Scan reads the jsonb of a view; NULL is none.
-func (v *violations) Scan(src any) error {
+func (v *violations) Scan(src any) error { return scanJSON(src, v) }
+
+// scanJSON reads a jsonb; NULL leaves the zero value.
+func scanJSON[T any](src any, to *T) error {
 	switch src := src.(type) {
 	case string:
-		return json.Unmarshal([]byte(src), v)
+		return json.Unmarshal([]byte(src), to)
 	case []byte:
-		return json.Unmarshal(src, v)
+		return json.Unmarshal(src, to)
 	}
-	*v = nil
+	*to = *new(T)
 	return nil
 }
 

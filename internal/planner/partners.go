@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -19,12 +20,22 @@ type partner struct {
 	LastMessage  *time.Time
 	LastAccepted *time.Time
 	Refused      int     // messages of the last 7 days
-	Reason       *string // the most frequent one
+	Reasons      reasons // the most frequent ones
 	Waiting      int     // states of objects of ours on their way
 	NotTaken     int     // states of objects of ours that it refused
 	Why          *string // of those
 	Requests     int     // requests for update that wait for our answer
 }
+
+// reasons are why messages of a partner were refused, the most frequent first.
+type reasons []struct {
+	Reason   string
+	Messages int
+	Last     uuid.UUID // the latest message
+}
+
+// Scan reads the jsonb of the query; NULL is none.
+func (r *reasons) Scan(src any) error { return scanJSON(src, r) }
 
 // partnersPage says who sends, and whom something keeps from it.
 type partnersPage struct {
@@ -41,7 +52,11 @@ func (p *Pages) partners(ctx context.Context, _ *http.Request) (string, any, err
 func (g partnersPage) sheet() ([]string, [][]any) {
 	rows := make([][]any, len(g.Rows))
 	for i, r := range g.Rows {
-		rows[i] = []any{r.BPNL, r.Groups, r.LastMessage, r.LastAccepted, r.Refused, r.Reason, r.Waiting, r.NotTaken, r.Why, r.Requests}
+		var why *string
+		if len(r.Reasons) > 0 {
+			why = &r.Reasons[0].Reason
+		}
+		rows[i] = []any{r.BPNL, r.Groups, r.LastMessage, r.LastAccepted, r.Refused, why, r.Waiting, r.NotTaken, r.Why, r.Requests}
 	}
 	return []string{"partner", "groups", "last_message", "last_accepted", "refused_in_7_days", "most_frequent_reason", "demands_waiting", "demands_refused", "delivery_reason",
 		"requests_waiting"}, rows

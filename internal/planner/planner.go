@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -94,7 +95,7 @@ func New(config Config, pool *pgxpool.Pool, log *slog.Logger) (*Pages, error) {
 // Handler is the handler of the planning listener.
 func (p *Pages) Handler() http.Handler {
 	r := chi.NewRouter()
-	r.Use(harden)
+	r.Use(harden, middleware.GetHead)
 	static, err := fs.Sub(staticFiles, "static")
 	if err != nil {
 		panic(err) // a fault of this package

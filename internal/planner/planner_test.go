@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"dcm-receiver/internal/example"
+	"dcm-receiver/internal/example/load"
 	"dcm-receiver/internal/privatepg/pgtest"
 	"dcm-receiver/internal/receiver"
 	"dcm-receiver/internal/store"
@@ -35,6 +37,7 @@ const (
 
 // site is the pages on a database, and the receiver that fills it.
 type site struct {
+	url   string
 	t     testing.TB
 	pages http.Handler
 	post  func(endpoint, sender, body string)
@@ -54,8 +57,9 @@ func newSite(t testing.TB) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
+	clock := now
 	var log bytes.Buffer
-	pages, err := New(Config{Access: Loopback{}, Version: "test", Now: func() time.Time { return now }}, pool, slog.New(slog.NewTextHandler(&log, nil)))
+	pages, err := New(Config{Access: Loopback{}, Version: "test", Now: func() time.Time { return clock }}, pool, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +73,6 @@ func newSite(t testing.TB) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	clock := now
 	partner := func(standard string) http.Handler {
 		chosen, _ := receiver.StandardOf(standard)
 		return receiver.New(receiver.Config{
@@ -83,7 +86,7 @@ func newSite(t testing.TB) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	return &site{t: t, pages: pages.Handler(), clock: &clock, conn: conn, post: func(endpoint, sender, body string) {
+	return &site{t: t, url: url, pages: pages.Handler(), clock: &clock, conn: conn, post: func(endpoint, sender, body string) {
 		t.Helper()
 		r := httptest.NewRequest("POST", "/"+endpoint, strings.NewReader(body))
 		r.Header.Set("Edc-Bpn", sender)
@@ -128,6 +131,15 @@ func demandText(quantities ...string) string {
 	return fmt.Sprintf(`[{"materialDemandId":"be4d8470-2de6-43d2-b5f8-2e5d3eebf3fd","supplier":%q,"customer":%q,"materialNumberCustomer":"MNR-1","materialDescriptionCustomer":"d",
 		"changedAt":"2026-11-20T10:00:00Z","unitOfMeasure":"unit:piece","unitOfMeasureIsOmitted":false,"materialDemandIsInactive":false,
 		"demandSeries":[{"customerLocation":"BPNS8888888888XX","demandCategory":{"demandCategoryCode":"0001"},"demands":[%s]}]}]`, supplier, customer, strings.Join(weeks, ","))
+}
+
+// world loads the world of the demo, as it is at an instant.
+func (s *site) world(at time.Time) {
+	s.t.Helper()
+	*s.clock = at
+	if err := load.World(s.t.Context(), s.url, example.MakeWorld(example.Options{Weeks: 26, Past: 8, Seed: 1, Now: at})); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // fill makes a group with a bottleneck, one without, one whose demand is not
@@ -182,7 +194,7 @@ func TestPages(t *testing.T) {
 			"A third shift &lt;b&gt;starts&lt;/b&gt; in May.", "on material MNR-1",
 		}},
 		{path: "/group/" + supplier + "/" + customer + "/" + id + "?since=2026-10-30", want: []string{"<del>100</del> <ins>90</ins>", "<del>120</del> <ins>110</ins>"}},
-		{path: "/group/" + supplier + "/" + customer + "/" + id + "?since=2026-11-26", want: []string{"No capacity changed since"}},
+		{path: "/group/" + supplier + "/" + customer + "/" + id + "?since=2026-11-26", want: []string{"Neither demand nor capacity of these weeks changed since"}},
 		{path: "/partners", want: []string{supplier, "changedAt is 2026-11-19T10:00:00Z, older than"}},
 		{path: message, want: []string{"400 Bad Request", "/0/changedAt", "rule 6"}},
 	} {
@@ -206,6 +218,45 @@ func TestPages(t *testing.T) {
 		"/group/" + supplier + "/" + customer + "/" + id + "?since=yesterday": 400, "/groups.pdf": 404,
 	} {
 		s.get(path, want)
+	}
+}
+
+// TestWorld: each page shows something of what the demo has, and the documents
+// promise.
+func TestWorld(t *testing.T) {
+	s := newSite(t)
+	s.world(time.Now())
+	path := func(name string) (path string) {
+		err := s.conn.QueryRow(t.Context(), `select '/group/' || supplier || '/' || customer || '/' || capacity_group_id
+			from planning.capacity_group where name = $1`, name).Scan(&path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	month := s.clock.AddDate(0, 0, -30).Format(time.DateOnly)
+	for _, c := range []struct {
+		name, path string
+		want       []string
+	}{
+		{"groups", "/", []string{`class="old">21 days ago`, "demand of 0.2 weeks", `class="w orange"`, `class="w red"`, `class="w nocapacity"`, "inactive"}},
+		{"alerts, changed demand and capacity, comments of both", path("Hub forge") + "?since=" + month, []string{
+			"relative positive", "in 4 weeks +10 % −20 %; then in 22 weeks +500 −500", "<del>2 760</del> <ins>1 920</ins>", "<del>2 010</del> <ins>2 338</ins>",
+			"Saturday shift is agreed", "Can you build stock before", "overwritten, rule"}},
+		{"delta-production", path("Machining, cell 4"), []string{"of it delta-production", "above: <a"}},
+		{"groups below", path("Plant as a whole"), []string{"below: <a", "links no demand series"}},
+		{"a link without demand", path("Spare hubs"), []string{"unmatched: demand"}},
+		{"demand without capacity", path("Grease filling"), []string{"1 with demand, but no capacity", "kilogram"}},
+		{"partners", "/partners", []string{"(2 times)", "was it cut off?", "<b>1</b> refused", "MNR-200002.001 is not known", "<b>2</b> waiting", `class="n">1</td></tr>`}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			body := s.get(c.path, 200).Body.String()
+			for _, want := range c.want {
+				if !strings.Contains(body, want) {
+					t.Errorf("does not say %q\n%s", want, body)
+				}
+			}
+		})
 	}
 }
 
@@ -237,7 +288,7 @@ func TestTables(t *testing.T) {
 	if err != nil || len(records) != 4 {
 		t.Fatalf("%d records: %v", len(records), err)
 	}
-	if got := strings.Join(records[3], " "); got != "2026-12-14 bottleneck 130.5 90 110  20.5 unit:piece" {
+	if got := strings.Join(records[3], " "); got != "2026-12-14 bottleneck red 130.5  90 20 110  20.5 unit:piece" {
 		t.Errorf("the last week is %q", got)
 	}
 	book, err := excelize.OpenReader(s.get(weeks+"xlsx", 200).Body)
@@ -245,10 +296,10 @@ func TestTables(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer book.Close()
-	if kind, _ := book.GetCellType("weeks", "C4"); kind == excelize.CellTypeInlineString || kind == excelize.CellTypeSharedString {
+	if kind, _ := book.GetCellType("weeks", "D4"); kind == excelize.CellTypeInlineString || kind == excelize.CellTypeSharedString {
 		t.Errorf("a quantity is a text")
 	}
-	if value, _ := book.GetCellValue("weeks", "C4"); value != "130.5" {
+	if value, _ := book.GetCellValue("weeks", "D4"); value != "130.5" {
 		t.Errorf("the demand is %q", value)
 	}
 	for _, path := range []string{"/groups.csv", "/groups.xlsx", "/partners.csv", "/partners.xlsx"} {

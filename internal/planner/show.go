@@ -15,6 +15,7 @@ import (
 var functions = template.FuncMap{
 	"text": text, "day": showDay, "instant": showInstant, "age": age, "sign": sign, "class": class, "group": groupDigits,
 	"or": orElse, "short": short, "horizons": func() []int { return horizons }, "status": showStatus, "counts": counts, "id": showID, "pair": pair,
+	"cut": cut, "unit": unit, "cw": calendarWeek, "old": old,
 }
 
 // text makes a partner's text harmless to read: what would change the direction
@@ -40,15 +41,19 @@ func text(s any) string {
 	return fmt.Sprint(s)
 }
 
+const shortLimit = 120
+
 // short is text cut to a length that a table bears.
 func short(s any) string {
-	const limit = 120
 	runes := []rune(text(s))
-	if len(runes) <= limit {
+	if len(runes) <= shortLimit {
 		return string(runes)
 	}
-	return string(runes[:limit]) + "…"
+	return string(runes[:shortLimit]) + "…"
 }
+
+// cut says whether short leaves something out.
+func cut(s string) bool { return len([]rune(text(s))) > shortLimit }
 
 func showDay(t any) string {
 	switch v := t.(type) {
@@ -100,6 +105,23 @@ func age(now time.Time, t any) string {
 	}
 }
 
+// old says whether figures are so old that somebody should ask for newer ones.
+func old(now, at time.Time) bool { return now.Sub(at) > 14*24*time.Hour }
+
+// calendarWeek is the number of an ISO week, by which planners call it.
+func calendarWeek(t time.Time) string {
+	_, week := t.ISOWeek()
+	return fmt.Sprintf("W%02d", week)
+}
+
+// unit is a unit of measure without the name of its catalogue.
+func unit(s *string) string {
+	if s == nil {
+		return "no unit"
+	}
+	return text(strings.TrimPrefix(*s, "unit:"))
+}
+
 // sign stands for the result of a week, so that colour is not needed.
 func sign(w Week) string {
 	if w.Result == nil {
@@ -139,24 +161,31 @@ func class(w Week) string {
 
 // counts says in words what a strip shows.
 func counts(strip []Week) string {
-	red, orange, first := 0, 0, ""
+	red, orange, open, first := 0, 0, 0, ""
 	for _, w := range strip {
-		if w.Result == nil || *w.Result != "bottleneck" {
+		switch class(w) {
+		case "red":
+			red++
+		case "orange":
+			orange++
+		case "nocapacity":
+			open++
+			continue
+		default:
 			continue
 		}
 		if first == "" {
 			first = ", the first in the week of " + w.PointInTime.Format(time.DateOnly)
 		}
-		if class(w) == "orange" {
-			orange++
-		} else {
-			red++
-		}
 	}
-	if red+orange == 0 {
-		return fmt.Sprintf("%d weeks without a bottleneck", len(strip))
+	said := fmt.Sprintf("%d weeks without a bottleneck", len(strip))
+	if red+orange > 0 {
+		said = fmt.Sprintf("%d weeks: %d above maximum capacity, %d above actual capacity%s", len(strip), red, orange, first)
 	}
-	return fmt.Sprintf("%d weeks: %d above maximum capacity, %d above actual capacity%s", len(strip), red, orange, first)
+	if open > 0 {
+		said += fmt.Sprintf("; %d with demand, but no capacity", open)
+	}
+	return said
 }
 
 // groupDigits writes an exact decimal with thin spaces between thousands.

@@ -140,7 +140,7 @@ func (l *loader) all(ctx context.Context) error {
 	var events []event
 	post := func(messages []example.Sent, refused bool) {
 		for _, m := range messages {
-			events = append(events, event{m.At, func(context.Context) error { return l.post(m, refused) }})
+			events = append(events, event{m.At, func(ctx context.Context) error { return l.post(ctx, m, refused) }})
 		}
 	}
 	w := l.world
@@ -175,7 +175,8 @@ func (l *loader) all(ctx context.Context) error {
 }
 
 // post gives the receiver a message.
-func (l *loader) post(m example.Sent, refused bool) error {
+func (l *loader) post(ctx context.Context, m example.Sent, refused bool) error {
+	late := time.Since(l.now)
 	r := httptest.NewRequest(http.MethodPost, "/"+m.Endpoint.Path, bytes.NewReader(m.Body))
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Edc-Bpn", m.Sender)
@@ -183,6 +184,11 @@ func (l *loader) post(m example.Sent, refused bool) error {
 	l.partner.ServeHTTP(answer, r)
 	if refused != (answer.Code/100 == 4) || answer.Code >= 500 {
 		return fmt.Errorf("%s of %s: %d %s", m.Endpoint.Path, m.Sender, answer.Code, answer.Body)
+	}
+	// The journal takes the time until now, which is another one than the receiver's.
+	_, err := l.conn.Exec(ctx, "update dcm.message set duration = duration - $1::interval where received_at = $2 and sender = $3 and duration >= $1::interval", late, l.now, m.Sender)
+	if err != nil {
+		return fmt.Errorf("set the duration: %w", err)
 	}
 	return nil
 }

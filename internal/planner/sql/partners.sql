@@ -12,16 +12,21 @@ with partner as (
     from planning.message
     group by sender
 ), reason as (
-    select distinct on (sender) sender as bpnl, reason
+    select
+        sender as bpnl,
+        jsonb_agg(jsonb_build_object('reason', reason, 'messages', messages, 'last', last) order by messages desc, reason) filter (where place <= 3) as reasons
     from (
-        select m.sender, coalesce(m.errors -> 0 ->> 'detail', o.errors -> 0 ->> 'detail') as reason, count(*) as times
+        select
+            m.sender, coalesce(m.errors -> 0 ->> 'detail', o.errors -> 0 ->> 'detail') as reason, count(distinct m.id) as messages,
+            (array_agg(m.id order by m.received_at desc))[1] as last,
+            row_number() over (partition by m.sender order by count(distinct m.id) desc, coalesce(m.errors -> 0 ->> 'detail', o.errors -> 0 ->> 'detail')) as place
         from planning.message m
         left join planning.message_object o on o.message = m.id and o.sender = m.sender and o.outcome = 'ignored'
         where m.status >= 400 and m.received_at > @week_ago
         group by 1, 2
     ) r
     where reason is not null
-    order by sender, times desc, reason
+    group by sender
 ), delivery as (
     select
         supplier as bpnl, count(*) filter (where state in ('waiting', 'sending')) as waiting, count(*) filter (where state = 'refused') as not_taken,
@@ -32,7 +37,7 @@ with partner as (
     select supplier as bpnl, count(*) as requests from planning.request_for_update where answer = 'waiting' group by supplier
 )
 select
-    bpnl, coalesce(groups, 0) as groups, last_message, last_accepted, coalesce(refused, 0) as refused, reason.reason,
+    bpnl, coalesce(groups, 0) as groups, last_message, last_accepted, coalesce(refused, 0) as refused, reason.reasons,
     coalesce(waiting, 0) as waiting, coalesce(not_taken, 0) as not_taken, why, coalesce(requests, 0) as requests
 from partner
 left join groups using (bpnl)

@@ -12,13 +12,23 @@
   const lines = (name) => ((v) => [...v, v[v.length - 1]])(values(name));
   const weeks = rows.map((r) => Date.parse(r.dataset.week) / 1000);
   const ends = [...weeks, weeks[weeks.length - 1] + week];
-  const colours = { green: "#809500", orange: "#ffa600", red: "#d91e18", nocapacity: "#8d99a6", none: "#b8bec6" };
-  const demand = rows.map((r) => colours[r.dataset.class] || colours.none);
+  const fills = { green: "#809500", orange: "#ffa600", red: "#d91e18", nocapacity: "#fff", none: "#b8bec6" };
+  const strokes = { ...fills, nocapacity: "#a3120d" };
+  const coloured = (of) => rows.map((r) => of[r.dataset.class] || of.none);
   const compact = new Intl.NumberFormat("en", { notation: "compact" });
   const date = (s) => new Date(s * 1000).toISOString().slice(0, 10);
-  const exact = (name) => (u, v, series, i) => (i == null || v == null || !rows[i] ? "–" : rows[i].dataset[name]);
+  // Ticks are Mondays, as many as there is room for.
+  const mondays = (u) => {
+    const every = Math.max(1, Math.ceil(weeks.length / Math.max(1, Math.floor(u.bbox.width / devicePixelRatio / 85))));
+    return weeks.filter((_, i) => i % every === 0);
+  };
+  const reading = document.getElementById("reading"), hint = reading.textContent;
+  const read = (u) => {
+    const row = rows[u.cursor.idx];
+    reading.textContent = row ? [...row.cells].map((c, i) => (i ? table.tHead.rows[0].cells[i].textContent + " " + c.textContent.trim() : "Week of " + c.textContent)).join(" · ") : hint;
+  };
   const stepped = uPlot.paths.stepped({ align: 1 });
-  const bars = uPlot.paths.bars({ size: [0.85, 60], align: 1, disp: { fill: { unit: 3, values: () => demand }, stroke: { unit: 3, values: () => demand } } });
+  const bars = uPlot.paths.bars({ size: [0.85, 60], align: 1, disp: { fill: { unit: 3, values: () => coloured(fills) }, stroke: { unit: 3, values: () => coloured(strokes) } } });
   const today = Date.parse(table.dataset.today) / 1000;
 
   const mark = (u) => {
@@ -44,16 +54,18 @@
     ...size(),
     tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), "Etc/UTC"),
     scales: { x: { range: (u, min, max) => [Math.min(min, today) - 86400, max + 86400] }, y: { range: (u, min, max) => [Math.min(0, min), max * 1.08 || 1] } },
-    axes: [{ values: (u, ticks) => ticks.map(date), space: 90 }, { values: (u, ticks) => ticks.map((t) => compact.format(t)), size: 60 }],
+    legend: { show: false },
+    cursor: { y: false, points: { show: false } },
+    axes: [{ splits: mondays, values: (u, ticks) => ticks.map(date) }, { values: (u, ticks) => ticks.map((t) => compact.format(t)), size: 60 }],
     series: [
-      { label: "Week", value: (u, v) => (v == null ? "–" : date(v)) },
-      { label: "Demand", fill: "#8d99a6", stroke: "#8d99a6", paths: bars, points: { show: false }, value: exact("demand") },
-      { label: "Maximum", stroke: "#1d2126", dash: [2, 4], width: 2, paths: stepped, points: { show: false }, value: exact("maximum") },
-      { label: "Actual", stroke: "#0b5394", width: 2, paths: stepped, points: { show: false }, value: exact("actual") },
-      { label: "Agreed", stroke: "#6a3d9a", dash: [8, 5], width: 2, paths: stepped, points: { show: false }, value: exact("agreed") },
+      {},
+      { label: "Demand", fill: "#8d99a6", stroke: "#8d99a6", paths: bars, points: { show: false } },
+      { label: "Maximum", stroke: "#1d2126", dash: [2, 4], width: 2, paths: stepped, points: { show: false } },
+      { label: "Actual", stroke: "#0b5394", width: 2, paths: stepped, points: { show: false } },
+      { label: "Agreed", stroke: "#6a3d9a", dash: [8, 5], width: 2, paths: stepped, points: { show: false } },
     ],
     bands: [{ series: [2, 3], fill: "rgba(11, 83, 148, 0.12)" }],
-    hooks: { draw: [mark] },
+    hooks: { draw: [mark], setCursor: [read] },
   }, [ends, [...values("demand"), null], lines("maximum"), lines("actual"), lines("agreed")], place);
   addEventListener("resize", () => chart.setSize(size()));
 })();
