@@ -302,14 +302,25 @@ func (c *demandStatusCommand) Run() error {
 			OldestWaiting *time.Time `json:"oldestWaiting"`
 			LastDelivered *time.Time `json:"lastDelivered"`
 			Reason        *string    `json:"reason"`
+			Requests      int        `json:"unansweredRequests"`
+			OldestRequest *time.Time `json:"oldestRequest"`
 		}
-		rows, err := conn.Query(ctx, `select partner,
-				count(*) filter (where state = 'waiting'), count(*) filter (where state = 'sending'),
-				count(*) filter (where state = 'delivered'), count(*) filter (where state = 'refused'),
-				min(queued_at) filter (where state in ('waiting', 'sending')), max(delivered_at),
-				(array_agg(reason order by last_attempt_at desc) filter (where state in ('waiting', 'refused') and reason is not null))[1]
-			from (select supplier as partner, d.* from planning.delivery d) d
-			group by partner order by 2 desc, 5 desc, 1`)
+		rows, err := conn.Query(ctx, `select partner, coalesce(waiting, 0), coalesce(sending, 0), coalesce(delivered, 0), coalesce(refused, 0),
+				oldest, latest, reason, coalesce(requests, 0), oldest_request
+			from (
+				select supplier as partner,
+					count(*) filter (where state = 'waiting') as waiting, count(*) filter (where state = 'sending') as sending,
+					count(*) filter (where state = 'delivered') as delivered, count(*) filter (where state = 'refused') as refused,
+					min(queued_at) filter (where state in ('waiting', 'sending')) as oldest, max(delivered_at) as latest,
+					(array_agg(reason order by last_attempt_at desc) filter (where state in ('waiting', 'refused') and reason is not null))[1] as reason
+				from planning.delivery
+				group by supplier) d
+			full join (
+				select supplier as partner, count(distinct (message_id, requested_at)) as requests, min(requested_at) as oldest_request
+				from planning.request_for_update
+				where answer = 'waiting'
+				group by supplier) r using (partner)
+			order by 2 desc, 5 desc, 9 desc, 1`)
 		if err != nil {
 			return c.refused(err)
 		}
@@ -334,6 +345,12 @@ func (c *demandStatusCommand) Run() error {
 				oldest = time.Since(*p.OldestWaiting).Round(time.Second).String()
 			}
 			fmt.Printf("%-18s %9d %9d %9d %9d  %s\n", p.Partner, p.Waiting, p.Sending, p.Delivered, p.Refused, oldest)
+		}
+		for _, p := range partners {
+			if p.Requests > 0 {
+				fmt.Printf("%s: requests for update without an answer: %d, the oldest for %s (one object is due after 10 s, several after 5 min, all after 24 h)\n",
+					p.Partner, p.Requests, time.Since(*p.OldestRequest).Round(time.Second))
+			}
 		}
 		for _, p := range slices.DeleteFunc(partners, func(p partner) bool { return p.Reason == nil }) {
 			fmt.Printf("%s: %s\n", p.Partner, *p.Reason)

@@ -17,13 +17,14 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// sendingParallel is how many partners are sent to at once.
-const sendingParallel = 64
+// sendingParallel is how many partners are sent to at once: one that hangs costs
+// a connection and little memory, and holds up nobody while there are fewer.
+const sendingParallel = 512
 
 // prepareSending checks the settings and registers the metrics. What it returns
 // sends in the background until ctx ends, once the database is migrated.
 func (c *serveCommand) prepareSending(rc *receiver.Receiver, databaseURL string, log *slog.Logger) (run func(context.Context), err error) {
-	gauges := outbox.NewGauges(rc.Register)
+	metrics := outbox.NewMetrics(rc.Register)
 	if !c.Send {
 		return func(context.Context) {}, nil
 	}
@@ -37,16 +38,20 @@ func (c *serveCommand) prepareSending(rc *receiver.Receiver, databaseURL string,
 	}
 	config := read.Pool()
 	config.MaxConns = 8
+	config.ConnConfig.ConnectTimeout = min(config.ConnConfig.ConnectTimeout, 5*time.Second)
+	if params := config.ConnConfig.RuntimeParams; params["application_name"] == "" {
+		params["application_name"] = "dcm-receiver outbox"
+	}
 	db, err := pgxpool.NewWithConfig(context.Background(), config)
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
 	return func(ctx context.Context) {
 		defer db.Close()
-		s := &outbox.Sender{DB: db, Consumer: &edc.Consumer{Management: m}, Log: log, Parallel: sendingParallel}
+		s := &outbox.Sender{DB: db, Consumer: &edc.Consumer{Management: m}, Log: log, Metrics: metrics, Parallel: sendingParallel}
 		for wait := time.Second; ; wait = min(2*wait, 15*time.Second) { // until the tables are there
 			var there bool
-			if err := db.QueryRow(ctx, "select to_regclass('dcm.way') is not null").Scan(&there); err == nil && there {
+			if err := db.QueryRow(ctx, "select to_regclass('dcm.requested_update_on_its_way') is not null").Scan(&there); err == nil && there {
 				break
 			}
 			select {
@@ -55,7 +60,7 @@ func (c *serveCommand) prepareSending(rc *receiver.Receiver, databaseURL string,
 			case <-time.After(wait):
 			}
 		}
-		go s.Watch(ctx, gauges)
+		go s.Watch(ctx)
 		s.Run(ctx)
 	}, nil
 }

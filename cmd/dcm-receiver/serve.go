@@ -122,7 +122,8 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 		rc.Housekeeping(background, receiver.Retention{Journal: time.Duration(c.JournalRetention), History: time.Duration(c.HistoryRetention)})
 	}()
 	go register(background)
-	go send(background)
+	sent := make(chan struct{})
+	go func() { send(background); close(sent) }()
 	go c.Planning.serve(background, db.url, receiver.NewServer(nil, time.Duration(c.RequestTimeout), log), log)
 	log.Info("serving", "partners", scheme+"://"+partner.Addr().String(), "operations", "http://"+operations.Addr().String(), "version", version)
 	c.printHints(scheme+"://"+partner.Addr().String(), "http://"+operations.Addr().String(), db.psql)
@@ -148,6 +149,10 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 	} else {
 		rc.WriteCounts(deadline)
 		s.Close() // it waits for transactions, of which there are none now
+	}
+	select { // what goes out has a moment too
+	case <-sent:
+	case <-deadline.Done():
 	}
 	_ = opsServer.Close()
 	return fault

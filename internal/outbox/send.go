@@ -1,23 +1,28 @@
 package outbox
 
 import (
+	"bytes"
 	"context"
 	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/edc"
+	"dcm-receiver/internal/fair"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -35,8 +40,10 @@ func statement(name string) string {
 
 var (
 	answerRequests = statement("answer_requests")
+	answersArrived = statement("answers_arrived")
 	due            = statement("due")
 	claim          = statement("claim")
+	renew          = statement("renew")
 	takeBack       = statement("take_back")
 	take           = statement("take")
 	materialDemand = statement("material_demand")
@@ -50,9 +57,22 @@ const (
 	maxMessage = 15 << 20 // of a message (CX-0048); what stands around the objects is far below reserve
 	reserve    = 4 << 10
 	maxObjects = 500 // taken at once
-	lease      = 40 * time.Second
-	renewal    = 10 * time.Second
 	maxBackoff = 5 * time.Minute
+
+	// A claim on a partner lasts so long unless it is renewed: what a killed replica
+	// was sending goes on in another one after that.
+	defaultLease = 20 * time.Second
+
+	// What is held of messages that are being sent. A partner that has not answered
+	// since it is served gets small ones: however many hang, there is room for others.
+	held      = 48 << 20
+	roomOfOne = 64 << 10
+
+	statementLimit = 15 * time.Second // of the database: a link that is half open gives no error
+	sendLimit      = 2 * time.Minute  // of a message, and what slowest allows for its bytes
+	slowest        = 64 << 10         // bytes a second
+	shutdownLimit  = 10 * time.Second // of messages under way when the program ends
+	deniedLimit    = 24 * time.Hour   // a partner that does not let us in is tried for so long
 )
 
 // Sender sends what waits in dcm.delivery, and answers requests for update. Any
@@ -62,25 +82,45 @@ type Sender struct {
 	DB       *pgxpool.Pool
 	Consumer *edc.Consumer
 	Log      *slog.Logger
-	Parallel int // partners at once; a slow one holds one of these and nobody else up
+	Metrics  *Metrics      // nil: none
+	Parallel int           // partners at once
+	Lease    time.Duration // of a claim; 0: as it should be
 
-	id      uuid.UUID
-	mu      sync.Mutex
-	serving map[string]context.CancelFunc // by partner; owned by mu
+	id   uuid.UUID
+	room *fair.Share
+	mu   sync.Mutex
+	// serving has what may not go on when the partner is another replica's, by
+	// partner; owned by mu.
+	serving map[string]*claimed
 }
 
-// Run sends until ctx ends.
+// claimed is a partner that this replica serves, as long as the claim is renewed.
+type claimed struct {
+	stop  context.CancelFunc
+	until *time.Timer // stops it
+}
+
+// Run sends until ctx ends; then what is under way has a moment to end.
 func (s *Sender) Run(ctx context.Context) {
-	s.id, s.serving = uuid.New(), map[string]context.CancelFunc{}
+	s.id, s.serving, s.room = uuid.New(), map[string]*claimed{}, fair.NewShare(held, roomOfOne)
+	if s.Lease == 0 {
+		s.Lease = defaultLease
+	}
+	work, kill := context.WithCancel(context.WithoutCancel(ctx))
+	defer kill()
 	wake := make(chan struct{}, 1)
 	go s.listen(ctx, wake)
-	go s.renew(ctx)
+	go s.renew(work)
 	var wait sync.WaitGroup
-	defer wait.Wait()
+	defer func() {
+		end := time.AfterFunc(shutdownLimit, kill)
+		defer end.Stop()
+		wait.Wait()
+	}()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
-		if err := s.round(ctx, &wait); err != nil && ctx.Err() == nil {
+		if err := s.round(ctx, work, &wait); err != nil && ctx.Err() == nil {
 			s.Log.Warn("outbox: what waits cannot be read; trying again", "error", err)
 		}
 		select {
@@ -116,41 +156,73 @@ func (s *Sender) listen(ctx context.Context, wake chan<- struct{}) {
 	}
 }
 
-// renew keeps other replicas from the partners that this one serves. Where that
-// fails for so long that another may have taken over, sending stops.
+// renew keeps other replicas from the partners that this one serves. One whose
+// claim was not renewed in time, or is another's by now, is stopped.
 func (s *Sender) renew(ctx context.Context) {
-	tick := time.NewTicker(renewal)
+	tick := time.NewTicker(s.Lease / 5)
 	defer tick.Stop()
-	last := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		limited, cancel := context.WithTimeout(ctx, renewal)
-		_, err := s.DB.Exec(limited, "update dcm.sending set until = now() + $2::interval where owner = $1", pgUUID(s.id), lease.String())
-		cancel()
-		if err == nil {
-			last = time.Now()
-		} else if time.Since(last) > lease-renewal {
-			s.mu.Lock()
-			for _, stop := range s.serving {
-				stop()
-			}
-			s.mu.Unlock()
+		s.mu.Lock()
+		partners := slices.Collect(maps.Keys(s.serving))
+		s.mu.Unlock()
+		if len(partners) == 0 {
+			continue
 		}
+		begin := time.Now()
+		limited, cancel := context.WithTimeout(ctx, s.Lease/5)
+		rows, err := s.DB.Query(limited, renew, pgUUID(s.id), partners, s.Lease.String())
+		var ours []string
+		if err == nil {
+			ours, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		}
+		cancel()
+		if err != nil {
+			continue // the timers run
+		}
+		s.mu.Lock()
+		for _, partner := range partners {
+			if c := s.serving[partner]; c != nil && slices.Contains(ours, partner) {
+				c.until.Reset(s.left(begin))
+			} else if c != nil {
+				c.stop()
+			}
+		}
+		s.mu.Unlock()
 	}
 }
 
+// left is how long a claim of begin may be relied on: shorter than the database
+// keeps it, as a message has to be on its way by then.
+func (s *Sender) left(begin time.Time) time.Duration { return s.Lease*4/5 - time.Since(begin) }
+
 func pgUUID(id uuid.UUID) pgtype.UUID { return pgtype.UUID{Bytes: id, Valid: true} }
 
+// exec runs a statement that may not take long.
+func (s *Sender) exec(ctx context.Context, sql string, arguments ...any) (pgconn.CommandTag, error) {
+	limited, cancel := context.WithTimeout(ctx, statementLimit)
+	defer cancel()
+	return s.DB.Exec(limited, sql, arguments...)
+}
+
 // round answers requests, and begins to serve the partners for whom something is due.
-func (s *Sender) round(ctx context.Context, wait *sync.WaitGroup) error {
-	if _, err := s.DB.Exec(ctx, answerRequests); err != nil {
+func (s *Sender) round(ctx, work context.Context, wait *sync.WaitGroup) error {
+	limited, cancel := context.WithTimeout(ctx, statementLimit)
+	defer cancel()
+	tag, err := s.DB.Exec(limited, answerRequests)
+	if err != nil {
 		return fmt.Errorf("answer requests for update: %w", err)
 	}
-	rows, err := s.DB.Query(ctx, due)
+	if tag.RowsAffected() > 0 {
+		if err := s.arrived(limited, ""); err != nil { // of what there is nothing to send for
+			return err
+		}
+	}
+	rows, err := s.DB.Query(limited, due)
 	if err != nil {
 		return fmt.Errorf("look for what is due: %w", err)
 	}
@@ -168,32 +240,58 @@ func (s *Sender) round(ctx context.Context, wait *sync.WaitGroup) error {
 		if busy {
 			continue
 		}
-		tag, err := s.DB.Exec(ctx, claim, partner, pgUUID(s.id), lease.String())
+		begin := time.Now()
+		tag, err := s.exec(ctx, claim, partner, pgUUID(s.id), s.Lease.String())
 		if err != nil {
 			return fmt.Errorf("claim a partner: %w", err)
 		}
 		if tag.RowsAffected() == 0 {
 			continue // another replica was faster
 		}
-		serving, stop := context.WithCancel(ctx)
+		serving, stop := context.WithCancel(work)
 		s.mu.Lock()
-		s.serving[partner] = stop
+		s.serving[partner] = &claimed{stop, time.AfterFunc(s.left(begin), stop)}
 		s.mu.Unlock()
 		wait.Go(func() {
-			defer func() {
-				stop()
-				s.mu.Lock()
-				delete(s.serving, partner)
-				s.mu.Unlock()
-				after, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-				defer cancel()
-				_, _ = s.DB.Exec(after, takeBack, partner, pgUUID(s.id))
-				_, _ = s.DB.Exec(after, "delete from dcm.sending where partner = $1 and owner = $2", partner, pgUUID(s.id))
-			}()
-			if err := s.serve(serving, partner); err != nil && !errors.Is(err, errLater) && ctx.Err() == nil {
+			err := s.serve(ctx, serving, partner)
+			if err != nil && !errors.Is(err, errLater) && ctx.Err() == nil {
 				s.Log.Warn("outbox: sending to a partner stopped; trying again", "partner", partner, "error", err)
 			}
+			cutOff := serving.Err() != nil
+			s.mu.Lock()
+			s.serving[partner].until.Stop()
+			delete(s.serving, partner)
+			s.mu.Unlock()
+			stop()
+			if cutOff {
+				return // what was on its way may still arrive: nothing goes to this partner before the claim has run out
+			}
+			after, cancel := context.WithTimeout(context.WithoutCancel(work), 5*time.Second)
+			defer cancel()
+			_ = s.arrived(after, partner)
+			_, _ = s.DB.Exec(after, takeBack, partner, pgUUID(s.id))
+			_, _ = s.DB.Exec(after, "delete from dcm.sending where partner = $1 and owner = $2", partner, pgUUID(s.id))
 		})
+	}
+	return nil
+}
+
+// arrived ends requests for update of whose answer nothing waits any more.
+func (s *Sender) arrived(ctx context.Context, partner string) error {
+	rows, err := s.DB.Query(ctx, answersArrived, partner)
+	if err != nil {
+		return fmt.Errorf("look which answers have arrived: %w", err)
+	}
+	var seconds float64
+	var one, sent bool
+	_, err = pgx.ForEachRow(rows, []any{&seconds, &one, &sent}, func() error {
+		if sent {
+			s.Metrics.answered(seconds, one)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("look which answers have arrived: %w", err)
 	}
 	return nil
 }
@@ -207,28 +305,23 @@ type job struct {
 	Customer   string
 	Answers    pgtype.UUID
 	Attempts   int
+	QueuedAt   time.Time
 	Superseded bool
 
 	body string // the object as JSON
 }
 
-// serve sends to one partner until nothing is due.
-func (s *Sender) serve(ctx context.Context, partner string) error {
+// serve sends to one partner until nothing is due or stopping ends.
+func (s *Sender) serve(stopping, ctx context.Context, partner string) error {
 	// What a replica that was killed had begun waits again.
-	if _, err := s.DB.Exec(ctx, takeBack, partner, pgUUID(s.id)); err != nil {
+	if _, err := s.exec(ctx, takeBack, partner, pgUUID(s.id)); err != nil {
 		return fmt.Errorf("take over: %w", err)
 	}
-	for {
-		rows, err := s.DB.Query(ctx, take, partner, maxObjects)
+	room := &space{sender: s, partner: partner}
+	for stopping.Err() == nil {
+		jobs, err := s.take(ctx, partner)
 		if err != nil {
-			return fmt.Errorf("take what is due: %w", err)
-		}
-		jobs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (j *job, err error) {
-			j = &job{}
-			return j, row.Scan(&j.Object, &j.ID, &j.ChangedAt, &j.Supplier, &j.Customer, &j.Answers, &j.Attempts, &j.Superseded)
-		})
-		if err != nil {
-			return fmt.Errorf("take what is due: %w", err)
+			return err
 		}
 		if len(jobs) == 0 {
 			return nil
@@ -254,34 +347,82 @@ func (s *Sender) serve(ctx context.Context, partner string) error {
 			lists[k] = append(lists[k], j)
 		}
 		for _, k := range order {
-			if err := s.sendAll(ctx, partner, lists[k]); err != nil {
+			if err := s.sendAll(stopping, ctx, partner, room, lists[k]); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+func (s *Sender) take(ctx context.Context, partner string) ([]*job, error) {
+	limited, cancel := context.WithTimeout(ctx, statementLimit)
+	defer cancel()
+	rows, err := s.DB.Query(limited, take, partner, maxObjects, pgUUID(s.id))
+	if err != nil {
+		return nil, fmt.Errorf("take what is due: %w", err)
+	}
+	jobs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (j *job, err error) {
+		j = &job{}
+		return j, row.Scan(&j.Object, &j.ID, &j.ChangedAt, &j.Supplier, &j.Customer, &j.Answers, &j.Attempts, &j.QueuedAt, &j.Superseded)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("take what is due: %w", err)
+	}
+	return jobs, nil
+}
+
+// space is what a partner's messages may hold.
+type space struct {
+	sender   *Sender
+	partner  string
+	answered bool // the partner, since it is served
+}
+
+// get waits for room and says how much there is.
+func (r *space) get(ctx context.Context) (n int64, err error) {
+	for {
+		if r.answered && r.sender.room.Take(r.partner, maxMessage) {
+			return maxMessage, nil
+		}
+		if r.sender.room.Take(r.partner, roomOfOne) {
+			return roomOfOne, nil
+		}
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }
 
 // sendAll sends objects of one kind in as few messages as they fit into.
-func (s *Sender) sendAll(ctx context.Context, partner string, jobs []*job) error {
-	if err := s.write(ctx, partner, jobs); err != nil {
-		return err
-	}
+func (s *Sender) sendAll(stopping, ctx context.Context, partner string, room *space, jobs []*job) error {
 	for len(jobs) > 0 {
-		n, size := 0, reserve
-		for n < len(jobs) && (n == 0 || size+len(jobs[n].body)+1 <= maxMessage) {
-			size += len(jobs[n].body) + 1
-			n++
+		if stopping.Err() != nil {
+			return stopping.Err()
 		}
-		if err := s.send(ctx, partner, jobs[:n]); err != nil {
+		n, err := room.get(ctx)
+		if err != nil {
 			return err
 		}
-		jobs = jobs[n:]
+		var written []*job
+		if written, jobs, err = s.write(ctx, partner, int(n)-reserve, jobs); err == nil && len(written) > 0 {
+			err = s.send(ctx, partner, written)
+		}
+		s.room.Give(partner, n)
+		if err != nil {
+			return err
+		}
+		room.answered = true
 	}
 	return nil
 }
 
-// write makes the JSON of objects, as they are now.
-func (s *Sender) write(ctx context.Context, partner string, jobs []*job) error {
+// write makes the JSON of objects, as they are now, as far as they fit into limit,
+// and of one in any case. It settles those that have nothing to send: there is a
+// newer state, which has a job of its own, or the object is gone.
+func (s *Sender) write(ctx context.Context, partner string, limit int, jobs []*job) (written, rest []*job, err error) {
 	sql := materialDemand
 	switch jobs[0].Object {
 	case dcm.RequestForUpdateEndpoint.Object:
@@ -289,26 +430,56 @@ func (s *Sender) write(ctx context.Context, partner string, jobs []*job) error {
 	case dcm.CommentEndpoint.Object:
 		sql = comment
 	}
-	ids := []pgtype.UUID{}
+	ids, left := []pgtype.UUID{}, map[uuid.UUID]*job{}
 	for _, j := range jobs {
-		ids = append(ids, j.ID)
+		ids, left[j.ID.Bytes] = append(ids, j.ID), j
 	}
-	rows, err := s.DB.Query(ctx, sql, partner, jobs[0].Customer, ids)
+	limited, cancel := context.WithTimeout(ctx, statementLimit)
+	defer cancel()
+	rows, err := s.DB.Query(limited, sql, partner, jobs[0].Customer, ids)
 	if err != nil {
-		return fmt.Errorf("write objects: %w", err)
+		return nil, nil, fmt.Errorf("write objects: %w", err)
 	}
-	bodies := map[uuid.UUID]string{}
-	var id pgtype.UUID
-	var body string
-	if _, err := pgx.ForEachRow(rows, []any{&id, &body}, func() error { bodies[id.Bytes] = body; return nil }); err != nil {
-		return fmt.Errorf("write objects: %w", err)
+	var superseded []*job
+	all := true
+	for size := 0; rows.Next(); {
+		var id pgtype.UUID
+		var changedAt time.Time
+		var body string
+		if err := rows.Scan(&id, &changedAt, &body); err != nil {
+			return nil, nil, fmt.Errorf("write objects: %w", err)
+		}
+		if size += len(body) + 1; size > limit && len(written) > 0 {
+			all = false
+			break
+		}
+		j := left[id.Bytes]
+		delete(left, id.Bytes)
+		if changedAt.After(j.ChangedAt) {
+			superseded = append(superseded, j)
+			continue
+		}
+		j.body = body
+		written = append(written, j)
 	}
-	for _, j := range jobs {
-		if j.body = bodies[j.ID.Bytes]; j.body == "" {
-			return fmt.Errorf("write objects: %s %s is not there any more", j.Object, uuid.UUID(j.ID.Bytes))
+	rows.Close()
+	if err := rows.Err(); err != nil {
+		return nil, nil, fmt.Errorf("write objects: %w", err)
+	}
+	if len(superseded) > 0 {
+		if err := s.settle(ctx, partner, superseded, "superseded", 0, ""); err != nil {
+			return nil, nil, err
 		}
 	}
-	return nil
+	for _, j := range jobs {
+		if left[j.ID.Bytes] != nil {
+			rest = append(rest, j)
+		}
+	}
+	if all && len(rest) > 0 {
+		err, rest = s.settle(ctx, partner, rest, "superseded", 0, "it was removed here before it was sent; nothing is to be done"), nil
+	}
+	return written, rest, err
 }
 
 // errLater ends the serving of a partner until the next attempt is due.
@@ -339,19 +510,25 @@ func (s *Sender) send(ctx context.Context, partner string, jobs []*job) error {
 	if err != nil {
 		return fmt.Errorf("write header: %w", err)
 	}
-	var body strings.Builder
+	var body bytes.Buffer
 	body.WriteString(`{"messageHeader":`)
 	body.Write(head)
 	body.WriteString(`,"content":{"informationObject":[`)
+	attempts := 0
 	for i, j := range jobs {
 		if i > 0 {
 			body.WriteByte(',')
 		}
 		body.WriteString(j.body)
+		attempts = max(attempts, j.Attempts)
 	}
 	body.WriteString("]}}")
 
 	to, err := s.partner(ctx, partner)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return s.postpone(ctx, partner, jobs[0].Object, backoff(attempts), edc.Delivery{
+			Reason: fmt.Sprintf("%s is not among the partners that we send to: enter it (dcm-receiver partner add %s)", partner, partner)})
+	}
 	if err != nil {
 		return err
 	}
@@ -359,14 +536,17 @@ func (s *Sender) send(ctx context.Context, partner string, jobs []*job) error {
 	if err != nil {
 		return err
 	}
-	limited, cancel := context.WithTimeout(ctx, 2*time.Minute)
-	d, way := s.Consumer.Send(limited, to, kind, way, []byte(body.String()))
+	limited, cancel := context.WithTimeout(ctx, sendLimit+time.Duration(body.Len()/slowest)*time.Second)
+	d, way := s.Consumer.Send(limited, to, kind, way, body.Bytes())
 	cancel()
+	if err := s.keepWay(context.WithoutCancel(ctx), partner, endpoint.Path, way); err != nil {
+		return err
+	}
 	if ctx.Err() != nil {
 		return ctx.Err() // what was begun is sent again; a repeat does no harm
 	}
-	if err := s.keepWay(ctx, partner, endpoint.Path, way); err != nil {
-		return err
+	if d.Denied && time.Since(jobs[0].QueuedAt) > deniedLimit {
+		d.Outcome, d.Reason = edc.Refused, d.Reason+fmt.Sprintf("; it was tried for %.0f h: release it again, or ask for it, when that is done", deniedLimit.Hours())
 	}
 	s.Log.Info("outbox: sent", "partner", partner, "endpoint", endpoint.Path, "objects", len(jobs), "message_id", messageID, "outcome", string(d.Outcome),
 		"status", d.Status, "duration", d.Took, "reason", d.Reason)
@@ -386,8 +566,12 @@ func (s *Sender) send(ctx context.Context, partner string, jobs []*job) error {
 		}
 		return s.settle(ctx, partner, jobs, "refused", d.Status, reason)
 	}
-	wait := max(d.RetryAfter, backoff(jobs[0].Attempts))
-	if _, err := s.DB.Exec(ctx, postpone, partner, jobs[0].Object, wait.String(), d.Status, d.Reason); err != nil {
+	return s.postpone(ctx, partner, jobs[0].Object, max(d.RetryAfter, backoff(attempts)), d)
+}
+
+// postpone has all of a kind wait, and returns errLater.
+func (s *Sender) postpone(ctx context.Context, partner, object string, wait time.Duration, d edc.Delivery) error {
+	if _, err := s.exec(ctx, postpone, partner, object, wait.String(), d.Status, d.Reason); err != nil {
 		return fmt.Errorf("postpone: %w", err)
 	}
 	return errLater
@@ -457,11 +641,11 @@ func details(body []byte) string {
 }
 
 func (s *Sender) settle(ctx context.Context, partner string, jobs []*job, state string, status int, reason string) error {
-	ids, at := []pgtype.UUID{}, []time.Time{}
+	ids, at, answers := []pgtype.UUID{}, []time.Time{}, []pgtype.UUID{}
 	for _, j := range jobs {
-		ids, at = append(ids, j.ID), append(at, j.ChangedAt)
+		ids, at, answers = append(ids, j.ID), append(at, j.ChangedAt), append(answers, j.Answers)
 	}
-	if _, err := s.DB.Exec(ctx, settle, partner, jobs[0].Object, ids, at, state, status, reason); err != nil {
+	if _, err := s.exec(ctx, settle, partner, jobs[0].Object, ids, at, answers, state, status, reason); err != nil {
 		return fmt.Errorf("keep what became of a message: %w", err)
 	}
 	return nil
@@ -469,9 +653,11 @@ func (s *Sender) settle(ctx context.Context, partner string, jobs []*job, state 
 
 func (s *Sender) partner(ctx context.Context, bpnl string) (edc.Partner, error) {
 	p := edc.Partner{BPNL: bpnl}
-	err := s.DB.QueryRow(ctx, "select coalesce(dsp_url, ''), coalesce(did, ''), coalesce(protocol, '') from outbox.partner where bpnl = $1", bpnl).
+	limited, cancel := context.WithTimeout(ctx, statementLimit)
+	defer cancel()
+	err := s.DB.QueryRow(limited, "select coalesce(dsp_url, ''), coalesce(did, ''), coalesce(protocol, '') from outbox.partner where bpnl = $1", bpnl).
 		Scan(&p.Address, &p.DID, &p.Protocol)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+	if err != nil {
 		return p, fmt.Errorf("look up the partner: %w", err)
 	}
 	return p, nil
@@ -479,7 +665,9 @@ func (s *Sender) partner(ctx context.Context, bpnl string) (edc.Partner, error) 
 
 func (s *Sender) way(ctx context.Context, partner, endpoint string) (w edc.Way, err error) {
 	var text []byte
-	err = s.DB.QueryRow(ctx, "select way from dcm.way where partner = $1 and endpoint = $2", partner, endpoint).Scan(&text)
+	limited, cancel := context.WithTimeout(ctx, statementLimit)
+	defer cancel()
+	err = s.DB.QueryRow(limited, "select way from dcm.way where partner = $1 and endpoint = $2", partner, endpoint).Scan(&text)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return w, nil
 	}
@@ -495,7 +683,7 @@ func (s *Sender) way(ctx context.Context, partner, endpoint string) (w edc.Way, 
 func (s *Sender) keepWay(ctx context.Context, partner, endpoint string, w edc.Way) error {
 	text, err := json.Marshal(w)
 	if err == nil {
-		_, err = s.DB.Exec(ctx, `insert into dcm.way as w (partner, endpoint, way) values ($1, $2, $3)
+		_, err = s.exec(ctx, `insert into dcm.way as w (partner, endpoint, way) values ($1, $2, $3)
 			on conflict (partner, endpoint) do update set way = excluded.way where w.way <> excluded.way`, partner, endpoint, text)
 	}
 	if err != nil {

@@ -123,7 +123,10 @@ func New(t testing.TB, partners ...*Partner) *Connector {
 }
 
 // Close ends the connectors.
-func (c *Connector) Close() { c.server.Close() }
+func (c *Connector) Close() {
+	c.server.CloseClientConnections() // else a slow partner's would be waited for
+	c.server.Close()
+}
 
 // Start starts the connectors; they end with Close.
 func Start(partners ...*Partner) *Connector {

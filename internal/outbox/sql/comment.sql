@@ -1,5 +1,5 @@
 -- Comments as IdBasedComment 1.1. A deletion says nothing but what it is about.
-select c.comment_id, json_strip_nulls(json_build_object(
+select c.comment_id, c.changed_at, json_strip_nulls(json_build_object(
     'commentId', c.comment_id,
     'supplier', c.supplier,
     'customer', c.customer,

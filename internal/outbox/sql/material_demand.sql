@@ -1,5 +1,5 @@
 -- Material demands as WeekBasedMaterialDemand 3.0: their newest state.
-select m.material_demand_id, json_strip_nulls(json_build_object(
+select m.material_demand_id, m.changed_at, json_strip_nulls(json_build_object(
     'materialDemandId', m.material_demand_id,
     'supplier', m.supplier,
     'customer', m.customer,

@@ -1,5 +1,5 @@
 -- A request for capacity groups as IdBasedRequestForUpdate 3.0.
-select r.message_id, json_build_object('weekBasedCapacityGroup', case
+select r.message_id, r.requested_at, json_build_object('weekBasedCapacityGroup', case
     when r.capacity_group_id is null then '[]'::json
     else json_build_array(json_strip_nulls(json_build_object(
         'capacityGroupId', r.capacity_group_id,

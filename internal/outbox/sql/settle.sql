@@ -1,5 +1,14 @@
+-- What became of a message. An object that was asked for while it was on its way
+-- goes again: it may have been there before the question.
 update dcm.delivery d set
-    state = $5, next_attempt_at = null, status = coalesce(nullif($6::integer, 0), d.status), reason = nullif($7, ''),
-    delivered_at = case when $5 = 'delivered' then now() else d.delivered_at end
-from unnest($3::uuid[], $4::timestamptz[]) as j (object_id, changed_at)
-where d.partner = $1 and d.object = $2 and d.object_id = j.object_id and d.changed_at = j.changed_at and d.state = 'sending'
+    state = case when j.asked_since then 'waiting' else $6 end,
+    next_attempt_at = null, status = coalesce(nullif($7::integer, 0), d.status), reason = nullif($8, ''),
+    delivered_at = case when $6 = 'delivered' and not j.asked_since then now() else d.delivered_at end
+from (
+    select s.object_id, s.changed_at, $6 = 'delivered' and q.answers_message_id is distinct from s.answers as asked_since
+    from unnest($3::uuid[], $4::timestamptz[], $5::uuid[]) as s (object_id, changed_at, answers)
+    join dcm.delivery q on q.partner = $1 and q.object = $2 and q.object_id = s.object_id and q.changed_at = s.changed_at
+    where q.state = 'sending'
+    for update of q
+) j
+where d.partner = $1 and d.object = $2 and d.object_id = j.object_id and d.changed_at = j.changed_at
