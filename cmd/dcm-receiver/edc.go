@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -204,6 +205,7 @@ type edcRegisterCommand struct {
 	DSPURL       string `env:"DCM_EDC_DSP_URL" name:"dsp-url" placeholder:"URL" help:"DSP address at which partners reach your connector; with --check, its catalogue is asked there too."`
 	DryRun       bool   `env:"DCM_EDC_DRY_RUN" name:"dry-run" xor:"mode" help:"Print the JSON, one object after the other, and ask no connector. It holds the API key."`
 	Check        bool   `env:"DCM_EDC_CHECK" name:"check" xor:"mode" help:"Say what differs and change nothing; with --dsp-url, ask the catalogue as well. Exit status 1 if something differs."`
+	JSON         bool   `name:"json" help:"Print a JSON object for each thing that is, or was, not as it should be, and with --check one for the catalogue."`
 }
 
 // Run registers once.
@@ -232,7 +234,9 @@ func (c *edcRegisterCommand) Run() error {
 	defer cancel()
 	changes, err := edc.Register(ctx, m, r, !c.Check)
 	for _, change := range changes {
-		fmt.Println(change.Summary())
+		if err := say(c.JSON, map[string]any{"object": change.Object, "action": change.Action, "differences": change.Differences}, "%s\n", change.Summary()); err != nil {
+			return err
+		}
 	}
 	if err != nil {
 		return withStatus(err)
@@ -240,7 +244,7 @@ func (c *edcRegisterCommand) Run() error {
 	switch {
 	case c.Check && len(changes) > 0:
 		return errInvalid
-	case len(changes) == 0:
+	case len(changes) == 0 && !c.JSON:
 		fmt.Println("nothing to change: the connector has it all as it should be")
 	}
 	if c.Check {
@@ -252,7 +256,7 @@ func (c *edcRegisterCommand) Run() error {
 // checkOutside asks the catalogue for the offers, where it is known under which
 // address partners ask.
 func (c *edcRegisterCommand) checkOutside(ctx context.Context, m *edc.Management, r edc.Registration) error {
-	own := append(c.Customers, c.Suppliers...)
+	own := append(slices.Clone(c.Customers), c.Suppliers...)
 	if c.DSPURL == "" || len(own) == 0 {
 		fmt.Fprintln(os.Stderr, "not looked at from the outside: set DCM_EDC_DSP_URL to the address at which partners ask your connector, and DCM_CUSTOMER_BPNLS or DCM_SUPPLIER_BPNLS to the connector's own BPNL")
 		return nil
@@ -261,16 +265,22 @@ func (c *edcRegisterCommand) checkOutside(ctx context.Context, m *edc.Management
 	if err != nil {
 		return withStatus(err)
 	}
+	text := ""
 	for _, w := range wrong {
-		fmt.Println("catalogue: " + w)
+		text += "catalogue: " + w + "\n"
 	}
 	switch {
 	case len(wrong) > 0:
-		return errInvalid
 	case len(seen) == 0:
-		fmt.Printf("the catalogue at %s answers; to your own BPNL it shows none of it, as DCM_PARTNERS wants. What a partner is shown, only the partner's connector can ask\n", c.DSPURL)
+		text = fmt.Sprintf("the catalogue at %s answers; to your own BPNL it shows none of it, as DCM_PARTNERS wants. What a partner is shown, only the partner's connector can ask\n", c.DSPURL)
 	default:
-		fmt.Printf("the catalogue at %s shows: %s\n", c.DSPURL, strings.Join(seen, ", "))
+		text = fmt.Sprintf("the catalogue at %s shows: %s\n", c.DSPURL, strings.Join(seen, ", "))
+	}
+	if err := say(c.JSON, map[string]any{"catalogue": c.DSPURL, "shown": append([]string{}, seen...), "wrong": append([]string{}, wrong...)}, "%s", text); err != nil {
+		return err
+	}
+	if len(wrong) > 0 {
+		return errInvalid
 	}
 	return nil
 }
@@ -287,6 +297,7 @@ type edcSendCommand struct {
 	DryRun      bool          `env:"DCM_EDC_DRY_RUN" name:"dry-run" help:"Do everything but the POST."`
 	Timeout     time.Duration `env:"DCM_EDC_TIMEOUT" default:"5m" help:"How long to wait for the answer to one file. A data plane repeats a request for up to three minutes."`
 	CacheDir    string        `env:"DCM_EDC_CACHE_DIR" name:"cache-dir" placeholder:"DIR" help:"Where open transfers are remembered. Default: dcm-receiver in your cache folder."`
+	JSON        bool          `name:"json" help:"Print a JSON object a file."`
 }
 
 // Run sends the files one after the other. Progress goes to standard error,
@@ -323,60 +334,103 @@ func (c *edcSendCommand) Run() error {
 			return withStatus(err)
 		}
 	}
-	refused := false
+	no := false
 	for _, file := range c.Files {
 		body, err := read(file)
 		if err != nil {
-			return err
+			return failure{err, wrongUse}
 		}
 		if c.DryRun {
-			fmt.Printf("%s: %d bytes, not sent\n", file, len(body))
+			if err := say(c.JSON, map[string]any{"file": file, "bytes": len(body), "sent": false}, "%s: %d bytes, not sent\n", file, len(body)); err != nil {
+				return err
+			}
 			continue
 		}
-		ok, err := c.send(ctx, s, kind, file, body)
-		if err != nil {
-			return err
+		f := sentFile{File: file, Bytes: len(body), Sent: true}
+		err = c.send(ctx, s, kind, body, &f)
+		if c.JSON && (err == nil || f.Status != 0) {
+			if err := json.NewEncoder(os.Stdout).Encode(f); err != nil {
+				return err
+			}
 		}
-		refused = refused || !ok
+		if err != nil {
+			return withStatus(err)
+		}
+		no = no || !f.Stored
 	}
-	if refused {
+	if no {
 		return errInvalid
 	}
 	return nil
 }
 
-func (c *edcSendCommand) send(ctx context.Context, s *edc.Supplier, kind edc.Kind, file string, body []byte) (ok bool, err error) {
+// sentFile is what became of a file; its names are those of --json.
+type sentFile struct {
+	File    string  `json:"file"`
+	Bytes   int     `json:"bytes"`
+	Sent    bool    `json:"sent"`
+	Status  int     `json:"status"` // as the connector showed it
+	Seconds float64 `json:"seconds"`
+	Answer  any     `json:"answer"`           // JSON, or text where it is none
+	Kept    any     `json:"kept,omitempty"`   // the receiver's own answer, fetched where the connector hides it
+	Remark  string  `json:"remark,omitempty"` // what to do
+	Stored  bool    `json:"accepted"`         // the receiver answered 2xx
+}
+
+// send sends one file, says what came back, and fetches what the connector hides.
+func (c *edcSendCommand) send(ctx context.Context, s *edc.Supplier, kind edc.Kind, body []byte, f *sentFile) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
 	a, err := s.Post(ctx, kind, c.Asset, body)
 	if err != nil {
-		return false, withStatus(err)
+		return err
 	}
-	fmt.Printf("%s: %d bytes, answered %d %s after %.2f s\n%s\n", file, len(body), a.Status, http.StatusText(a.Status), a.Took.Seconds(), indented(a.Body))
+	f.Status, f.Seconds, f.Answer, f.Stored = a.Status, a.Took.Seconds(), asJSON(a.Body), a.Status/100 == 2
+	c.print("%s: %d bytes, answered %d %s after %.2f s\n%s\n", f.File, f.Bytes, a.Status, http.StatusText(a.Status), a.Took.Seconds(), indented(a.Body))
 	if a.Status != http.StatusInternalServerError {
-		return a.Status/100 == 2, nil
+		return nil
 	}
 	// a connector's 500 hides what the receiver said
 	code, denied := edc.AnsweredCode(a)
 	switch {
 	case denied:
-		fmt.Println("The receiver answered the connector 401, 403 or 404, which it does before it reads a message: the customer does not allow your BPNL to send, or its connector shows the receiver a wrong key or path. Ask the customer.")
-		return false, nil
+		f.Remark = "The receiver answered the connector 401, 403 or 404, which it does before it reads a message: the customer does not allow your BPNL to send, or its connector shows the receiver a wrong key or path. Ask the customer."
+		c.print("%s\n", f.Remark)
+		return nil
 	case code == http.StatusServiceUnavailable:
-		fmt.Println("The receiver answered the connector 503: it is busy or its store is down. Send again later; a repeat does no harm.")
-		return false, nil
+		f.Remark = "The receiver answered the connector 503: it is busy or its store is down. Send again later; a repeat does no harm."
+		c.print("%s\n", f.Remark)
+		return nil
 	}
 	fmt.Fprintln(os.Stderr, "The connector made this 500 of the receiver's own answer; fetching that.")
 	stored, err := s.Reason(ctx, edc.MessageID(body))
 	if err != nil {
-		return false, err
+		return err
 	}
-	fmt.Printf("The receiver's answer, kept since %s: %d %s\n%s\n", stored.ReceivedAt, stored.Status, http.StatusText(stored.Status), indented(stored.Answer))
+	f.Kept = stored
+	c.print("The receiver's answer, kept since %s: %d %s\n%s\n", stored.ReceivedAt, stored.Status, http.StatusText(stored.Status), indented(stored.Answer))
 	if code != 0 && code != stored.Status {
-		fmt.Printf("This is the answer to an earlier sending of the message: this time the receiver said %d %s.\n", code, http.StatusText(code))
-		return false, nil
+		f.Remark = fmt.Sprintf("This is the answer to an earlier sending of the message: this time the receiver said %d %s.", code, http.StatusText(code))
+		c.print("%s\n", f.Remark)
+		return nil
 	}
-	return stored.Status/100 == 2, nil
+	f.Stored = stored.Status/100 == 2
+	return nil
+}
+
+// print writes for a person.
+func (c *edcSendCommand) print(format string, arguments ...any) {
+	if !c.JSON {
+		fmt.Printf(format, arguments...)
+	}
+}
+
+// asJSON is a body as it stands in JSON: itself, or as text where it is none.
+func asJSON(body []byte) any {
+	if json.Valid(body) {
+		return json.RawMessage(body)
+	}
+	return string(body)
 }
 
 func endpointPaths() (paths []string) {

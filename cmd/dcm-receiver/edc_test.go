@@ -25,6 +25,14 @@ func TestConnectorCommands(t *testing.T) {
 		not      []string
 	}{
 		{"no address of ours", nil, []string{"register"}, 2, []string{"DCM_EDC_BACKEND_URL is not set"}, nil},
+		{"keys of nothing", []string{backend, "DCM_API_KEYS=, "}, []string{"register", "--dry-run"}, 2, []string{"DCM_API_KEYS", "lists nothing"}, nil},
+		{"partners of nothing", []string{backend, "DCM_API_KEYS=k", "DCM_PARTNERS= "}, []string{"register", "--dry-run"}, 2, []string{"DCM_PARTNERS", "lists nothing"}, nil},
+		{"a file without keys", []string{backend, "DCM_API_KEYS_FILE=/dev/null"}, []string{"register", "--dry-run"}, 2, []string{"DCM_API_KEYS_FILE", "has no key"}, nil},
+		{"partners that are none", []string{backend, "DCM_API_KEYS=k", "DCM_PARTNERS=BPNL1"}, []string{"register", "--dry-run"}, 2, []string{"DCM_PARTNERS", "BPNL1"}, nil},
+		{"a list given twice", []string{backend, "DCM_API_KEYS=k"}, []string{"register", "--dry-run", "--partners=BPNL00000000SUP1", "--partners=BPNL00000000SUP2"}, 0,
+			[]string{"BPNL00000000SUP1", "BPNL00000000SUP2"}, nil},
+		{"a file that is not there", []string{"DCM_EDC_MANAGEMENT_URL=" + locked.URL, "DCM_EDC_CUSTOMER=BPNL8888888888XX", "DCM_EDC_CUSTOMER_URL=http://x"},
+			[]string{"send", "nowhere.json"}, 2, []string{"nowhere.json"}, nil},
 		{"no connector named", []string{backend, "DCM_API_KEYS=k"}, []string{"register"}, 2, []string{"DCM_EDC_MANAGEMENT_URL is not set"}, nil},
 		{"connector down", []string{backend, "DCM_API_KEYS=k", "DCM_EDC_MANAGEMENT_URL=http://127.0.0.1:1"}, []string{"register"}, 3, []string{"cannot be reached"}, nil},
 		{"connector failing", []string{backend, "DCM_API_KEYS=k", "DCM_EDC_MANAGEMENT_URL=" + failing.URL}, []string{"register", "--check"}, 3, []string{"your connector failed"}, nil},

@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/edc"
 	"dcm-receiver/internal/example"
 	"dcm-receiver/internal/privatepg/pgtest"
@@ -51,6 +52,7 @@ func TestDataspace(t *testing.T) {
 	t.Run("key in the vault", l.vault)
 	t.Run("the consumer", l.consumer)
 	t.Run("the commands", l.commands)
+	t.Run("CX-0128", l.cx0128)
 	t.Run("registered by serve", l.background)
 }
 
@@ -933,9 +935,112 @@ func (l *lab) commands(t *testing.T) {
 	contains(run(0, "edc", "send", file(good)), "Taking the way of the last time", "answered 200 OK", `"outcome": "created"`)
 	contains(run(1, "edc", "send", file(good), file(bad)), `"rule": 7`, "answered 500", "The receiver's answer, kept since", "400 Bad Request", "/content/informationObject/0/unitOfMeasure")
 	contains(run(0, "edc", "send", "--new", file(good)), "2. Agreeing on a contract")
+	contains(run(0, "edc", "register", "--json", "--check", "--dsp-url="+l.dsp, "--customer-bpnls="+example.Customer), `"catalogue":"`+l.dsp+`","shown":[],"wrong":[]`)
+	contains(run(1, "edc", "send", "--json", file(good), file(bad)), `"accepted":true`, `"accepted":false`, `"kept":{"id":`)
 
 	l.restart(t, "DCM_PARTNERS=BPNL00000000OTHR")
 	contains(run(1, "edc", "send", file(good)), "the customer does not allow your BPNL to send")
+	l.restart(t)
+}
+
+// cx0128: what the standard adds is offered beside what is there, which keeps its
+// IDs; a comment comes in on its own endpoint, and a company in both roles offers
+// the endpoints of both.
+func (l *lab) cx0128(t *testing.T) {
+	r := l.registration()
+	l.register(t, r)
+	r.Comments, r.Capable = true, edc.Capabilities
+	changes, err := edc.Register(t.Context(), l.customer, r, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	for _, c := range changes {
+		said = append(said, c.Summary())
+	}
+	if got, want := strings.Join(said, ", "), "create asset dcm-comment, create asset dcm-load-factor, create asset dcm-delta-production, create asset dcm-demand-volatility, "+
+		"create contract definition dcm-comment, create contract definition dcm-load-factor, create contract definition dcm-delta-production, create contract definition dcm-demand-volatility"; got != want {
+		t.Errorf("to be changed: %s\nwant %s", got, want)
+	}
+	l.register(t, r)
+	if changes, err := edc.Register(t.Context(), l.customer, r, false); err != nil || len(changes) > 0 {
+		t.Errorf("looked at again: %v, %v", changes, err)
+	}
+	// what the supplier's connector is shown
+	shown := func(want ...string) {
+		t.Helper()
+		asked := r
+		asked.Partners = nil
+		seen, wrong, err := edc.Seen(t.Context(), l.supplier, edc.Partner{BPNL: example.Customer, Address: l.dsp}, asked)
+		if err != nil || len(wrong) > 0 || !slices.Equal(slices.Sorted(slices.Values(seen)), slices.Sorted(slices.Values(want))) {
+			t.Errorf("the supplier sees %v, want %v (%v, %v)", seen, want, wrong, err)
+		}
+	}
+	shown("dcm-capacity-group", "dcm-request-for-update", "dcm-comment", "dcm-messages", "dcm-load-factor", "dcm-delta-production", "dcm-demand-volatility")
+
+	l.restart(t, "DCM_STANDARD=cx-0128")
+	seed++
+	options := example.Options{Groups: 1, Weeks: 4, Seed: seed, Supplier: example.Supplier, Customer: example.Customer, Now: time.Now(), Context: dcm.CapacityGroupEndpoint.Model + ".x.x"}
+	s := l.sender(t)
+	group := again(t, example.Message(options), nil)
+	if a := l.post(t, s, group); a.Status != 200 {
+		t.Fatalf("%d %s", a.Status, a.Body)
+	}
+	comment := func(object string) []byte {
+		now := time.Now().UTC().Format(time.RFC3339)
+		body, err := json.Marshal(map[string]any{
+			"messageHeader": map[string]any{"header": map[string]any{"messageId": uuid.NewString(), "context": dcm.CommentEndpoint.Model + ".x.x", "sentDateTime": now,
+				"senderBpn": example.Supplier, "receiverBpn": example.Customer, "version": "3.0.0"}},
+			"content": map[string]any{"informationObject": []any{map[string]any{"commentId": uuid.NewString(), "supplier": example.Supplier, "customer": example.Customer,
+				"objectId": object, "objectType": "urn:samm:io.catenax.week_based_capacity_group", "author": "planning@supplier.example", "postedAt": now, "changedAt": now,
+				"commentType": "information", "commentText": "Shutdown in August", "listOfReferenceDates": []string{}}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return body
+	}
+	for _, c := range []struct {
+		name    string
+		object  string
+		rule    int
+		refused bool
+	}{{"on its group", group.group, 8, false}, {"on a group that we do not know", uuid.NewString(), 4, true}} {
+		body := comment(c.object)
+		a, err := s.Post(t.Context(), edc.Comment, "", body)
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		answer := a.Body
+		if _, denied := edc.AnsweredCode(a); denied != c.refused || (a.Status == 200) == c.refused {
+			t.Errorf("%s: %d %s", c.name, a.Status, a.Body)
+		}
+		if c.refused {
+			stored, err := s.Reason(t.Context(), edc.MessageID(body))
+			if err != nil {
+				t.Fatalf("%s: %v", c.name, err)
+			}
+			answer = stored.Answer
+		}
+		var got result
+		if err := json.Unmarshal(answer, &got); err != nil || len(got.Results) != 1 || got.Results[0].Rule != c.rule {
+			t.Errorf("%s: %s, want rule %d (%v)", c.name, answer, c.rule, err)
+		}
+	}
+	var comments int
+	l.query(t, "select count(*) from planning.comment where object_id::text = $1 and comment_text = 'Shutdown in August'", group.group)(&comments)
+	if comments != 1 {
+		t.Errorf("%d comments", comments)
+	}
+
+	r.Roles = []dcm.Role{dcm.CustomerRole, dcm.SupplierRole}
+	l.register(t, r)
+	shown("dcm-capacity-group", "dcm-material-demand", "dcm-request-for-update", "dcm-comment", "dcm-messages", "dcm-load-factor", "dcm-delta-production", "dcm-demand-volatility")
+
+	// Back to CX-0048: the offers go, everything else stays as it is.
+	r = l.registration()
+	l.register(t, r)
+	shown("dcm-capacity-group", "dcm-request-for-update", "dcm-messages")
 	l.restart(t)
 }
 

@@ -21,7 +21,8 @@ type Change struct {
 }
 
 // Register compares what the connector holds with what r wants and says what
-// differs; with apply it makes it so. It creates and replaces only objects that
+// differs; with apply it makes it so, and says what it has done, also where it could
+// not do all of it: the next call does the rest. It creates and replaces only objects that
 // carry our mark. What it made and does not want any more it withdraws: the
 // contract definition goes, so that nobody sees the asset, while asset and
 // policies stay, because agreements and EDRs in use may hang on them.
@@ -68,6 +69,10 @@ func Register(ctx context.Context, m *Management, r Registration, apply bool) ([
 	for _, c := range changes {
 		differs[c.Object] = true
 	}
+	var made []Change
+	did := func(object string) {
+		made = append(made, changes[slices.IndexFunc(changes, func(c Change) bool { return c.Object == object })])
+	}
 	write := func(offers bool) error {
 		for _, o := range wanted {
 			if (o.Collection == contractDefinitions) != offers || !differs[o.String()] {
@@ -76,28 +81,26 @@ func Register(ctx context.Context, m *Management, r Registration, apply bool) ([
 			if err := put(ctx, m, r, o, missing[o.String()]); err != nil {
 				return err
 			}
+			did(o.String())
 		}
 		return nil
 	}
-	if apply {
-		if err := write(false); err != nil {
-			return nil, err
-		}
+	if !apply {
+		return changes, ambiguous(ctx, m, r, wanted, others)
+	}
+	if err := write(false); err != nil {
+		return made, err
 	}
 	if err := ambiguous(ctx, m, r, wanted, others); err != nil {
-		return changes, err
+		return made, err
 	}
-	if apply {
-		for _, id := range stale {
-			if err := m.call(ctx, "DELETE", "/"+contractDefinitions+"/"+url.PathEscape(id), nil, nil); err != nil && !notFound(err) {
-				return nil, err
-			}
+	for _, id := range stale {
+		if err := m.call(ctx, "DELETE", "/"+contractDefinitions+"/"+url.PathEscape(id), nil, nil); err != nil && !notFound(err) {
+			return made, err
 		}
-		if err := write(true); err != nil {
-			return nil, err
-		}
+		did("contract definition " + id)
 	}
-	return changes, nil
+	return made, write(true)
 }
 
 // compare reads the object and says what must change, nil where nothing.

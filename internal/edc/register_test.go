@@ -105,12 +105,12 @@ create asset dcm-capacity-group-BPNL00000000SUPP
 create asset dcm-request-for-update-BPNL00000000SUPP
 create policy dcm-access-BPNL00000000OTHR
 create policy dcm-access-BPNL00000000SUPP
+withdraw contract definition dcm-capacity-group
+withdraw contract definition dcm-request-for-update
 create contract definition dcm-capacity-group-BPNL00000000OTHR
 create contract definition dcm-request-for-update-BPNL00000000OTHR
 create contract definition dcm-capacity-group-BPNL00000000SUPP
-create contract definition dcm-request-for-update-BPNL00000000SUPP
-withdraw contract definition dcm-capacity-group
-withdraw contract definition dcm-request-for-update`)
+create contract definition dcm-request-for-update-BPNL00000000SUPP`)
 	step("again", true, "")
 
 	// what others have on the connector
