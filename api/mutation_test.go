@@ -275,7 +275,9 @@ func (m *mutation) run(t *testing.T, environment []string) (by string) {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(dir, "overlay.json"), string(overlay))
-	out, err := goTest(t, environment, patterns(m.row), "-overlay", filepath.Join(dir, "overlay.json"))
+	// By GOFLAGS, so that a program that a test builds is broken too.
+	flags := "GOFLAGS=" + strings.TrimSpace(os.Getenv("GOFLAGS")+" -overlay="+filepath.Join(dir, "overlay.json"))
+	out, err := goTest(t, append(slices.Clip(environment), flags), patterns(m.row))
 	failed := regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`).FindAllSubmatch(out, -1)
 	switch {
 	case err == nil:
@@ -292,10 +294,10 @@ func (m *mutation) run(t *testing.T, environment []string) (by string) {
 }
 
 // goTest runs tests of one or several folders.
-func goTest(t *testing.T, environment []string, tests map[string][]string, arguments ...string) ([]byte, error) {
+func goTest(t *testing.T, environment []string, tests map[string][]string) ([]byte, error) {
 	folders := slices.Sorted(maps.Keys(tests))
 	var run []string
-	args := append([]string{"test", "-count=1", "-vet=off", "-timeout=3m"}, arguments...)
+	args := []string{"test", "-count=1", "-vet=off", "-timeout=5m"}
 	for _, folder := range folders {
 		run = append(run, tests[folder]...)
 	}

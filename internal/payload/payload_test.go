@@ -181,6 +181,15 @@ func TestViolations(t *testing.T) {
 			`/0/customer: customer is "x"`, `/0: supplier is missing`, `/0/capacities/0/pointInTime: 2023-02-14 is a Tuesday`,
 			`/0/capacities/1/pointInTime: 2023-02-14 is a Tuesday`, `/0/capacities/1/pointInTime: week 2023-02-14 is there twice`, `/0: unitOfMeasure is missing although`,
 		}},
+		"series twice among many": {map[string]any{"linkedDemandSeries": []any{series("1"), series("2"), series("3"), series("4"), series("5"), series("6"), series("7"), series("8"),
+			series("9"), series("10"), series("9.0")}}, []string{"/0/linkedDemandSeries/10: this entry is there twice"}},
+		"threshold twice": {map[string]any{"demandVolatilityParameters": map[string]any{"startReferenceDateTime": "2027-01-01T00:00:00Z", "measurementInterval": 1, "rollingHorizonAlertThresholds": []any{
+			map[string]any{"sequenceNumber": 1, "subhorizonLength": 4}, map[string]any{"subhorizonLength": json.Number("4.0"), "sequenceNumber": 1}}}},
+			[]string{"/0/demandVolatilityParameters/rollingHorizonAlertThresholds/1: this entry is there twice"}},
+		"interval of 1000 weeks": {map[string]any{"demandVolatilityParameters": map[string]any{"startReferenceDateTime": "2027-01-01T00:00:00Z", "measurementInterval": 1000}},
+			[]string{"/0/demandVolatilityParameters/measurementInterval: measurementInterval is 1000"}},
+		"10^18":           {map[string]any{"capacities": []any{map[string]any{"pointInTime": "2023-02-13", "actualCapacity": 1, "maximumCapacity": json.Number("1e18")}}}, nil},
+		"beyond 10^18":    {map[string]any{"capacities": []any{map[string]any{"pointInTime": "2023-02-13", "actualCapacity": 1, "maximumCapacity": json.Number("1000000000000000000.5")}}}, []string{"/0/capacities/0/maximumCapacity: maximumCapacity is 1000000000000000000.5"}},
 		"not an object":   {nil, nil},
 		"NUL in a string": {map[string]any{"name": "a\x00b"}, []string{"/0/name: "}},
 		"too many digits": {map[string]any{"capacities": []any{map[string]any{"pointInTime": "2023-02-13", "actualCapacity": 1, "maximumCapacity": 2, "deltaProductionResult": json.Number("1e10000000")}}}, []string{"/0/capacities/0/deltaProductionResult: "}},
@@ -254,6 +263,51 @@ func TestEnvelope(t *testing.T) {
 		}
 		if len(m.Objects) != c.objects || !strings.HasPrefix(got, c.want) || (c.want == "") != (got == "") {
 			t.Errorf("%s: %d objects, %q; want %d, %q", name, len(m.Objects), got, c.objects, c.want)
+		}
+	}
+}
+
+// TestHeaderFields: each field of the header is missed, or refused in another form.
+func TestHeaderFields(t *testing.T) {
+	whole := func() map[string]any {
+		return map[string]any{"messageId": "0157ba42-d2a8-4e28-8565-7b07830c1111", "context": "c", "sentDateTime": "2023-03-10T24:00:00", "senderBpn": "BPNL6666666666YY",
+			"receiverBpn": "BPNL8888888888XX", "expectedResponseBy": "2023-03-12T00:00:00", "relatedMessageId": "0157ba42-d2a8-4e28-8565-7b07830c1112", "version": "3.0.0"}
+	}
+	first := func(header map[string]any) string {
+		m := readGroups(t, marshal(t, map[string]any{"messageHeader": map[string]any{"header": header}, "content": map[string]any{"informationObject": []any{published(t)}}}))
+		if !m.Errors.Any() {
+			return ""
+		}
+		return m.Errors.List[0].Pointer + ": " + m.Errors.List[0].Detail
+	}
+	if got := first(whole()); got != "" {
+		t.Fatalf("a whole header: %s", got)
+	}
+	for _, c := range []struct {
+		name, wrong string
+		optional    bool
+	}{
+		{name: "messageId", wrong: "0157ba42"},
+		{name: "context", wrong: "a\x00"},
+		{name: "sentDateTime", wrong: "10.03.2023"},
+		{name: "senderBpn", wrong: "BPNS6666666666YY"},
+		{name: "receiverBpn", wrong: "BPNL888"},
+		{name: "expectedResponseBy", wrong: "soon", optional: true},
+		{name: "relatedMessageId", wrong: "urn:uuid:", optional: true},
+		{name: "version", wrong: "3"},
+	} {
+		header := whole()
+		header[c.name] = c.wrong
+		if got, want := first(header), "/messageHeader/header/"+c.name+": "+c.name+" is "; !strings.HasPrefix(got, want) {
+			t.Errorf("%s = %q: %q, want %q…", c.name, c.wrong, got, want)
+		}
+		delete(header, c.name)
+		want := "/messageHeader/header: " + c.name + " is missing"
+		if c.optional {
+			want = ""
+		}
+		if got := first(header); got != want {
+			t.Errorf("without %s: %q, want %q", c.name, got, want)
 		}
 	}
 }

@@ -198,3 +198,42 @@ func TestBytesHeldAtOnce(t *testing.T) {
 		t.Errorf("%s groups are stored, want 1", n[0])
 	}
 }
+
+// TestMessagesAtOnce: a message beyond those that may be judged at once is answered
+// 503 at once, and taken when there is room again.
+func TestMessagesAtOnce(t *testing.T) {
+	f := newFixture(t, func(c *receiver.Config) { c.MaxInFlight = 1 })
+	message := func(seed uint64) []byte {
+		return example.Message(example.Options{Groups: 1, Weeks: 4, Seed: seed, Supplier: example.Supplier, Customer: example.Customer, Now: now})
+	}
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, f.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, "begin; lock table dcm.message in access exclusive mode"); err != nil {
+		t.Fatal(err)
+	}
+	first := make(chan int)
+	go func() { first <- f.post(dcm.CapacityGroupEndpoint.Path, message(1)).Code }()
+	for tries := 0; !strings.Contains(f.metrics(), "dcm_requests_in_flight 1\n"); tries++ {
+		if tries == 200 {
+			t.Fatal("the first message is not at work")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	w := f.post(dcm.CapacityGroupEndpoint.Path, message(2))
+	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+		t.Errorf("beside it: %d %s", w.Code, w.Body)
+	}
+	if _, err := conn.Exec(ctx, "rollback"); err != nil {
+		t.Fatal(err)
+	}
+	if code := <-first; code != http.StatusCreated {
+		t.Errorf("the first: %d", code)
+	}
+	if w := f.post(dcm.CapacityGroupEndpoint.Path, message(2)); w.Code != http.StatusCreated {
+		t.Errorf("after it: %d %s", w.Code, w.Body)
+	}
+}

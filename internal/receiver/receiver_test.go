@@ -264,10 +264,10 @@ func TestOrderOfRefusals(t *testing.T) {
 		}, notJSON, 415, "content-type", "", ""},
 		{"broken content type", func(r *http.Request) { r.Header.Set("Content-Type", ";") }, notJSON, 415, "content-type", "", ""},
 		{"gzip", func(r *http.Request) { r.Header.Set("Content-Encoding", "gzip") }, notJSON, 415, "content-encoding", "", ""},
-		{"announced too large", func(r *http.Request) { r.ContentLength = receiver.MaxBody + 1 }, notJSON, 413, "too-large", "", "413"},
-		{"too large", func(*http.Request) {}, strings.Repeat(" ", receiver.MaxBody+1), 413, "too-large", "", "413"},
+		{"announced too large", func(r *http.Request) { r.ContentLength = 15<<20 + 1 }, notJSON, 413, "too-large", "", "413"},
+		{"too large", func(*http.Request) {}, strings.Repeat(" ", 15<<20+1), 413, "too-large", "", "413"},
 		{"not JSON", func(*http.Request) {}, notJSON, 422, "not-json", "", "422"},
-		{"just small enough", func(r *http.Request) { r.Header.Set("X-Api-Key", "old-key") }, "[]" + strings.Repeat(" ", receiver.MaxBody-2), 400, "refused", "", "400"},
+		{"just small enough", func(r *http.Request) { r.Header.Set("X-Api-Key", "old-key") }, "[]" + strings.Repeat(" ", 15<<20-2), 400, "refused", "", "400"},
 		{"no content type", func(r *http.Request) { r.Header.Del("Content-Type") }, "[]", 400, "refused", "", "400"},
 		{"charset", func(r *http.Request) { r.Header.Set("Content-Type", `APPLICATION/JSON; Charset="utf-8"`) }, "[]", 400, "refused", "", "400"},
 	} {
@@ -324,6 +324,37 @@ func TestUnparsableStatus(t *testing.T) {
 	w := f.post(dcm.CapacityGroupEndpoint.Path, []byte("{"))
 	if w.Code != 400 || !strings.Contains(w.Body.String(), `"status":400`) {
 		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// TestOneIDInSeveralRelationships: an ID means one group for each supplier and
+// customer (CX-0048 §3.2.3).
+func TestOneIDInSeveralRelationships(t *testing.T) {
+	f := newFixture(t, nil)
+	send := func(supplier, customer string, seconds int) int {
+		r := request(dcm.CapacityGroupEndpoint.Path, bytes.NewReader(example.Message(example.Options{
+			Groups: 1, Weeks: 3, Seed: 1, Supplier: supplier, Customer: customer, Now: now.Add(time.Duration(seconds) * time.Second)})))
+		r.Header.Set("Edc-Bpn", supplier)
+		return f.do(r).Code
+	}
+	const otherSupplier, otherCustomer = "BPNL7777777777ZZ", "BPNL8888888888YY"
+	for _, c := range []struct {
+		supplier, customer string
+		seconds, want      int
+	}{
+		{example.Supplier, example.Customer, 0, 201},
+		{otherSupplier, example.Customer, -10, 201},
+		{example.Supplier, otherCustomer, -10, 201},
+		{example.Supplier, example.Customer, -5, 400},
+		{otherSupplier, example.Customer, -5, 200},
+		{example.Supplier, otherCustomer, -5, 200},
+	} {
+		if got := send(c.supplier, c.customer, c.seconds); got != c.want {
+			t.Errorf("%s for %s, %+d s: %d, want %d", c.supplier, c.customer, c.seconds, got, c.want)
+		}
+	}
+	if got := f.query(`select count(distinct capacity_group_id) || ' of ' || count(*) from planning.capacity_group`); got[0] != "1 of 3" {
+		t.Errorf("IDs: %s, want 1 of 3", got[0])
 	}
 }
 
