@@ -45,7 +45,7 @@ AXE := axe-core@4.14.1
 test-pages: ## the planners' pages in a real browser, looked at by axe-core too (Chromium and npm; skipped without)
 	@if ! command -v npm >/dev/null; then echo "test-pages: axe-core is not asked, npm is not installed"; \
 	else dir=$$(mktemp -d); trap 'rm -rf '$$dir EXIT; (cd $$dir && npm pack --silent $(AXE) >/dev/null && tar xzf axe-core-*.tgz); \
-	DCM_TEST_AXE=$$dir/package/axe.min.js go test -count=1 -run TestInABrowser ./internal/planner; fi
+	DCM_TEST_AXE=$$dir/package/axe.min.js go test -count=1 -run "TestInABrowser|TestManyGroups" ./internal/planner; fi
 
 bench: ## measure beside the floor; takes some minutes (make bench BENCH="-repeat 2 -only new")
 	go test -run '^$$' -bench . -benchmem ./internal/payload

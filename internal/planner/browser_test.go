@@ -16,6 +16,7 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+	"github.com/jackc/pgx/v5"
 )
 
 // browser is a real one, without a window. The test is skipped where there is
@@ -182,5 +183,90 @@ func accessible(t *testing.T, ctx context.Context) {
 		if v.Impact == "serious" || v.Impact == "critical" {
 			t.Errorf("axe-core: %s: %q", v.ID, v.Nodes)
 		}
+	}
+}
+
+// many stores n groups of a hundred suppliers, each with its material and 104
+// weeks; some are bottlenecks, and some have a name of 10,000 characters.
+func (s *site) many(n int) {
+	s.t.Helper()
+	for _, sql := range []string{`
+		create temporary table made as
+		select
+			i, 'BPNL' || lpad((i % 100)::text, 12, '0') as supplier, 'MNR-' || i as material, 500 + i % 700 as level,
+			(select array_agg(@monday::date + 7 * w order by w) from generate_series(0, 103) w) as weeks
+		from generate_series(1, @n) i`, `
+		insert into dcm.capacity_group
+		select
+			supplier, @customer, gen_random_uuid(), @monday, 0, @monday, @monday, null, '', false, false, null, null, null,
+			case when i % 1000 = 7 then repeat('<b>long</b> ', 900) else 'Line ' || i end, 'unit:piece', '{}', '{}', weeks,
+			array_fill(level::numeric, '{104}'), array_fill(level * 1.1, '{104}'), array_fill(null::numeric, '{104}'), array_fill(null::numeric, '{104}'),
+			array[material], array[null], array['BPNS8888888888XX'], array['0001'], array[null::numeric], '{}', '{}', '{}', '{}', '{}', '{}', null, false
+		from made `, `
+		insert into dcm.material_demand
+		select supplier, 'sent', supplier, @customer, gen_random_uuid(), @monday, 0, @monday, @monday, null, null, false, false, material, null, material, null, 'unit:piece'
+		from made `, `
+		insert into dcm.demand_series
+		select
+			m.partner, 'sent', m.supplier, m.customer, m.material_number_customer, 'BPNS8888888888XX', '0001', m.material_demand_id, null, weeks,
+			(select array_agg(trunc(level * (0.7 + 0.02 * ((i * 7 + w) % 23)), 1) order by w) from generate_series(1, 104) w)
+		from made join dcm.material_demand m on m.supplier = made.supplier and m.material_number_customer = made.material `,
+	} {
+		if _, err := s.conn.Exec(s.t.Context(), sql, pgx.NamedArgs{"n": n, "monday": monday(*s.clock), "customer": customer}); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	if _, err := s.conn.Exec(s.t.Context(), "analyze"); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// TestManyGroups: 10,000 groups do not make a browser stall. A page lists 50 of
+// them, whatever the horizon; the search and the next pages reach all.
+func TestManyGroups(t *testing.T) {
+	if os.Getenv("DCM_TEST_AXE") == "" {
+		t.Skip("make test-pages looks at 10,000 groups")
+	}
+	ctx := browser(t)
+	s := newSite(t)
+	const groups = 10_000
+	s.many(groups)
+	server := httptest.NewServer(s.pages)
+	defer server.Close()
+	for _, c := range []struct {
+		name, path string
+		rows       int
+	}{
+		{"26 weeks", "/", pageSize},
+		{"104 weeks", "/?weeks=104", pageSize},
+		{"the last page", fmt.Sprintf("/?page=%d", groups/pageSize), pageSize},
+		{"one found", "/?q=line+9999", 1},
+		{"a supplier", "/?q=BPNL000000000042", pageSize},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if err := chromedp.Do(ctx, chromedp.Navigate(server.URL+c.path), chromedp.WaitVisible("footer")); err != nil {
+				t.Fatal(err)
+			}
+			// Long tasks are reported a moment after they end.
+			m := ask[map[string]float64](t, ctx, `new Promise(done => {
+				let longest = 0;
+				new PerformanceObserver(l => l.getEntries().forEach(e => { longest = Math.max(longest, e.duration); })).observe({type: "longtask", buffered: true});
+				setTimeout(() => {
+					const n = performance.getEntriesByType("navigation")[0];
+					done({rows: document.querySelectorAll("tbody tr").length, bytes: n.decodedBodySize, server: n.responseStart - n.requestStart,
+						content: n.domContentLoadedEventEnd - n.responseStart, longest});
+				}, 300);
+			})`)
+			t.Logf("%.0f ms at the server, %.0f kB, then %.0f ms until the page stands, longest task %.0f ms", m["server"], m["bytes"]/1000, m["content"], m["longest"])
+			if int(m["rows"]) != c.rows {
+				t.Errorf("%v rows, want %d", m["rows"], c.rows)
+			}
+			if m["bytes"] > 1_000_000 {
+				t.Errorf("the page has %.0f bytes", m["bytes"])
+			}
+			if m["content"] > 2000 || m["longest"] > 1000 {
+				t.Errorf("the browser stalls: %.0f ms until the page stands, longest task %.0f ms", m["content"], m["longest"])
+			}
+		})
 	}
 }
