@@ -326,7 +326,7 @@ func (w world) group(l line) object {
 		}
 		week := object{"pointInTime": w.week(n), "actualCapacity": actual, "maximumCapacity": max(maximum, actual)}
 		if l.behind && (now == 1 || now == 2) {
-			week["deltaProductionResult"] = usual / 20
+			week["deltaProductionResult"] = usual / 5
 		}
 		if l.agreedTooMuch {
 			week["agreedCapacity"] = usual * 120 / 100

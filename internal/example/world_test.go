@@ -66,7 +66,8 @@ func receive(t *testing.T, url string, standard receiver.Standard, w example.Wor
 	post(w.Refused, 400, 422)
 }
 
-// TestQuestions asks every question of api/planners.md in the world: each must
+// TestQuestions asks every question of api/planners.md, and those of the Grafana
+// dashboard, in the world: each must
 // have an answer, whether the demands were received or released and sent, and so
 // must each state that the documents name.
 func TestQuestions(t *testing.T) {
@@ -135,6 +136,9 @@ func TestQuestions(t *testing.T) {
 				if count("select from planning.unmatched_link where missing = '"+missing+"'") == 0 {
 					t.Errorf("nothing misses its %s", missing)
 				}
+			}
+			if strings.HasPrefix(way.name, "released") {
+				dashboard(t, conn, world.Suppliers)
 			}
 			// The running week is answered every day, a group and week once.
 			if n := count(questions[0][2]); n != 8 {
