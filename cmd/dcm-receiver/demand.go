@@ -353,7 +353,7 @@ func (c *demandStatusCommand) Run() error {
 			}
 		}
 		for _, p := range slices.DeleteFunc(partners, func(p partner) bool { return p.Reason == nil }) {
-			fmt.Printf("%s: %s\n", p.Partner, *p.Reason)
+			fmt.Printf("%s: %s\n", p.Partner, printable(*p.Reason))
 		}
 		return nil
 	})

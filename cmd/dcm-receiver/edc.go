@@ -440,10 +440,10 @@ func endpointPaths() (paths []string) {
 	return paths
 }
 
-func indented(data []byte) []byte {
+func indented(data []byte) string {
 	var out bytes.Buffer
 	if json.Indent(&out, bytes.TrimSpace(data), "", "  ") != nil {
-		return data
+		return printable(string(data))
 	}
-	return out.Bytes()
+	return printable(out.String())
 }

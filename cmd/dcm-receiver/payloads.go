@@ -15,6 +15,7 @@ import (
 	"dcm-receiver/internal/example"
 	"dcm-receiver/internal/payload"
 	"dcm-receiver/internal/receiver"
+	"dcm-receiver/internal/rules"
 	"dcm-receiver/schemas"
 )
 
@@ -104,8 +105,8 @@ func read(file string) ([]byte, error) {
 }
 
 // check is rule 1 of a standard, what comes before it (size and JSON), and what
-// the receiver would say of a header and of changedAt as far as the message
-// shows it.
+// the receiver would say of a header, of changedAt and by later rules, as far as the
+// message shows it.
 func check(body []byte, endpoint, name string, now time.Time) finding {
 	if len(body) > receiver.MaxBody {
 		return finding{Errors: []schemas.Violation{{Detail: fmt.Sprintf("the body has %d bytes, over 15 MiB (%d); send fewer objects in one message", len(body), receiver.MaxBody)}}}
@@ -115,12 +116,13 @@ func check(body []byte, endpoint, name string, now time.Time) finding {
 	case dcm.CapacityGroupEndpoint.Path:
 		m, err := standard.ReadCapacityGroups(body, now)
 		return found(m, err, now, func(g *dcm.CapacityGroup) sent {
-			return sent{"supplier", g.Supplier, &g.ChangedAt}
+			refused, perhaps := standard.Foretell(g, now)
+			return sent{"supplier", g.Supplier, &g.ChangedAt, refused, perhaps}
 		})
 	case dcm.MaterialDemandEndpoint.Path:
 		m, err := standard.ReadMaterialDemands(body, now)
 		return found(m, err, now, func(d *dcm.MaterialDemand) sent {
-			return sent{"customer", d.Customer, &d.ChangedAt}
+			return sent{senderName: "customer", sender: d.Customer, changedAt: &d.ChangedAt}
 		})
 	case dcm.CommentEndpoint.Path:
 		m, err := standard.ReadComments(body, now)
@@ -131,10 +133,12 @@ func check(body []byte, endpoint, name string, now time.Time) finding {
 }
 
 // sent is what an object says of the message that it is in: by which property it
-// names its sender, and when it was changed.
+// names its sender, when it was changed, and why later rules refuse it, whatever
+// is stored, or perhaps.
 type sent struct {
 	senderName, sender string
 	changedAt          *dcm.Timestamp
+	refused, perhaps   []rules.Detail
 }
 
 // found lists what is wrong with a message that was read.
@@ -153,6 +157,12 @@ func found[T any](m *payload.Message[T], err error, now time.Time, of func(*T) s
 			}
 			if h := m.Header; h != nil && s.sender != "" && s.sender != h.SenderBPN {
 				o.Errors.Add(o.Pointer+"/"+s.senderName, fmt.Sprintf("%s is %s, but senderBpn in the header is %s; they must be the same", s.senderName, s.sender, h.SenderBPN))
+			}
+			for _, d := range s.refused {
+				o.Errors.Add(o.Pointer+"/"+d.Property, d.Text)
+			}
+			for _, d := range s.perhaps {
+				o.Warnings.Add(o.Pointer+"/"+d.Property, "it will be refused unless the receiver has this value already: "+d.Text)
 			}
 		}
 		all.Errors, all.MoreErrors = append(all.Errors, o.Errors.List...), all.MoreErrors+o.Errors.More

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -68,16 +69,30 @@ type logSettings struct {
 }
 
 func (s logSettings) logger() *slog.Logger {
+	if s.LogFormat == "auto" && isatty.IsTerminal(os.Stderr.Fd()) {
+		s.LogFormat = "text"
+	}
+	return slog.New(s.handler(os.Stderr))
+}
+
+func (s logSettings) handler(w io.Writer) slog.Handler {
 	options := &slog.HandlerOptions{Level: s.LogLevel, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		if a.Value.Kind() == slog.KindDuration { // in JSON else a number of nanoseconds
+		switch a.Value.Kind() {
+		case slog.KindDuration: // in JSON else a number of nanoseconds
 			a.Value = slog.StringValue(a.Value.Duration().String())
+		case slog.KindString: // a header, or what a partner's connector says
+			a.Value = slog.StringValue(printable(a.Value.String()))
+		case slog.KindAny:
+			if err, is := a.Value.Any().(error); is {
+				a.Value = slog.StringValue(printable(err.Error()))
+			}
 		}
 		return a
 	}}
-	if s.LogFormat == "text" || s.LogFormat == "auto" && isatty.IsTerminal(os.Stderr.Fd()) {
-		return slog.New(slog.NewTextHandler(os.Stderr, options))
+	if s.LogFormat == "text" {
+		return slog.NewTextHandler(w, options)
 	}
-	return slog.New(slog.NewJSONHandler(os.Stderr, options))
+	return slog.NewJSONHandler(w, options)
 }
 
 // serveSettings are the settings of serve.

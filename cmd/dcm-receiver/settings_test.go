@@ -1,11 +1,15 @@
 package main
 
 import (
+	"bytes"
+	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 )
 
 func TestDuration(t *testing.T) {
@@ -60,6 +64,30 @@ func TestList(t *testing.T) {
 		var got list
 		if err := got.UnmarshalText([]byte(c.text)); (err != nil) != (c.want == "-") || err == nil && strings.Join(got, "|") != c.want {
 			t.Errorf("%q: %q, %v", c.text, got, err)
+		}
+	}
+}
+
+// TestPrintable: no text of a partner moves the cursor of a terminal, or turns the
+// text around it, in what commands print and in either form of the log.
+func TestPrintable(t *testing.T) {
+	for text, want := range map[string]string{
+		"plain, ä, コンニチハ\n\tindented": "plain, ä, コンニチハ\n\tindented",
+		"\x1b[2Jgone":                 `\x1b[2Jgone`,
+		"\u009b2J":                    `\u009b2J`,
+		"abc\u202egnp.exe":            `abc\u202egnp.exe`,
+		"\u2066a\u200bb\ufeff":        `\u2066a\u200bb\ufeff`,
+		"a\rb\x00":                    `a\rb\x00`,
+	} {
+		if got := printable(text); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+		for _, format := range []string{"json", "text"} {
+			var line bytes.Buffer
+			slog.New(logSettings{LogFormat: format}.handler(&line)).Info("sent", "reason", text, "error", errors.New(text))
+			if strings.ContainsFunc(strings.TrimSuffix(line.String(), "\n"), func(r rune) bool { return !unicode.IsPrint(r) }) {
+				t.Errorf("the %s log has %q", format, line.String())
+			}
 		}
 	}
 }

@@ -8,7 +8,27 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
+
+// printable makes text of a partner harmless to a terminal: what would move the
+// cursor, change the direction of the text around it or be invisible is escaped.
+func printable(s string) string {
+	harmless := func(r rune) bool { return unicode.IsPrint(r) || r == '\n' || r == '\t' }
+	if strings.IndexFunc(s, func(r rune) bool { return !harmless(r) }) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if harmless(r) {
+			b.WriteRune(r)
+		} else {
+			quoted := strconv.QuoteRuneToASCII(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		}
+	}
+	return b.String()
+}
 
 // duration is a time as people write it: Go's spelling, and days.
 type duration time.Duration

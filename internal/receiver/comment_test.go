@@ -1,9 +1,12 @@
 package receiver_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -51,46 +54,97 @@ func (f *fixture) comment(more string) (status int) {
 	return w.Code
 }
 
-// TestADeletedCommentIsGone: text and author are in no table, column, log or
-// answer any more.
+// TestADeletedCommentIsGone: text and author are in no table of any schema, no log and
+// no answer any more: not of the comment, of a refused or unreadable message, nor of
+// what came again at the same moment as the deletion. (Postgres itself keeps a dead
+// row until it vacuums the table, and its write-ahead log until that is recycled.)
 func TestADeletedCommentIsGone(t *testing.T) {
 	f := commentFixture(t)
+	replicas := []*fixture{f, onDatabase(t, f.url, withComments)}
 	const text, author = "Bananenkrümmung", "unbekannte.person@example.com"
 	content := fmt.Sprintf(`,"commentText":%q,"author":%q,"changedAt":"2026-11-20T10:00:00Z"`, text, author)
+	message := func(more string) []byte {
+		return []byte(commentOn(groupID, dcm.CapacityGroupType, example.Supplier, example.Supplier, example.Customer, oneComment, more))
+	}
 	if status := f.comment(content); status != 201 {
 		t.Fatal(status)
 	}
 	// Refused ones leave nothing either.
-	if status := f.comment(fmt.Sprintf(`,"commentText":%q,"author":%q`, strings.Repeat(text, 500), author+"@")); status != 400 {
-		t.Fatal(status)
+	for more, want := range map[string]int{
+		fmt.Sprintf(`,"commentText":%q,"author":%q`, strings.Repeat(text, 500), author+"@"):           400, // rule 1
+		fmt.Sprintf(`,"commentText":[%q],"author":{%q:1}`, text, author):                              400,
+		fmt.Sprintf(`,"commentText":%q,"author":%q,"changedAt":"2026-11-19T10:00:00Z"`, text, author): 400, // rule 9
+		fmt.Sprintf(`,"commentText":%q,"author":%q,"commentTxt":%q`, text, author, text):              200, // a warning
+		fmt.Sprintf(`,"commentText":%q,"author":"%s\ud800"`, text, author):                            422,
+		fmt.Sprintf(`,"commentText":%q,"commentText":%q`, text, text):                                 422,
+	} {
+		if status := f.comment(more); status != want {
+			t.Errorf("%s: %d, want %d", more, status, want)
+		}
 	}
-	if found := f.everywhere(text, author); len(found) == 0 {
-		t.Fatal("the comment is not even there before its deletion, so nothing would be found after it")
+	cutOff := message(content)
+	if w := f.post(dcm.CommentEndpoint.Path, cutOff[:bytes.Index(cutOff, []byte(author))+len(author)]); w.Code != 422 {
+		t.Errorf("cut off: %d", w.Code)
 	}
-	if status := f.comment(`,"requestDelete":true`); status != 200 {
-		t.Fatal(status)
+	notOurs := bytes.Replace(message(content), []byte(`"receiverBpn":"`+example.Customer), []byte(`"receiverBpn":"BPNL0000000000ZZ`), 1)
+	if w := f.post(dcm.CommentEndpoint.Path, notOurs); w.Code != 400 {
+		t.Errorf("another receiver: %d", w.Code)
 	}
+	onNothing := bytes.Replace(message(content), []byte(`"objectId":"`+groupID), []byte(`"objectId":"`+oneComment), 1)
+	if w := f.post(dcm.CommentEndpoint.Path, onNothing); w.Code != 403 {
+		t.Errorf("on nothing: %d", w.Code)
+	}
+	if found := f.everywhere(text, author); !slices.Equal(found, []string{"dcm.comment", "dcm.comment"}) {
+		t.Fatalf("before the deletion it is in %v: not alone in its table, or nothing would be found after it", found)
+	}
+	// The deletion, while a data plane sends everything before it again.
+	var wait sync.WaitGroup
+	for i := range 12 {
+		wait.Go(func() {
+			more, want := content, []int{200, 400}
+			if i == 5 {
+				more, want = `,"requestDelete":true`, []int{200}
+			}
+			if w := replicas[i%2].post(dcm.CommentEndpoint.Path, message(more)); !slices.Contains(want, w.Code) {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+		})
+	}
+	wait.Wait()
 	if status := f.comment(content); status != 400 {
 		t.Errorf("a late repeat: %d", status)
 	}
 	if found := f.everywhere(text, author); len(found) > 0 {
 		t.Errorf("still in %v", found)
 	}
-	if strings.Contains(f.log.String(), text) || strings.Contains(f.log.String(), author) {
-		t.Error("it is in the log")
+	if left := f.query(`select strings.left from (select string_agg(key, ' ' order by key) as left from dcm.comment c, jsonb_each_text(to_jsonb(c)) where value is not null) strings`); left[0] !=
+		"comment_id content_hash customer deleted_at deleted_at_nanosecond first_received_at originator partner received_at supplier" {
+		t.Errorf("what is left of it: %s", left)
+	}
+	for _, replica := range replicas {
+		if strings.Contains(replica.log.String(), text) || strings.Contains(replica.log.String(), author) {
+			t.Error("it is in the log")
+		}
+	}
+	r := request("", nil)
+	r.Method, r.URL.Path, r.URL.RawQuery = "GET", "/messages", "limit=100"
+	if w := f.do(r); w.Code != 200 || strings.Contains(w.Body.String(), text) || strings.Contains(w.Body.String(), author) || len(w.Body.String()) < 5000 {
+		t.Errorf("answers that are fetched: %d %s", w.Code, w.Body)
 	}
 }
 
-// everywhere lists the tables that have one of the words in any of their rows.
+// everywhere lists the tables of all schemas that have one of the words in any of
+// their rows: as it is, escaped in JSON, or among bytes.
 func (f *fixture) everywhere(words ...string) (found []string) {
 	f.t.Helper()
-	tables := f.query(`select c.oid::regclass::text from pg_class c where c.relkind in ('r', 'm', 'p') and c.relnamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace) and c.relnamespace::regnamespace::text not like 'pg_toast%' order by 1`)
+	tables := f.query(`select format('%I.%I', c.relnamespace::regnamespace, c.relname) from pg_class c where c.relkind in ('r', 'm', 'p') and c.relnamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace) and c.relnamespace::regnamespace::text not like 'pg_toast%' order by 1`)
 	if len(tables) < 5 {
 		f.t.Fatalf("tables %v", tables)
 	}
 	for _, table := range tables {
 		for _, word := range words {
-			if n := f.query(`select count(*)::text from `+table+` as r where r::text like '%' || $1 || '%'`, word); n[0] != "0" {
+			quoted := strings.Trim(strconv.QuoteToASCII(word), `"`)
+			if n := f.query(`select count(*)::text from `+table+` as r where position($1 in r::text) > 0 or position($2 in r::text) > 0 or position(encode(convert_to($1, 'UTF8'), 'hex') in r::text) > 0`, word, quoted); n[0] != "0" {
 				found = append(found, table)
 			}
 		}

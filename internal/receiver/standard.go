@@ -57,6 +57,20 @@ func (s *Standard) ReadCapacityGroups(body []byte, now time.Time) (*payload.Mess
 	return payload.ReadCapacityGroups(body, o)
 }
 
+// Foretell is what the rules after the first say of a valid group: refused for
+// whatever is stored, or perhaps, where nothing of it is stored. Sender and receiver
+// are taken for the right ones.
+func (s *Standard) Foretell(g *dcm.CapacityGroup, now time.Time) (refused, perhaps []rules.Detail) {
+	situation := rules.Situation[dcm.CapacityGroup]{Object: g, Valid: true, Sender: g.Supplier, Ours: func(string) bool { return true }, Now: now}
+	if v, early := s.CapacityGroups.DecideEarly(&situation); early {
+		return v.Details, nil
+	}
+	if v := s.CapacityGroups.Decide(&situation); v.Outcome == rules.Ignored {
+		return nil, v.Details
+	}
+	return nil, nil
+}
+
 // ReadMaterialDemands reads what the standard takes for material demands.
 func (s *Standard) ReadMaterialDemands(body []byte, now time.Time) (*payload.Message[dcm.MaterialDemand], error) {
 	return payload.ReadMaterialDemands(body, s.options(dcm.MaterialDemandEndpoint, now))

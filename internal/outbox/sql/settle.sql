@@ -2,7 +2,8 @@
 -- goes again: it may have been there before the question.
 update dcm.delivery d set
     state = case when j.asked_since then 'waiting' else $6 end,
-    next_attempt_at = null, status = coalesce(nullif($7::integer, 0), d.status), reason = nullif($8, ''),
+    next_attempt_at = null, status = coalesce(nullif($7::integer, 0), d.status),
+    reason = case when not d.is_forgotten then nullif($8, '') end, -- it may quote a comment that was taken back meanwhile
     delivered_at = case when $6 = 'delivered' and not j.asked_since then now() else d.delivered_at end
 from (
     select s.object_id, s.changed_at, $6 = 'delivered' and q.answers_message_id is distinct from s.answers as asked_since
