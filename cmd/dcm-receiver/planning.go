@@ -22,7 +22,7 @@ type planningSettings struct {
 	OIDCClientID     string `env:"DCM_PLANNING_OIDC_CLIENT_ID" name:"oidc-client-id" help:"Client of these pages at the provider."`
 	OIDCClientSecret string `env:"DCM_PLANNING_OIDC_CLIENT_SECRET" name:"oidc-client-secret" help:"Its secret."`
 	OIDCSecretFile   string `env:"DCM_PLANNING_OIDC_CLIENT_SECRET_FILE" name:"oidc-client-secret-file" placeholder:"FILE" help:"The same, read from a file."`
-	OIDCAllowed      list   `env:"DCM_PLANNING_OIDC_ALLOWED" name:"oidc-allowed" help:"E-mail addresses, groups or roles that may see the pages. Unset: everybody whom the provider logs in for this client."`
+	OIDCAllowed      list   `env:"DCM_PLANNING_OIDC_ALLOWED" name:"oidc-allowed" help:"E-mail addresses, groups or roles that may see the pages; * is everybody whom the provider logs in for this client."`
 	URL              string `env:"DCM_PLANNING_URL" placeholder:"URL" help:"Address of the pages as a browser sees them, where the provider sends people back to: https://dcm.example.com"`
 	ProxyUserHeader  string `env:"DCM_PLANNING_PROXY_USER_HEADER" name:"proxy-user-header" help:"Header in which a trusted proxy names who is logged in, such as X-Forwarded-User. It must also send DCM_PLANNING_PROXY_KEY in X-Planning-Key."`
 	ProxyKey         string `env:"DCM_PLANNING_PROXY_KEY" name:"proxy-key" help:"Key that only that proxy knows."`
@@ -56,6 +56,16 @@ func (s *planningSettings) check() error {
 		if strings.Trim(u.Path, "/") != "" {
 			return errors.New("DCM_PLANNING_URL: the pages stand at the root of a host; leave the path out")
 		}
+		if u.Scheme == "http" && !isLoopback(u.Hostname()) {
+			return errors.New("DCM_PLANNING_URL: over http anybody on the way could take a planner's session; give the https address that your ingress or proxy has")
+		}
+		if len(s.OIDCAllowed) == 0 {
+			return errors.New("DCM_PLANNING_OIDC_ALLOWED: name the e-mail addresses, groups or roles that may see the pages, or * for everybody whom the provider logs in for this client")
+		}
+	case s.ProxyUserHeader == "" && (s.OIDCClientID != "" || s.OIDCClientSecret != "" || len(s.OIDCAllowed) > 0):
+		return errors.New("DCM_PLANNING_OIDC_ISSUER is not set, but other DCM_PLANNING_OIDC_ variables are: without it nobody would have to log in")
+	case s.ProxyUserHeader == "" && s.ProxyKey != "":
+		return errors.New("DCM_PLANNING_PROXY_USER_HEADER is not set, but DCM_PLANNING_PROXY_KEY is: without it nobody would have to log in")
 	case s.ProxyUserHeader != "" && !token.MatchString(s.ProxyUserHeader):
 		return fmt.Errorf("DCM_PLANNING_PROXY_USER_HEADER: %q is no name of a header", s.ProxyUserHeader)
 	case s.ProxyUserHeader != "" && len(s.ProxyKey) < 16:
@@ -88,6 +98,12 @@ func (s *planningSettings) serve(ctx context.Context, databaseURL string, server
 	listener, err := net.Listen("tcp", s.Listen)
 	if err != nil {
 		log.Error("the pages for planners are not served; set DCM_PLANNING_LISTEN to another address, or to nothing", "error", err)
+		return
+	}
+	// "localhost" is what somebody's hosts file says it is.
+	if address, ok := listener.Addr().(*net.TCPAddr); s.OIDCIssuer == "" && s.ProxyUserHeader == "" && (!ok || !address.IP.IsLoopback()) {
+		_ = listener.Close()
+		log.Error("the pages for planners are not served: DCM_PLANNING_LISTEN leads elsewhere than to loopback, and there is no login", "address", listener.Addr().String())
 		return
 	}
 	read, err := database.Read(databaseURL)

@@ -52,7 +52,8 @@ func (Loopback) mount(chi.Router) {}
 
 // allow asks for a loopback name in Host: a page of somebody else's whose name
 // was pointed at this machine must not read ours in the browser of whoever sits
-// here.
+// here. What a proxy passes on comes from elsewhere, whatever its Host: a proxy
+// that logs nobody in must not open the pages.
 func (Loopback) allow(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := r.Host
@@ -64,6 +65,12 @@ func (Loopback) allow(next http.Handler) http.Handler {
 		if host != "localhost" && (err != nil || !address.IsLoopback()) {
 			http.Error(w, "These pages are for this machine: open them as http://127.0.0.1 or http://localhost.", http.StatusForbidden)
 			return
+		}
+		for _, header := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via"} {
+			if r.Header.Get(header) != "" {
+				http.Error(w, "These pages are for this machine; a proxy has to log people in (DCM_PLANNING_PROXY_USER_HEADER).", http.StatusForbidden)
+				return
+			}
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -111,7 +118,7 @@ type OpenIDConnectConfig struct {
 	ClientID     string
 	ClientSecret string
 	URL          string   // of these pages as a browser sees them, such as https://dcm.example.com
-	Allowed      []string // e-mail addresses or groups that may see the pages; none: everybody that the provider logs in for this client
+	Allowed      []string // e-mail addresses, groups or roles that may see the pages; "*": everybody that the provider logs in for this client
 }
 
 // NewOpenIDConnect asks the provider for its addresses and keys.
@@ -225,7 +232,7 @@ func (o *OpenIDConnect) login(r *http.Request) (name, back string, err error) {
 	if claims.Email != "" && (claims.EmailVerified == nil || *claims.EmailVerified) {
 		names = append(names, claims.Email)
 	}
-	if len(o.allowed) > 0 && !slices.ContainsFunc(names, func(n string) bool { return slices.Contains(o.allowed, n) }) {
+	if !slices.Contains(o.allowed, "*") && !slices.ContainsFunc(names, func(n string) bool { return slices.Contains(o.allowed, n) }) {
 		return "", "", errors.New("neither the address nor a group of this user is allowed")
 	}
 	name = claims.Email

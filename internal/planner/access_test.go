@@ -46,6 +46,20 @@ func TestLoopback(t *testing.T) {
 	}
 }
 
+// TestLoopbackBehindProxy: a proxy that logs nobody in does not open the pages.
+func TestLoopbackBehindProxy(t *testing.T) {
+	for _, header := range []string{"X-Forwarded-For", "Forwarded", "Via", "X-Real-IP", "x-forwarded-host"} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Host = "127.0.0.1:8088"
+		r.Header.Set(header, "192.0.2.1")
+		w := httptest.NewRecorder()
+		behind(Loopback{}).ServeHTTP(w, r)
+		if w.Code != 403 || strings.Contains(w.Body.String(), "secret") {
+			t.Errorf("%s: %d %s", header, w.Code, w.Body)
+		}
+	}
+}
+
 // TestProxy: only who knows the proxy's key may name a user.
 func TestProxy(t *testing.T) {
 	handler := behind(Proxy{UserHeader: "X-User", Key: "k3y"})
@@ -142,7 +156,8 @@ func TestOpenIDConnect(t *testing.T) {
 		allowed []string
 		want    int
 	}{
-		{name: "everybody of the provider", claims: map[string]any{"email": "anna@example.com"}, want: 200},
+		{name: "everybody of the provider", claims: map[string]any{"email": "anna@example.com"}, allowed: []string{"*"}, want: 200},
+		{name: "nobody is allowed", claims: map[string]any{"email": "anna@example.com"}, want: 403},
 		{name: "an allowed address", claims: map[string]any{"email": "anna@example.com", "email_verified": true}, allowed: []string{"anna@example.com"}, want: 200},
 		{name: "an allowed group", claims: map[string]any{"email": "anna@example.com", "groups": []string{"planners"}}, allowed: []string{"planners"}, want: 200},
 		{name: "another address", claims: map[string]any{"email": "bert@example.com"}, allowed: []string{"anna@example.com", "planners"}, want: 403},
