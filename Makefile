@@ -11,7 +11,7 @@ STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 LICENSES := go run github.com/google/go-licenses@v1.6.0
 LICENSES_IGNORE := --ignore dcm-receiver
-HELM := go run helm.sh/helm/v3/cmd/helm@v3.22.0
+HELM_MODULE := helm.sh/helm/v3/cmd/helm@v3.22.0
 CHART := deploy/helm/dcm-receiver
 
 .PHONY: help postgres run demo build test fairness test-pages check bench fmt vet staticcheck fuzz fuzz-short alerts chart licences vulnerabilities sbom torture torture-short torture-proof conformance-check dataspace test-edc
@@ -82,10 +82,19 @@ alerts: ## alert rules, their unit test and the scrape configuration, by promtoo
 	promtool check config deploy/prometheus/prometheus.yml; \
 	promtool test rules deploy/prometheus/alerts_test.yaml
 
-chart: ## lint and render the chart
-	@set -e; for values in minimal full; do \
-		$(HELM) lint --strict --quiet $(CHART) -f $(CHART)/ci/$$values-values.yaml; \
-		$(HELM) template dcm $(CHART) --kube-version 1.31.0 -f $(CHART)/ci/$$values-values.yaml >/dev/null; \
+# Values that the chart must refuse, after those of ci/minimal-values.yaml.
+CHART_REFUSED := customerBpnls=null planning.enabled=true planning.enabled=true,planning.oidc.issuer=https://x,planning.proxy.userHeader=X-User \
+	planning.enabled=true,planning.proxy.userHeader=X-User planning.enabled=true,planning.oidc.issuer=https://x send=true edc.register=true \
+	config.DCM_PLANNING_LISTEN=:8088 config.DCM_STANDARD=cx-0128 standard=cx-0129 historyRetention=never
+
+chart: ## lint and render the chart, and see that it refuses what must not be
+	@set -e; dir=$$(mktemp -d); trap 'rm -rf '$$dir EXIT; GOBIN=$$dir go install $(HELM_MODULE); \
+	for values in minimal full proxy; do \
+		$$dir/helm lint --strict --quiet $(CHART) -f $(CHART)/ci/$$values-values.yaml; \
+		$$dir/helm template dcm $(CHART) --kube-version 1.31.0 -f $(CHART)/ci/$$values-values.yaml >/dev/null; \
+	done; \
+	for set in $(CHART_REFUSED); do \
+		if $$dir/helm template dcm $(CHART) --kube-version 1.31.0 -f $(CHART)/ci/minimal-values.yaml --set $$set >/dev/null 2>&1; then echo "chart: it takes $$set"; exit 1; fi; \
 	done; echo "chart: linted and rendered"
 
 licences: ## the licence of every module in the program; fails on one that is not permissive

@@ -176,8 +176,8 @@ func TestNoVariableTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	denied := schema.Properties["config"].PropertyNames.Not.Enum
-	set := regexp.MustCompile(`name: ([A-Z][A-Z_]+)\b`).FindAllStringSubmatch(read(t, chart+"/templates/deployment.yaml"), -1)
-	if len(set) < 10 {
+	set := regexp.MustCompile(`name: ([A-Z][A-Z_]+)\b`).FindAllStringSubmatch(read(t, chart+"/templates/deployment.yaml")+read(t, chart+"/templates/_helpers.tpl"), -1)
+	if len(set) < 24 {
 		t.Fatalf("the template sets only %d variables", len(set))
 	}
 	for _, name := range set {

@@ -24,6 +24,7 @@ type commands struct {
 
 	Serve      serveCommand      `cmd:"" help:"Take messages. With neither DATABASE_URL nor PG* variables set, on a private Postgres in DCM_DATA_DIR."`
 	Migrate    migrateCommand    `cmd:"" help:"Bring the database to the tables and views of this version, then end."`
+	Ready      readyCommand      `cmd:"" help:"Ask a running serve whether it can take messages. Exit status 1 if it cannot, 3 if nobody answers."`
 	Validate   validateCommand   `cmd:"" help:"Say what rule 1 of CX-0048 says of payloads, offline. Exit status 1 if one is invalid."`
 	Example    exampleCommand    `cmd:"" help:"Print a realistic valid WeekBasedCapacityGroup message."`
 	EDC        edcCommands       `cmd:"" name:"edc" help:"The connector: register the endpoints there as the customer, or send through it as a supplier."`

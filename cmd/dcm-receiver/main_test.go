@@ -231,8 +231,28 @@ func TestFirstAfternoon(t *testing.T) {
 	if status, answer := p.post(groups, example.Supplier, published(t)); status != 200 {
 		t.Errorf("after a kill: %d %s", status, answer)
 	}
+	ready := func() (string, int) {
+		command := exec.Command(binary, "ready")
+		command.Env = environment("DCM_OPS_LISTEN=" + strings.TrimPrefix(p.ops, "http://"))
+		out, _ := command.CombinedOutput()
+		return string(out), command.ProcessState.ExitCode()
+	}
+	if said, status := ready(); status != 0 || said != "ready\n" {
+		t.Errorf("ready: %d %s", status, said)
+	}
 	if status := p.end(syscall.SIGTERM); status != 0 {
 		t.Errorf("exit status %d after SIGTERM", status)
+	}
+	if said, status := ready(); status != 3 || !strings.Contains(said, "no receiver answers") {
+		t.Errorf("ready: %d %s", status, said)
+	}
+	// In JSON, as the log is where nobody sits: ready when it is, and a last line.
+	log := p.log.String()
+	if i := strings.Index(log, `"msg":"ready"`); i < 0 || strings.Contains(log[:i], `"msg":"stopping"`) {
+		t.Errorf("the log does not say when it was ready:\n%s", log)
+	}
+	if !strings.HasSuffix(log, "\"msg\":\"stopped\"}\n") {
+		t.Errorf("the log has no last line:\n%s", log)
 	}
 }
 
@@ -453,7 +473,8 @@ func TestMigrate(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer admin.Close(context.Background())
-	for _, statement := range []string{"create role app login", "create database managed owner app", "create database shared"} {
+	for _, statement := range []string{"create role app login", "create database managed owner app", "create database shared",
+		"create database latin encoding 'LATIN1' locale 'C' template template0"} {
 		if _, err := admin.Exec(context.Background(), statement); err != nil {
 			t.Fatal(err)
 		}
@@ -465,6 +486,24 @@ func TestMigrate(t *testing.T) {
 			t.Fatal(err)
 		}
 		managed = fmt.Sprintf("host='%s' port=%d user=app dbname=managed", config.Host, config.Port)
+	}
+	// Exit statuses: what another setting mends is 2, what is not there 3.
+	for _, c := range []struct {
+		name, url string
+		status    int
+		said      string
+	}{
+		{"no setting", "", 2, "DATABASE_URL is not set"},
+		{"no such database", server.URL("nothing"), 2, "does not exist"},
+		{"nobody there", "postgres://u:Secret@127.0.0.1:1/x", 3, "connection refused"},
+		{"not UTF-8", server.URL("latin"), 2, "the database is not in UTF-8"},
+	} {
+		program := exec.Command(binary, "migrate")
+		program.Env = environment("DATABASE_URL="+c.url, "DCM_DATA_DIR="+t.TempDir())
+		out, _ := program.CombinedOutput()
+		if status := program.ProcessState.ExitCode(); status != c.status || !strings.Contains(string(out), c.said) || strings.Count(string(out), "\n") != 1 || strings.Contains(string(out), "Secret") {
+			t.Errorf("%s: exit status %d, want %d, and one line with %q: %s", c.name, status, c.status, c.said, out)
+		}
 	}
 	program := exec.Command(binary, "migrate")
 	program.Env = environment("DATABASE_URL=" + managed)
@@ -483,6 +522,11 @@ func TestMigrate(t *testing.T) {
 		})
 	}
 	wait.Wait()
+	again := exec.Command(binary, "migrate")
+	again.Env = environment("DATABASE_URL=" + server.URL("shared"))
+	if out, err := again.CombinedOutput(); err != nil || strings.Count(string(out), "\n") != 1 || !strings.Contains(string(out), "nothing to migrate: the database is up to date") {
+		t.Errorf("again: %v\n%s", err, out)
+	}
 	var planner bool
 	shared, err := pgx.Connect(context.Background(), server.URL("shared"))
 	if err != nil {

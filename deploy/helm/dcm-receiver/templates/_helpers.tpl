@@ -58,3 +58,43 @@ readOnlyRootFilesystem: true
 capabilities:
   drop: [ALL]
 {{- end }}
+
+{{- /* Not empty where the connector's Management API is asked. */}}
+{{- define "dcm.connector" -}}
+{{- if or .Values.edc.register .Values.send }}yes{{- end }}
+{{- end }}
+
+{{- /* The settings of the pages for planners. They are never open by mistake: without a login nothing is rendered. */}}
+{{- define "dcm.planning" -}}
+{{- with .Values.planning }}
+{{- if not .enabled }}
+- {name: DCM_PLANNING_LISTEN, value: ""}
+{{- else }}
+{{- if eq (empty .oidc.issuer) (empty .proxy.userHeader) }}
+{{- fail "planning.enabled needs a login: set one of planning.oidc.issuer and planning.proxy.userHeader" }}
+{{- end }}
+- {name: DCM_PLANNING_LISTEN, value: ":8088"}
+{{- if .oidc.issuer }}
+- name: DCM_PLANNING_URL
+  value: {{ required "planning.url must be set with planning.oidc.issuer: the provider sends people back there" .url | quote }}
+- name: DCM_PLANNING_OIDC_ISSUER
+  value: {{ .oidc.issuer | quote }}
+- name: DCM_PLANNING_OIDC_CLIENT_ID
+  value: {{ required "planning.oidc.clientId must be set with planning.oidc.issuer" .oidc.clientId | quote }}
+- {name: DCM_PLANNING_OIDC_CLIENT_SECRET_FILE, value: /etc/dcm/keys/planning-oidc-client-secret}
+{{- with .oidc.allowed }}
+- name: DCM_PLANNING_OIDC_ALLOWED
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- else }}
+- name: DCM_PLANNING_PROXY_USER_HEADER
+  value: {{ .proxy.userHeader | quote }}
+- name: DCM_PLANNING_PROXY_KEY
+  valueFrom:
+    secretKeyRef:
+      name: {{ $.Values.existingSecret }}
+      key: {{ .proxy.keySecretKey }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
