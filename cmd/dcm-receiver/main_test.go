@@ -207,7 +207,7 @@ func TestFirstAfternoon(t *testing.T) {
 	// Other commands find the same database, whatever server the environment means.
 	status := exec.Command(binary, "demand", "status")
 	status.Env = environment("DCM_DATA_DIR="+dir, "PGUSER=somebody", "PGTARGETSESSIONATTRS=standby")
-	if out, err := status.CombinedOutput(); err != nil || !strings.Contains(string(out), "Nothing has been released yet.") {
+	if out, err := status.CombinedOutput(); err != nil || !strings.Contains(string(out), "requests for update without an answer: 1") {
 		t.Errorf("demand status: %v\n%s", err, out)
 	}
 
