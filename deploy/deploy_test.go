@@ -79,6 +79,23 @@ func TestMetricsExist(t *testing.T) {
 	}
 }
 
+// TestRulesNameTheirStandard: the number of a rule means something else in each
+// standard, so nothing here shows or adds up numbers alone.
+func TestRulesNameTheirStandard(t *testing.T) {
+	shown := 0
+	for _, path := range []string{chart + "/files/alerts.yaml", chart + "/files/dashboard.json", "grafana/planning.json"} {
+		for _, expression := range regexp.MustCompile(`(?:sum|count|max) by \([^)]*\brule\b[^)]*\)|select [^"]*\bo\.rule\b[^"]*|"legendFormat": "[^"]*\{\{rule\}\}[^"]*"`).FindAllString(read(t, path), -1) {
+			shown++
+			if !strings.Contains(expression, "standard") {
+				t.Errorf("%s: %s", path, expression)
+			}
+		}
+	}
+	if shown < 3 {
+		t.Errorf("only %d expressions with a rule found", shown)
+	}
+}
+
 // TestAlertsAreTested: every alert fires in one case of the unit test, says what
 // to do, and has a severity that can be routed by.
 func TestAlertsAreTested(t *testing.T) {

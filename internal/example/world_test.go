@@ -121,7 +121,7 @@ func TestQuestions(t *testing.T) {
 				return n
 			}
 			for _, q := range questions {
-				if count(q[2]) == 0 {
+				if count(q[2]) == 0 && !(strings.Contains(q[2], "planning.comment") && strings.HasSuffix(way.name, "cx-0048")) { // which has no comments
 					t.Errorf("%s nothing", q[1])
 				}
 			}

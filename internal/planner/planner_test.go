@@ -190,13 +190,13 @@ func TestPages(t *testing.T) {
 		{path: "/?q=" + supplier, want: []string{"Wide enough"}},
 		{path: "/?q=nothing%25", want: []string{"No capacity group matches “nothing%”"}},
 		{path: "/group/" + supplier + "/" + customer + "/" + id, want: []string{
-			"Spark plugs", "130.5", `data-class="red"`, `data-class="orange"`, `data-class="green"`, "20.5", "matched", "overwritten, rule 4", "ignored, rule 6", "older than",
+			"Spark plugs", "130.5", `data-class="red"`, `data-class="orange"`, `data-class="green"`, "20.5", "matched", "overwritten, rule 4 of CX-0048 v1.0.0 §3.2.7", "ignored, rule 6 of CX-0048 v1.0.0 §3.2.7", "older than",
 			"A third shift &lt;b&gt;starts&lt;/b&gt; in May.", "on material MNR-1",
 		}},
 		{path: "/group/" + supplier + "/" + customer + "/" + id + "?since=2026-10-30", want: []string{"<del>100</del> <ins>90</ins>", "<del>120</del> <ins>110</ins>"}},
 		{path: "/group/" + supplier + "/" + customer + "/" + id + "?since=2026-11-26", want: []string{"Neither demand nor capacity of these weeks changed since"}},
 		{path: "/partners", want: []string{supplier, "changedAt is 2026-11-19T10:00:00Z, older than"}},
-		{path: message, want: []string{"400 Bad Request", "/0/changedAt", "rule 6"}},
+		{path: message, want: []string{"400 Bad Request", "/0/changedAt", "rule 6 of CX-0048 v1.0.0 §3.2.7"}},
 	} {
 		t.Run(c.path, func(t *testing.T) {
 			body := s.get(c.path, 200).Body.String()

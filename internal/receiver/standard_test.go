@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -142,4 +146,105 @@ func TestBothStandardsOnOneDatabase(t *testing.T) {
 	if diff := cmp.Diff(want, first.query(`select standard || ' rule ' || rule from planning.message_object order by message`)); diff != "" {
 		t.Error(diff)
 	}
+	// Metrics and log of each have its own numbers, and those alone.
+	for f, want := range map[*fixture]map[string]string{
+		first: {"CX-0048 v1.0.0 §3.2.7": "4 overwritten 1, 5 created 1, 6 ignored 1"}, second: {"CX-0128 v2.3.0 §4.2.2.7": "6 overwritten 1, 8 ignored 1, 9 overwritten 1"},
+	} {
+		counted := map[string]string{}
+		for _, m := range regexp.MustCompile(`(?m)^dcm_objects_total\{endpoint="week-based-capacity-group",outcome="(\w+)",rule="(\d)",standard="([^"]*)"\} (\d+)$`).FindAllStringSubmatch(f.metrics(), -1) {
+			counted[m[3]] = strings.TrimPrefix(counted[m[3]]+", ", ", ") + m[2] + " " + m[1] + " " + m[4]
+		}
+		for standard, list := range counted {
+			parts := strings.Split(list, ", ")
+			slices.Sort(parts)
+			counted[standard] = strings.Join(parts, ", ")
+		}
+		if diff := cmp.Diff(want, counted); diff != "" {
+			t.Errorf("metrics: %s", diff)
+		}
+		for standard := range want {
+			if n := strings.Count(f.log.String(), `"standard":"`+standard+`"`); n != 3 || strings.Count(f.log.String(), `"standard":"CX`) != 3 {
+				t.Errorf("the log names %s %d times, want 3:\n%s", standard, n, f.log)
+			}
+		}
+	}
+}
+
+// TestBothStandardsAtOnce: while a change of the setting rolls over the replicas, both
+// rule sets decide on one database. Messages about one group that come to both at one
+// moment have the verdicts that some order of them gives, each by its own rules.
+func TestBothStandardsAtOnce(t *testing.T) {
+	const rounds, messages = 12, 6
+	c, partners := newCommented(t, rounds)
+	replicas := []*fixture{onDatabase(t, c.url, nil), c.fixture}
+	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
+	want := map[string]int{}
+	for round, partner := range partners {
+		groups := make([]linked, messages)
+		got := make([]string, messages)
+		var wait sync.WaitGroup
+		for i := range groups {
+			groups[i] = linked{object: object{id: modelIDs[1], supplier: partner, customer: example.Customer, week: "2026-12-07",
+				changedAt: now.Add(time.Duration(random.IntN(3))), quantity: i}, links: []string{"series", "series", "both"}[random.IntN(3)]}
+			if n := random.IntN(4); n > 0 {
+				groups[i].start = now.Add(time.Duration(n-2) * time.Nanosecond) // past, now, future
+			}
+			wait.Go(func() {
+				r := request(dcm.CapacityGroupEndpoint.Path, strings.NewReader(inEnvelope(dcm.CapacityGroupEndpoint, partner, example.Customer, groups[i].json())))
+				r.Header.Set("Edc-Bpn", partner)
+				w := replicas[i%2].do(r)
+				var answer struct{ Standard string }
+				if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
+					t.Error(err)
+				}
+				got[i] = fmt.Sprint(answer.Standard, rulesOf(w), w.Code)
+			})
+		}
+		wait.Wait()
+		stored := c.query("select actual_capacity::text from planning.capacity where supplier = $1 and capacity_group_id = $2", partner, modelIDs[1])
+		if !inSomeOrder([]int{0, 1, 2, 3, 4, 5}, groupsKnown{}, func(k groupsKnown) groupsKnown { return maps.Clone(k) }, func(k groupsKnown, i int) bool {
+			standard, judge := "CX-0048 v1.0.0 §3.2.7", k.judgeByCX0048
+			if i%2 == 1 {
+				standard, judge = "CX-0128 v2.3.0 §4.2.2.7", func(g linked) (int, int) { return k.judge(g, partner, now, false) }
+			}
+			rule, code := judge(groups[i])
+			return got[i] == fmt.Sprint(standard, []int{rule}, code)
+		}, func(k groupsKnown) bool {
+			var left []string
+			for _, g := range k {
+				left = append(left, fmt.Sprint(g.quantity))
+			}
+			return slices.Equal(left, stored)
+		}) {
+			t.Errorf("round %d: no order of the messages explains the verdicts %v and %v stored: %+v", round, got, stored, groups)
+		}
+		for _, verdict := range got {
+			standard, _, _ := strings.Cut(verdict, "[")
+			want[standard]++
+		}
+	}
+	have := map[string]int{}
+	for _, line := range c.query("select standard from planning.message_object where object_id = $1", modelIDs[1]) {
+		have[line]++
+	}
+	if diff := cmp.Diff(want, have); diff != "" || len(want) != 2 {
+		t.Errorf("verdicts in the journal by standard: %v %s", want, diff)
+	}
+}
+
+// judgeByCX0048 is CX-0048 §3.2.7 for a group that is valid, of its sender and for us.
+func (known groupsKnown) judgeByCX0048(g linked) (rule, code int) {
+	key := g.customer + " " + strings.ToLower(g.id)
+	before, is := known[key]
+	if is && g.changedAt.Before(before.changedAt) {
+		return 6, 400
+	}
+	known[key] = g
+	switch {
+	case !is:
+		return 5, 201
+	case g.changedAt.Equal(before.changedAt):
+		return 7, 200
+	}
+	return 4, 200
 }
