@@ -123,8 +123,8 @@ torture-short: ## the same in one minute
 torture-proof: ## the suite finds each fault that it is there for
 	$(TORTURE) -run TestProof
 
-conformance-check: postgres ## break what rows of api/conformance*.md name; a test named there must fail (half an hour; goes on where it stopped; ROW=text for some)
-	go test ./api -count=1 -v -timeout 3h -run 'TestMutations$(if $(ROW),/row/$(ROW))' -args -mutate
+conformance-check: postgres ## break what rows of api/conformance*.md name; a test named there must fail (half an hour; goes on where it stopped; MOST=20 for a part, ROW=text for some)
+	go test ./api -count=1 -v -timeout 3h -run 'TestMutations$(if $(ROW),/row/$(ROW))' -args -mutate$(if $(MOST), -most $(MOST))
 
 dataspace: build postgres ## a customer and a supplier, two real connectors, demands and capacities between them; until Ctrl-C (ONCE=1: ends after the last step)
 	@deploy/edc/lab/dataspace.sh bin/dcm-receiver $(if $(ONCE),--once)
