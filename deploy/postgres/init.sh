@@ -20,7 +20,7 @@ create role dcm_receiver login password :'receiver';
 -- A statement that hangs must not hold locks for ever; the receiver sets tighter
 -- limits of its own.
 alter role dcm_receiver set idle_in_transaction_session_timeout = '60s';
-create database dcm owner dcm_receiver;
+create database dcm owner dcm_receiver encoding 'UTF8' template template0;
 
 -- Reads the views of schema planning and nothing else; no login of its own.
 create role dcm_planner nologin;

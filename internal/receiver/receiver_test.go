@@ -182,8 +182,8 @@ func (f *fixture) stored(endpoint string) map[string]any {
 			posted_at at time zone 'UTC', changed_at at time zone 'UTC', direction, simulation_id) from planning.comment order by 1`)}
 	}
 	return map[string]any{
-		"groups":   f.query(`select concat_ws(' ', supplier, customer, capacity_group_id, to_char(changed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') || lpad(changed_at_nanosecond::text, 3, '0')) from planning.capacity_group order by 1`),
-		"weeks":    f.query(`select concat_ws(' ', point_in_time, actual_capacity, maximum_capacity, agreed_capacity, delta_production_result) from planning.capacity order by capacity_group_id, point_in_time`),
+		"groups": f.query(`select concat_ws(' ', supplier, customer, capacity_group_id, to_char(changed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') || lpad(changed_at_nanosecond::text, 3, '0')) from planning.capacity_group order by 1`),
+		"weeks":  f.query(`select concat_ws(' ', point_in_time, actual_capacity, maximum_capacity, agreed_capacity, delta_production_result) from planning.capacity order by capacity_group_id, point_in_time`),
 		"requests": f.query(`select concat_ws(' ', coalesce(material_demand_id::text, 'all'), 'changed after ' || (changed_at at time zone 'UTC'), 'answer by ' || (expected_response_by at time zone 'UTC'))
 			from planning.request_for_update
 			union all select concat_ws(' ', 'capacity group', coalesce(capacity_group_id::text, 'all'), 'changed after ' || (changed_at at time zone 'UTC')) from planning.request_for_capacity_group order by 1`),
