@@ -26,6 +26,7 @@ type validateCommand struct {
 	Files    []string `arg:"" name:"file" help:"Bodies as they would be POSTed; - is standard input."`
 	Endpoint string   `env:"DCM_ENDPOINT" enum:"${endpoints}" default:"week-based-capacity-group" help:"What the payload is meant for: ${enum}."`
 	Standard string   `env:"DCM_STANDARD" enum:"${standards}" default:"cx-0048" help:"Rule set: ${enum}."`
+	Ahead    bool     `env:"DCM_REFUSE_PAST_WEEKS" name:"refuse-past-weeks" help:"As for serve: under cx-0128, past weeks alone are invalid."`
 	JSON     bool     `name:"json" help:"Print one JSON object a file."`
 }
 
@@ -52,7 +53,9 @@ func (c *validateCommand) Run() error {
 		}
 		f := finding{Errors: []schemas.Violation{{Detail: "it cannot be read"}}}
 		if err == nil {
-			f = check(body, c.Endpoint, c.Standard, time.Now())
+			standard, _ := receiver.StandardOf(c.Standard) // the parser has seen to it
+			standard.WeekAhead = c.Ahead && standard.Name == "cx-0128"
+			f = check(body, c.Endpoint, standard, time.Now())
 		}
 		f.File = file
 		invalid = invalid || !f.Valid
@@ -107,11 +110,10 @@ func read(file string) ([]byte, error) {
 // check is rule 1 of a standard, what comes before it (size and JSON), and what
 // the receiver would say of a header, of changedAt and by later rules, as far as the
 // message shows it.
-func check(body []byte, endpoint, name string, now time.Time) finding {
+func check(body []byte, endpoint string, standard receiver.Standard, now time.Time) finding {
 	if len(body) > receiver.MaxBody {
 		return finding{Errors: []schemas.Violation{{Detail: fmt.Sprintf("the body has %d bytes, over 15 MiB (%d); send fewer objects in one message", len(body), receiver.MaxBody)}}}
 	}
-	standard, _ := receiver.StandardOf(name) // the parser has seen to it
 	switch endpoint {
 	case dcm.CapacityGroupEndpoint.Path:
 		m, err := standard.ReadCapacityGroups(body, now)

@@ -82,6 +82,7 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 		s.TellRequested()
 	}
 	standard, _ := receiver.StandardOf(c.Standard) // check has seen to it
+	standard.WeekAhead = c.WeekAhead
 	rc := receiver.New(receiver.Config{
 		Standard: standard, CustomerBPNLs: c.CustomerBPNLs, SupplierBPNLs: c.SupplierBPNLs, Partners: c.Partners, APIKeys: c.APIKeys, SenderHeader: c.SenderHeader,
 		UnparsableStatus: c.UnparsableStatus, RequestTimeout: time.Duration(c.RequestTimeout), MaxInFlight: c.MaxInFlight, MaxBuffered: int64(c.MaxBuffered),

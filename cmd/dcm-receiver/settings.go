@@ -109,6 +109,7 @@ type serveSettings struct {
 	SenderHeader     string   `env:"DCM_SENDER_HEADER" default:"Edc-Bpn" help:"Header in which the data plane names the sender."`
 	UnparsableStatus int      `env:"DCM_UNPARSABLE_STATUS" default:"422" help:"What a body that is no JSON gets: 422, or 400 for connectors that cannot pass a 422 on."`
 	Standard         string   `env:"DCM_STANDARD" default:"cx-0048" help:"Rule set: cx-0048 or cx-0128."`
+	WeekAhead        bool     `env:"DCM_REFUSE_PAST_WEEKS" name:"refuse-past-weeks" help:"Under cx-0128, refuse capacity groups and material demands all of whose weeks are past, current or next ones, as its text says to the letter. The published examples have past weeks alone."`
 	Requested        bool     `env:"DCM_ACCEPT_REQUESTED_PAST_START" name:"accept-requested-past-start" help:"Under cx-0128, suspend rule 5 for groups that our own request for update (outbox.request_for_update) asked for: after a restore, while suppliers send their running groups again."`
 	Migrate          bool     `env:"DCM_MIGRATE" default:"true" negatable:"" help:"Migrate the database at the start."`
 	JournalRetention duration `env:"DCM_JOURNAL_RETENTION" default:"90d" help:"How long journal entries and requests for update are kept, such as 90d or 2160h."`
@@ -168,6 +169,8 @@ func (s *serveSettings) check() error {
 		return fmt.Errorf("DCM_UNPARSABLE_STATUS: %d is neither 422 nor 400", s.UnparsableStatus)
 	case !slices.Contains(receiver.StandardNames(), s.Standard):
 		return fmt.Errorf("DCM_STANDARD: %q is not known; use %s", s.Standard, strings.Join(receiver.StandardNames(), " or "))
+	case s.WeekAhead && s.Standard != "cx-0128":
+		return fmt.Errorf("DCM_REFUSE_PAST_WEEKS: %s takes past weeks; set DCM_STANDARD=cx-0128, or take it out", s.Standard)
 	case s.JournalRetention < duration(time.Hour):
 		return fmt.Errorf("DCM_JOURNAL_RETENTION: %s is not a time to keep something; give at least 1h", s.JournalRetention)
 	case s.HistoryRetention != 0 && s.HistoryRetention < duration(time.Hour):

@@ -94,6 +94,9 @@ func TestStandardOfPayloads(t *testing.T) {
 		}
 		p.end(syscall.SIGTERM)
 	}
+	if status, out := runs(t, nil, published, "validate", "--standard", "cx-0128", "--refuse-past-weeks", "-"); status != 1 || !strings.Contains(out, "/content/informationObject/0/capacities: there is no week after the next one") {
+		t.Errorf("past weeks alone, to the letter: %d %s", status, out)
+	}
 	if status, out := runs(t, nil, published, "validate", "--standard", "cx-0127", "-"); status != 2 || !strings.Contains(out, "--standard") {
 		t.Errorf("an unknown standard: %d %s", status, out)
 	}

@@ -150,18 +150,27 @@ func (n *noWeekTwice) check(c *checks, d dcm.Date, at ...any) {
 }
 
 // someOtherWeek: at least one week other than the current and the next one
-// (CX-0048 §3.2.2); past weeks count as others.
-func (c *checks) someOtherWeek(capacities []dcm.Capacity, today dcm.Date) {
+// (CX-0048 §3.2.2); past weeks count as others, unless weekAhead says that they do not
+// (CX-0128 §4.2.2.2 asks for a week N>1, which its published examples do not have).
+func (c *checks) someOtherWeek(capacities []dcm.Capacity, today dcm.Date, weekAhead bool) {
 	for i := range capacities {
-		if isOtherWeek(capacities[i].PointInTime, today) {
+		if isOtherWeek(capacities[i].PointInTime, today, weekAhead) {
 			return
 		}
+	}
+	if weekAhead {
+		c.add(place{"capacities"}, "there is no week after the next one (%s); capacities must have at least one", today.Monday()+7)
+		return
 	}
 	c.add(place{"capacities"}, "there are only the current week (%s) and the next; capacities must have at least one other week", today.Monday())
 }
 
-// isOtherWeek reports whether a week is neither the current nor the next one.
-func isOtherWeek(week, today dcm.Date) bool {
+// isOtherWeek reports whether a week is neither the current nor the next one, nor,
+// where that is asked for, a past one.
+func isOtherWeek(week, today dcm.Date, weekAhead bool) bool {
+	if weekAhead {
+		return week > today.Monday()+7
+	}
 	return week != today.Monday() && week != today.Monday()+7
 }
 
@@ -331,7 +340,7 @@ func (r *reader) capacities(c *checks, today dcm.Date) (capacities []dcm.Capacit
 	})
 	ok = ok && valid && len(capacities) > 0
 	if ok {
-		c.someOtherWeek(capacities, today)
+		c.someOtherWeek(capacities, today, r.weekAhead)
 	}
 	return capacities, ok
 }

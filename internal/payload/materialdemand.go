@@ -105,7 +105,7 @@ func (r *reader) demandSeries(c *checks, today dcm.Date) (all []dcm.DemandSeries
 			have.read(name, ok)
 		}))
 		for _, d := range s.Demands {
-			otherWeek = otherWeek || isOtherWeek(d.PointInTime, today)
+			otherWeek = otherWeek || isOtherWeek(d.PointInTime, today, r.weekAhead)
 		}
 		if !have.all("customerLocation", "demandCategory", "demands") {
 			valid = false
@@ -119,8 +119,11 @@ func (r *reader) demandSeries(c *checks, today dcm.Date) (all []dcm.DemandSeries
 		all = append(all, s)
 	})
 	if ok && valid && !otherWeek {
-		// CX-0048 §2.2.2: it may not be empty, and past weeks count as others.
-		c.add(place{"demandSeries"}, "there is no week other than the current (%s) and the next; a material demand may not be empty", today.Monday())
+		if r.weekAhead { // CX-0128 §4.1.2.2, to the letter
+			c.add(place{"demandSeries"}, "there is no week after the next one (%s); a material demand must have at least one", today.Monday()+7)
+		} else { // CX-0048 §2.2.2: it may not be empty, and past weeks count as others
+			c.add(place{"demandSeries"}, "there is no week other than the current (%s) and the next; a material demand may not be empty", today.Monday())
+		}
 	}
 	return all, ok && valid
 }

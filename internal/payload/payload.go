@@ -114,6 +114,9 @@ type Options struct {
 	// Model is the URN of the aspect model, with its major version, that the
 	// header's context must name; "": it may name anything.
 	Model string
+	// WeekAhead tells that past weeks do not count as other weeks: at least one must
+	// lie after the next one.
+	WeekAhead bool
 }
 
 // Report takes a violation that a check has found: the place in the object, as a
@@ -148,6 +151,7 @@ func isVersionOf(context, model string) bool {
 // error is a *SyntaxError.
 func readObjects[T any](body []byte, options Options, plural, name string, read func(r *reader, pointer string, limit int) Object[T]) (*Message[T], error) {
 	r := newReader(body)
+	r.weekAhead = options.WeekAhead
 	m := &Message[T]{}
 	listed := 0
 	most := max(alwaysObjects, len(body)/minObject)

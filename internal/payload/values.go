@@ -15,7 +15,8 @@ type SyntaxError = strictjson.SyntaxError
 // reader reads the values that our objects have.
 type reader struct {
 	*strictjson.Reader
-	strange bool // an unknown name was met since this was last reset
+	strange   bool // an unknown name was met since this was last reset
+	weekAhead bool // past weeks do not count as other weeks
 }
 
 func newReader(body []byte) *reader { return &reader{Reader: strictjson.New(body)} }

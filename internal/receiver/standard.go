@@ -19,7 +19,10 @@ type Standard struct {
 
 	// HeaderRequired tells that a message has an envelope with a header, whose
 	// context names the model.
-	HeaderRequired     bool
+	HeaderRequired bool
+	// WeekAhead tells that past weeks alone are not enough: the operator's choice,
+	// under cx-0128.
+	WeekAhead          bool
 	checkCapacityGroup func(*dcm.CapacityGroup, func(pointer, detail string)) // nil: there is nothing beyond the model's checks
 }
 
@@ -87,7 +90,7 @@ func (s *Standard) ReadRequestsForUpdate(body []byte, now time.Time) (*payload.M
 }
 
 func (s *Standard) options(e dcm.Endpoint, now time.Time) payload.Options {
-	o := payload.Options{Today: dcm.DateOf(now.UTC()), HeaderRequired: s.HeaderRequired}
+	o := payload.Options{Today: dcm.DateOf(now.UTC()), HeaderRequired: s.HeaderRequired, WeekAhead: s.WeekAhead}
 	if s.HeaderRequired {
 		o.Model = e.Model
 	}

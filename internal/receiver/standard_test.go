@@ -248,3 +248,62 @@ func (known groupsKnown) judgeByCX0048(g linked) (rule, code int) {
 	}
 	return 4, 200
 }
+
+// TestPastWeeks: a week other than the current and the next one must be there. Past
+// ones count, because the published examples have no other; where the operator takes
+// CX-0128 at its word ("at least one week, where N>1"), they do not.
+func TestPastWeeks(t *testing.T) {
+	standard, _ := receiver.StandardOf("cx-0128")
+	strict := standard
+	strict.WeekAhead = true
+	for _, c := range []struct {
+		name               string
+		weeks              []string // the current one is 2026-11-23
+		usual, toTheLetter int
+	}{
+		{"a past one", []string{"2026-11-16"}, 201, 400},
+		{"past ones, the current and the next", []string{"2026-11-09", "2026-11-16", "2026-11-23", "2026-11-30"}, 201, 400},
+		{"the current and the next", []string{"2026-11-23", "2026-11-30"}, 400, 400},
+		{"the one after the next", []string{"2026-12-07"}, 201, 201},
+		{"a past one and one ahead", []string{"2026-11-16", "2026-12-14"}, 201, 201},
+		{"none", nil, 201, 201}, // capacities may be absent (conformance.md, C5)
+	} {
+		for _, by := range []receiver.Standard{standard, strict} {
+			t.Run(fmt.Sprintf("%s, to the letter %t", c.name, by.WeekAhead), func(t *testing.T) {
+				f := newFixture(t, func(c *receiver.Config) { c.Standard = by })
+				var capacities, demands []string
+				for _, week := range c.weeks {
+					capacities = append(capacities, fmt.Sprintf(`{"pointInTime":%q,"actualCapacity":1,"maximumCapacity":1}`, week))
+					demands = append(demands, fmt.Sprintf(`{"pointInTime":%q,"demand":1}`, week))
+				}
+				group := linked{object: object{id: modelIDs[0], supplier: example.Supplier, customer: example.Customer, changedAt: now, week: "2026-12-07"}, links: "series"}.json()
+				begin, rest, _ := strings.Cut(group, `"capacities":[`)
+				_, rest, _ = strings.Cut(rest, `]`)
+				group = begin + `"capacities":[` + strings.Join(capacities, ",") + "]" + rest
+				if len(c.weeks) == 0 {
+					group = strings.Replace(group, `"capacities":[],`, "", 1)
+				}
+				want := c.usual
+				if by.WeekAhead {
+					want = c.toTheLetter
+				}
+				w := f.post(dcm.CapacityGroupEndpoint.Path, []byte(inEnvelope(dcm.CapacityGroupEndpoint, example.Supplier, example.Customer, group)))
+				if places := pointersResolve(t, []byte(inEnvelope(dcm.CapacityGroupEndpoint, "", "", group)), w); w.Code != want ||
+					want == 400 && !slices.Equal(places, []string{"/content/informationObject/0/capacities"}) {
+					t.Errorf("group: %d, want %d: %s", w.Code, want, w.Body)
+				}
+				if len(c.weeks) == 0 {
+					return
+				}
+				demand := fmt.Sprintf(`{"materialDemandId":%q,"supplier":%q,"customer":%q,"materialNumberCustomer":"m","materialDescriptionCustomer":"d","changedAt":"2026-11-20T10:00:00Z",
+					"unitOfMeasureIsOmitted":true,"materialDemandIsInactive":false,"demandSeries":[{"customerLocation":"BPNS8888888888XX","demandCategory":{"demandCategoryCode":"0001"},"demands":[%s]}]}`,
+					modelIDs[1], example.Supplier, example.Customer, strings.Join(demands, ","))
+				w = f.post(dcm.MaterialDemandEndpoint.Path, []byte(inEnvelope(dcm.MaterialDemandEndpoint, example.Customer, example.Supplier, demand)))
+				if places := pointersResolve(t, []byte(inEnvelope(dcm.MaterialDemandEndpoint, "", "", demand)), w); w.Code != want ||
+					want == 400 && !slices.Equal(places, []string{"/content/informationObject/0/demandSeries"}) {
+					t.Errorf("demand: %d, want %d: %s", w.Code, want, w.Body)
+				}
+			})
+		}
+	}
+}
