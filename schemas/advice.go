@@ -40,7 +40,7 @@ func (n *node) insteadOf(s string) string {
 		if probable := n.meantByEnum(trimmed); probable != "" {
 			return "; did you mean " + probable + "?" // the list is long
 		}
-	case n.self.Format == "date":
+	case n.self.Comment == fullDate:
 		if probable := meantDate(trimmed); probable != "" && probable != s {
 			return wanted + "; did you mean " + probable + "?"
 		}
@@ -149,7 +149,7 @@ func meantByDays(s string) string {
 func (n *node) meantByNumber(s string) string {
 	probable := ""
 	switch {
-	case n.self.Format == "date":
+	case n.self.Comment == fullDate:
 		if probable = meantByDays(s); probable != "" {
 			return " (spreadsheets count days so; did you mean \"" + probable + "\"?)"
 		}

@@ -165,28 +165,25 @@ func keyword(err error) string {
 	return path.Base(finding.AbsoluteKeywordLocation)
 }
 
-// formats asserts the keyword format. The library could, but would quote the
-// value, of any length, in its error.
+// formats asserts what a pattern cannot say of a time: that the day exists. Such a
+// definition is known by its comment, since other validators refuse keywords and
+// formats that they do not know: Ajv as it comes even "date".
 type formats struct{}
 
+const fullDate = "full-date of RFC 3339"
+
 func (formats) Compile(_ jsonschema.CompilerContext, schema map[string]any) (jsonschema.ExtSchema, error) {
-	// JSON Schema knows no format of xsd:dateTime, and other validators refuse
-	// unknown ones and unknown keywords: the definition is known by its comment,
-	// and its pattern is what they check.
-	if schema["$comment"] == "xsd:dateTime" {
+	switch schema["$comment"] {
+	case nil:
+		return nil, nil
+	case fullDate:
+		return format(func(s string) error { _, err := dcm.ParseDate(s); return err }), nil
+	case "date-time of RFC 3339":
+		return format(func(s string) error { _, err := dcm.ParseTimestamp(s); return err }), nil
+	case "xsd:dateTime":
 		return format(func(s string) error { _, err := dcm.ParseXSDDateTime(s); return err }), nil
 	}
-	name, ok := schema["format"]
-	if !ok {
-		return nil, nil
-	}
-	switch name {
-	case "date":
-		return format(func(s string) error { _, err := dcm.ParseDate(s); return err }), nil
-	case "date-time":
-		return format(func(s string) error { _, err := dcm.ParseTimestamp(s); return err }), nil
-	}
-	return nil, fmt.Errorf("compile schema: unknown format %v", name)
+	return nil, fmt.Errorf("compile schema: unknown format %v", schema["$comment"])
 }
 
 // format parses a string, and fails if it is not of the format.
