@@ -26,7 +26,7 @@ run: build ## build and serve on 127.0.0.1:8080 and 127.0.0.1:9090
 demo: build postgres ## serve a small world: pages with bottlenecks, comments, refused messages and three months of history
 	@go build -o bin/demo ./internal/example/demo && exec bin/demo bin/dcm-receiver
 
-postgres:
+postgres: # a server of Postgres where there is none
 	@deploy/postgres/install.sh
 
 build: ## leave bin/dcm-receiver
@@ -37,17 +37,17 @@ test: postgres ## pass the tests
 
 check: fmt vet staticcheck test fairness fuzz-short alerts chart licences vulnerabilities ## everything CI runs but for the torture and dataspace tests
 
-fairness: ## another partner's messages beside one that does its worst, without the race detector
+fairness: postgres ## another partner's messages beside one that does its worst, without the race detector
 	go test -count=1 -run TestOnePartnersWorst ./internal/receiver
 
 AXE := axe-core@4.14.1
 
-test-pages: ## the planners' pages in a real browser, looked at by axe-core too (Chromium and npm; skipped without)
+test-pages: postgres ## the planners' pages in a real browser, looked at by axe-core too (Chromium and npm; skipped without)
 	@if ! command -v npm >/dev/null; then echo "test-pages: axe-core is not asked, npm is not installed"; \
 	else dir=$$(mktemp -d); trap 'rm -rf '$$dir EXIT; (cd $$dir && npm pack --silent $(AXE) >/dev/null && tar xzf axe-core-*.tgz); \
 	DCM_TEST_AXE=$$dir/package/axe.min.js go test -count=1 -run "TestInABrowser|TestManyGroups" ./internal/planner; fi
 
-bench: ## measure beside the floor; takes some minutes (make bench BENCH="-repeat 2 -only new")
+bench: postgres ## measure beside the floor; takes some minutes (make bench BENCH="-repeat 2 -only new")
 	go test -run '^$$' -bench . -benchmem ./internal/payload
 	go run ./internal/bench $(BENCH)
 
@@ -67,7 +67,7 @@ fuzz-short: ## each fuzz target for a few seconds
 # writes its input down.
 TIME_IS_UP := ! grep -q 'Failing input written' $$log && grep -A1 '^--- FAIL: ' $$log | grep -qx '    context deadline exceeded'
 
-fuzz: ## each fuzz target for FUZZTIME (make fuzz FUZZTIME=10m)
+fuzz: postgres ## each fuzz target for FUZZTIME (make fuzz FUZZTIME=10m)
 	@set -eo pipefail; log=$$(mktemp); trap 'rm -f '$$log EXIT; for package in $$(go list ./...); do \
 		for target in $$(go test -list '^Fuzz' $$package | grep ^Fuzz || true); do \
 			echo "$$package $$target"; \
@@ -114,13 +114,13 @@ sbom: build ## bin/dcm-receiver.cdx.json: what the program consists of (CycloneD
 
 TORTURE := go test -tags torture ./internal/torture -count=1 -v -timeout 60m
 
-torture: ## ten minutes of faults under load, then an oracle (make torture SEED=42)
+torture: postgres ## ten minutes of faults under load, then an oracle (make torture SEED=42)
 	$(TORTURE) -run TestTorture -torture.duration=10m $(if $(SEED),-torture.seed=$(SEED))
 
-torture-short: ## the same in one minute
+torture-short: postgres ## the same in one minute
 	$(TORTURE) -run TestTorture -torture.duration=1m $(if $(SEED),-torture.seed=$(SEED))
 
-torture-proof: ## the suite finds each fault that it is there for
+torture-proof: postgres ## the suite finds each fault that it is there for
 	$(TORTURE) -run TestProof
 
 conformance-check: postgres ## break what rows of api/conformance*.md name; a test named there must fail (half an hour; goes on where it stopped; MOST=20 for a part, ROW=text for some)
