@@ -85,6 +85,7 @@ alerts: ## alert rules, their unit test and the scrape configuration, by promtoo
 # Values that the chart must refuse, after those of ci/minimal-values.yaml.
 CHART_REFUSED := customerBpnls=null planning.enabled=true planning.enabled=true,planning.oidc.issuer=https://x,planning.proxy.userHeader=X-User \
 	planning.enabled=true,planning.proxy.userHeader=X-User planning.enabled=true,planning.oidc.issuer=https://x send=true edc.register=true \
+	networkPolicy.planning[0].podSelector.x=y,networkPolicy.oidc[0].podSelector.x=y,planning.enabled=true,planning.url=https://x,planning.oidc.issuer=https://x,planning.oidc.clientId=x \
 	config.DCM_PLANNING_LISTEN=:8088 config.DCM_STANDARD=cx-0128 standard=cx-0129 historyRetention=never
 
 chart: ## lint and render the chart, and see that it refuses what must not be
@@ -94,7 +95,7 @@ chart: ## lint and render the chart, and see that it refuses what must not be
 		$$dir/helm template dcm $(CHART) --kube-version 1.31.0 -f $(CHART)/ci/$$values-values.yaml >/dev/null; \
 	done; \
 	for set in $(CHART_REFUSED); do \
-		if $$dir/helm template dcm $(CHART) --kube-version 1.31.0 -f $(CHART)/ci/minimal-values.yaml --set $$set >/dev/null 2>&1; then echo "chart: it takes $$set"; exit 1; fi; \
+		if $$dir/helm template dcm $(CHART) --kube-version 1.31.0 -f $(CHART)/ci/minimal-values.yaml --set "$$set" >/dev/null 2>&1; then echo "chart: it takes $$set"; exit 1; fi; \
 	done; echo "chart: linted and rendered"
 
 licences: ## the licence of every module in the program; fails on one that is not permissive

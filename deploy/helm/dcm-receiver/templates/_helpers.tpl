@@ -82,10 +82,11 @@ capabilities:
 - name: DCM_PLANNING_OIDC_CLIENT_ID
   value: {{ required "planning.oidc.clientId must be set with planning.oidc.issuer" .oidc.clientId | quote }}
 - {name: DCM_PLANNING_OIDC_CLIENT_SECRET_FILE, value: /etc/dcm/keys/planning-oidc-client-secret}
-{{- with .oidc.allowed }}
-- name: DCM_PLANNING_OIDC_ALLOWED
-  value: {{ join "," . | quote }}
+{{- if not .oidc.allowed }}
+{{- fail "planning.oidc.allowed must be set with planning.oidc.issuer: who may see the pages" }}
 {{- end }}
+- name: DCM_PLANNING_OIDC_ALLOWED
+  value: {{ join "," .oidc.allowed | quote }}
 {{- else }}
 - name: DCM_PLANNING_PROXY_USER_HEADER
   value: {{ .proxy.userHeader | quote }}
