@@ -161,6 +161,7 @@ func TestSentences(t *testing.T) {
 		{CapacityGroup, group, "/supplier", `"\u001b[2J\u202e"`, "/supplier", `supplier is "\x1b[2J\u202e"; it must be a BPNL: "BPNL" followed by 12 letters or digits`},
 		{MessageHeader, header, "/header/version", `"3.0.0-beta.1"`, "", ``},
 		{MessageHeader, header, "/header/version", `"3.0"`, "/header/version", `version is "3.0"; it must be a version such as 3.0.0`},
+		{MessageHeader, header, "/header/version", `"03.0.0"`, "/header/version", `version is "03.0.0"; it must be a version such as 3.0.0`},
 		{MessageHeader, header, "/header/version", `"3\u00000\u00000"`, "/header/version", `version is "3\x000\x000"; it must be a version such as 3.0.0`},
 
 		// Numbers.

@@ -84,7 +84,9 @@ func (f *finding) text() string {
 	var b strings.Builder
 	verdict := "invalid"
 	if f.Valid {
-		verdict = fmt.Sprintf("valid, %d objects", f.Objects)
+		if verdict = fmt.Sprintf("valid, %d objects", f.Objects); f.Objects == 1 {
+			verdict = "valid, 1 object"
+		}
 	}
 	fmt.Fprintf(&b, "%s: %s\n", f.File, verdict)
 	list := func(word string, found []schemas.Violation, more int) {

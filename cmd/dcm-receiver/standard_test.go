@@ -57,11 +57,11 @@ func TestStandardOfPayloads(t *testing.T) {
 		status               int
 		says                 []string
 	}{
-		{"example", bare, "cx-0048", 0, []string{"valid, 1 objects"}},
+		{"example", bare, "cx-0048", 0, []string{"valid, 1 object"}},
 		{"example", bare, "cx-0128", 1, []string{"/messageHeader/header/context: context must be urn:samm:io.catenax.week_based_capacity_group:3.x.x"}},
-		{"example of cx-0128", enveloped, "cx-0128", 0, []string{"valid, 1 objects"}},
-		{"example of cx-0128", enveloped, "cx-0048", 0, []string{"valid, 1 objects"}},
-		{"published example", published, "cx-0048", 0, []string{"valid, 1 objects"}},
+		{"example of cx-0128", enveloped, "cx-0128", 0, []string{"valid, 1 object"}},
+		{"example of cx-0128", enveloped, "cx-0048", 0, []string{"valid, 1 object"}},
+		{"published example", published, "cx-0048", 0, []string{"valid, 1 object"}},
 		{"published example", published, "cx-0128", 1, []string{"/content/informationObject/0/linkedCapacityGroups: both linkedCapacityGroups and linkedDemandSeries have a value",
 			"/content/informationObject/0/demandVolatilityParameters/startReferenceDateTime: startReferenceDateTime is 2024-01-10T12:00:00.32Z, in the past"}},
 		{"a start in the past", strings.Replace(published, `"linkedCapacityGroups"`, `"linkedcapacitygroups"`, 1), "cx-0128", 0,
