@@ -62,12 +62,12 @@ func (c *groupArguments) run(object, outcome, then string, change func(*store.St
 	if err := c.ofRunning(); err != nil {
 		return err
 	}
-	const patience = 30 * time.Second
+	const timeout = 30 * time.Second
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()
-	ctx, release := context.WithTimeout(ctx, patience)
+	ctx, release := context.WithTimeout(ctx, timeout)
 	defer release()
-	s, err := store.Open(c.DatabaseURL, 1, patience)
+	s, err := store.Open(c.DatabaseURL, 1, timeout)
 	if err != nil {
 		return failure{err, wrongUse}
 	}

@@ -229,8 +229,8 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, in *inbound,
 		return entry, rc.heldBack(w, in.Sender, "messages")
 	}
 	defer rc.messages.Give(in.Sender, 1)
-	// A message whose sender has gone is finished all the same: it may come again
-	// at any moment, and a transaction half way is no use to anybody.
+	// A message is finished even if its sender has disconnected: data planes send it
+	// again, and would cause the same work once more.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), rc.config.RequestTimeout)
 	defer cancel()
 	done, err := rc.work.Begin(ctx, in.Sender, fair.Cost(int64(len(in.body))))

@@ -29,8 +29,8 @@ import (
 	"dcm-receiver/migrations"
 )
 
-// patience bounds what happens once: it leaves time to install a package.
-const patience = 5 * time.Minute
+// setupTimeout bounds what happens once: it leaves time to install a package.
+const setupTimeout = 5 * time.Minute
 
 // shared is what the tests of this process have in common.
 var shared struct {
@@ -122,7 +122,7 @@ func (s *Server) Remove() {
 // the same URLs.
 func (s *Server) Start() {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
 	defer cancel()
 	server, err := privatepg.Start(ctx, s.options)
 	if err != nil {
@@ -156,7 +156,7 @@ var quiet = slog.New(slog.DiscardHandler)
 
 func begin() error {
 	removeStale()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), setupTimeout)
 	defer cancel()
 	if given := os.Getenv("DCM_TEST_DATABASE_URL"); given != "" {
 		u, err := url.Parse(given)
@@ -221,7 +221,7 @@ func removeStale() {
 	for _, parent := range []string{os.TempDir(), privatepg.ScratchDir()} {
 		dirs, _ := filepath.Glob(filepath.Join(parent, prefix+"*")) // the pattern is well formed
 		for _, dir := range dirs {
-			if info, err := os.Stat(dir); err == nil && time.Since(info.ModTime()) > patience {
+			if info, err := os.Stat(dir); err == nil && time.Since(info.ModTime()) > setupTimeout {
 				_ = privatepg.Remove(dir)
 			}
 		}
