@@ -46,7 +46,7 @@ func main() {
 	defer cancel()
 	b := &bench{}
 	connections := flag.String("connections", "1,8,32,128", "connections of the small messages")
-	only := flag.String("only", "", "measure only what matches this regular expression: a kind of small message, lists, half load, replicas, fairness, ready")
+	only := flag.String("only", "", "measure only what matches this regular expression: a kind of small message, lists, half load, replicas, fairness, outgoing, ready")
 	dir := flag.String("dir", "/var/tmp", "where the database is made, on a disk")
 	grow := flag.String("grow", "", "instead measure with so many stored groups, such as 10000,100000,1000000 (4 GB)")
 	flag.IntVar(&b.repeat, "repeat", 5, "how often each figure is taken")
@@ -130,6 +130,11 @@ func (b *bench) run(ctx context.Context, parent string, grow []int) (err error) 
 	}
 	if b.only.MatchString("fairness") {
 		if err := b.fairness(ctx, k); err != nil {
+			return err
+		}
+	}
+	if b.only.MatchString("outgoing") {
+		if err := b.outgoing(ctx); err != nil {
 			return err
 		}
 	}

@@ -420,11 +420,13 @@ func (l *lab) invisible(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "shows your connector no WeekBasedCapacityGroup endpoint") {
 		t.Errorf("got %v", err)
 	}
-	// everyone with a valid membership
-	r.Partners = nil
-	l.register(t, r)
-	if err := l.sender(t).Open(t.Context(), edc.CapacityGroup, "", false); err != nil {
-		t.Error(err)
+	// one of several, and everyone with a valid membership
+	for _, partners := range [][]string{{"BPNL00000000OTHR", example.Supplier}, nil} {
+		r.Partners = partners
+		l.register(t, r)
+		if err := l.sender(t).Open(t.Context(), edc.CapacityGroup, "", false); err != nil {
+			t.Errorf("%v: %v", partners, err)
+		}
 	}
 }
 

@@ -54,6 +54,8 @@ type Partner struct {
 	Key     string       // X-Api-Key that its data plane shows
 	Offers  []Offer
 
+	Handshake time.Duration // until the connectors have agreed on a contract, and again until a transfer runs: half of it each
+
 	Proxy bool // ProxyHttpData: the answer as it is; else HttpData: 2xx become 200, all others 500
 	DSP25 bool // speaks DSP 2025-1, and only that
 
@@ -95,19 +97,26 @@ func (p *Partner) Counts() (posts, negotiations, transfers int) {
 type Connector struct {
 	URL      string // of the Management API
 	partners []*Partner
+	at       map[string]*Partner // by DSP address
 
 	lock         sync.Mutex
 	next         int
-	negotiations map[string]*Partner
+	negotiations map[string]negotiation
 	transfers    map[string]transfer
 	tokens       map[string]token
 	server       *httptest.Server
+}
+
+type negotiation struct {
+	partner *Partner
+	begun   time.Time
 }
 
 type transfer struct {
 	partner          *Partner
 	asset, agreement string
 	token            string
+	begun            time.Time
 }
 
 type token struct {
@@ -130,7 +139,7 @@ func (c *Connector) Close() {
 
 // Start starts the connectors; they end with Close.
 func Start(partners ...*Partner) *Connector {
-	c := &Connector{partners: partners, negotiations: map[string]*Partner{}, transfers: map[string]transfer{}, tokens: map[string]token{}}
+	c := &Connector{partners: partners, at: map[string]*Partner{}, negotiations: map[string]negotiation{}, transfers: map[string]transfer{}, tokens: map[string]token{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /management/{version}/connectordiscovery/dspversionparams", c.versions)
 	mux.HandleFunc("POST /management/{version}/connectordiscovery/connectors", c.connectors)
@@ -151,6 +160,7 @@ func Start(partners ...*Partner) *Connector {
 	}))
 	c.URL = c.server.URL + "/management"
 	for _, p := range partners {
+		c.at[c.Address(p)] = p
 		p.ended, p.lost = map[string]bool{}, map[string]bool{}
 	}
 	return c
@@ -243,14 +253,10 @@ func (c *Connector) read(w http.ResponseWriter, r *http.Request) (q request, p *
 		refuse(w, http.StatusBadRequest, err.Error())
 		return q, nil, false
 	}
-	i := slices.IndexFunc(c.partners, func(p *Partner) bool {
-		return strings.TrimSuffix(q.Address+q.Asked, "/2025-1") == c.Address(p)
-	})
-	if i < 0 {
+	if p = c.at[strings.TrimSuffix(q.Address+q.Asked, "/2025-1")]; p == nil {
 		refuse(w, http.StatusBadGateway, "nobody at "+q.Address)
 		return q, nil, false
 	}
-	p = c.partners[i]
 	p.lock.Lock()
 	defer p.lock.Unlock()
 	name, speaks := p.BPNL, "dataspace-protocol-http"
@@ -362,14 +368,15 @@ func (c *Connector) negotiate(w http.ResponseWriter, r *http.Request) {
 	c.lock.Lock()
 	defer c.lock.Unlock()
 	id := c.id("negotiation")
-	c.negotiations[id] = p
+	c.negotiations[id] = negotiation{p, time.Now()}
 	p.set(func() { p.negotiated++ })
 	answer(w, map[string]any{"@type": "IdResponse", "@id": id})
 }
 
 func (c *Connector) negotiation(w http.ResponseWriter, r *http.Request) {
 	c.lock.Lock()
-	p := c.negotiations[r.PathValue("id")]
+	n := c.negotiations[r.PathValue("id")]
+	p := n.partner
 	c.lock.Unlock()
 	if p == nil {
 		refuse(w, http.StatusNotFound, "Object of type ContractNegotiation with ID="+r.PathValue("id")+" was not found")
@@ -378,7 +385,7 @@ func (c *Connector) negotiation(w http.ResponseWriter, r *http.Request) {
 	p.lock.Lock()
 	defer p.lock.Unlock()
 	switch {
-	case p.stuck || p.down:
+	case p.stuck || p.down || time.Since(n.begun) < p.Handshake/2:
 		answer(w, map[string]any{"@id": r.PathValue("id"), "state": "REQUESTED"})
 	case p.refusing:
 		answer(w, map[string]any{"@id": r.PathValue("id"), "state": "TERMINATED", "errorDetail": "Policy in scope contract.negotiation not fulfilled"})
@@ -395,7 +402,7 @@ func (c *Connector) start(w http.ResponseWriter, r *http.Request) {
 	c.lock.Lock()
 	defer c.lock.Unlock()
 	id := c.id("transfer")
-	c.transfers[id] = transfer{partner: p, asset: q.Asset, agreement: q.Contract}
+	c.transfers[id] = transfer{partner: p, asset: q.Asset, agreement: q.Contract, begun: time.Now()}
 	p.set(func() {
 		p.transferred++
 		p.ended[id] = p.ended[q.Contract]
@@ -420,6 +427,8 @@ func (c *Connector) started(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "Object of type TransferProcess with ID="+r.PathValue("id")+" was not found")
 	case ended:
 		answer(w, map[string]any{"@id": r.PathValue("id"), "state": "TERMINATED", "errorDetail": "agreement is not valid"})
+	case time.Since(t.begun) < t.partner.Handshake/2:
+		answer(w, map[string]any{"@id": r.PathValue("id"), "state": "REQUESTED"})
 	default:
 		answer(w, map[string]any{"@id": r.PathValue("id"), "state": "STARTED"})
 	}
