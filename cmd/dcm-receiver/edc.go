@@ -377,6 +377,8 @@ type sentFile struct {
 	Stored  bool    `json:"accepted"`         // the receiver answered 2xx
 }
 
+const notLetIn = "The receiver answered the connector 401, 403 or 404, which it does before it reads a message: the customer does not allow your BPNL to send, or its connector shows the receiver a wrong key or path. Ask the customer."
+
 // send sends one file, says what came back, and fetches what the connector hides.
 func (c *edcSendCommand) send(ctx context.Context, s *edc.Supplier, kind edc.Kind, body []byte, f *sentFile) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
@@ -393,8 +395,8 @@ func (c *edcSendCommand) send(ctx context.Context, s *edc.Supplier, kind edc.Kin
 	// a connector's 500 hides what the receiver said
 	code, denied := edc.AnsweredCode(a)
 	switch {
-	case denied:
-		f.Remark = "The receiver answered the connector 401, 403 or 404, which it does before it reads a message: the customer does not allow your BPNL to send, or its connector shows the receiver a wrong key or path. Ask the customer."
+	case denied && kind != edc.Comment: // of comments rule 4 says 403, too, and that is kept
+		f.Remark = notLetIn
 		c.print("%s\n", f.Remark)
 		return nil
 	case code == http.StatusServiceUnavailable:
@@ -404,7 +406,11 @@ func (c *edcSendCommand) send(ctx context.Context, s *edc.Supplier, kind edc.Kin
 	}
 	fmt.Fprintln(os.Stderr, "The connector made this 500 of the receiver's own answer; fetching that.")
 	stored, err := s.Reason(ctx, edc.MessageID(body))
-	if err != nil {
+	if err != nil && denied {
+		f.Remark = notLetIn
+		c.print("%s\n", f.Remark)
+		return nil
+	} else if err != nil {
 		return err
 	}
 	f.Kept = stored

@@ -65,7 +65,7 @@ command_of() { # side command…: shows the command, and runs it with the side's
   local side=$1
   shift
   printf '%s$ dcm-receiver %s\n' "$side" "$*"
-  local names=(PGHOST="$dir/$side/postgres" PGUSER=dcm PGDATABASE=dcm DCM_API_KEYS="the-$side's-key" DCM_EDC_MANAGEMENT_KEY="$MANAGEMENT_KEY" DCM_EDC_CACHE_DIR="$dir/$side/cache")
+  local names=(DCM_DATA_DIR="$dir/$side" DCM_API_KEYS="the-$side's-key" DCM_EDC_MANAGEMENT_KEY="$MANAGEMENT_KEY" DCM_EDC_CACHE_DIR="$dir/$side/cache")
   case $side in
     customer) names+=(DCM_CUSTOMER_BPNLS="$CUSTOMER_BPN" DCM_PARTNERS="$SUPPLIER_BPN" DCM_EDC_MANAGEMENT_URL="$CUSTOMER_MANAGEMENT"
       DCM_EDC_BACKEND_URL="$customer_listen" DCM_EDC_CUSTOMER="$SUPPLIER_BPN" DCM_EDC_CUSTOMER_URL="$SUPPLIER_DSP") ;;
@@ -204,8 +204,7 @@ Send more, as the supplier:
   export DCM_EDC_CUSTOMER=$CUSTOMER_BPN DCM_EDC_CUSTOMER_URL=$CUSTOMER_DSP DCM_EDC_CACHE_DIR=$dir/supplier/cache
   $program edc send $dir/groups.json
 Release more, as the customer:
-  export PGHOST=$dir/customer/postgres PGUSER=dcm PGDATABASE=dcm
-  $program demand import --release FILE.csv
+  DCM_DATA_DIR=$dir/customer $program demand import --release FILE.csv
 Logs: $dir/customer.log, $dir/supplier.log, $LAB_RUN/customer.log, $LAB_RUN/supplier.log
 END
 wait "${serving[@]}"
