@@ -109,11 +109,12 @@ func (b *bench) outgoing(ctx context.Context) error {
 		all      bool // asks for everything, not for one demand
 	}{
 		{"answer: one demand, one supplier asks at a time, warm", true, 200, 1, false},
-		{"answer: one demand, one supplier asks at a time, cold", false, 10, 1, false},
 		{"answer: one demand, all suppliers ask at once, warm", true, outgoingSuppliers, 64, false},
-		{"answer: one demand, all suppliers ask at once, cold", false, outgoingSuppliers, 64, false},
 		{"answer: everything (20 demands), all suppliers ask at once, warm", true, outgoingSuppliers, 64, true},
+		{"answer: one demand, one supplier asks at a time, cold", false, 10, 1, false},
+		{"answer: one demand, all suppliers ask at once, cold", false, outgoingSuppliers, 64, false},
 		{"answer: everything (20 demands), all suppliers ask at once, cold", false, outgoingSuppliers, 64, true},
+		{besideRelease, true, 100, 1, false},
 	} {
 		if !c.warm {
 			if _, err := b.db.Exec(ctx, "delete from dcm.way"); err != nil {
@@ -126,11 +127,58 @@ func (b *bench) outgoing(ctx context.Context) error {
 		if c.all {
 			body = func(string) string { return `{"weekBasedMaterialDemand":[]}` }
 		}
+		released := make(chan error, 1)
+		if c.what == besideRelease {
+			if err := b.change(ctx); err != nil {
+				return err
+			}
+			go func() { released <- b.exec(ctx, "select count(*) from outbox.release()") }()
+		} else {
+			released <- nil
+		}
 		if err := b.answers(ctx, c.what, r, side, c.requests, c.parallel, body); err != nil {
 			return fmt.Errorf("%s: %w", c.what, err)
 		}
+		if err := <-released; err != nil {
+			return fmt.Errorf("release: %w", err)
+		}
+		if err := b.allDelivered(ctx); err != nil {
+			return err
+		}
 	}
 	return ctx.Err()
+}
+
+// besideRelease is measured while a release of all demands is sent.
+const besideRelease = "answer: one demand, one supplier asks at a time, warm, while changed demands are released to all"
+
+// change changes the demands of all suppliers.
+func (b *bench) change(ctx context.Context) error {
+	if _, err := b.db.Exec(ctx, `insert into outbox.demand_line as l (supplier, customer, material_number_customer, customer_location, point_in_time, demand, unit_of_measure)
+		select p.bpnl, $1, 'M' || m, 'BPNS8888888888XX', date_trunc('week', now())::date + 7 * w, w, 'unit:piece'
+		from outbox.partner p, generate_series(1, $2::int) m, generate_series(1, $3::int) w
+		on conflict (supplier, customer, material_number_customer, customer_location, demand_category_code, point_in_time) do update set demand = l.demand + 1`,
+		customer, outgoingDemands, outgoingWeeks); err != nil {
+		return fmt.Errorf("write lines: %w", err)
+	}
+	return nil
+}
+
+// allDelivered waits until what has arrived is known as delivered, so that the
+// next measurement begins at rest.
+func (b *bench) allDelivered(ctx context.Context) error {
+	for begin := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		var left int
+		if err := b.db.QueryRow(ctx, "select count(*) from planning.delivery where state in ('waiting', 'sending')").Scan(&left); err != nil {
+			return fmt.Errorf("wait until all is delivered: %w", err)
+		}
+		if left == 0 {
+			return nil
+		}
+		if time.Since(begin) > 5*time.Minute {
+			return fmt.Errorf("%d objects still wait", left)
+		}
+	}
 }
 
 // use is what receiver and Postgres used up since a moment.
@@ -152,12 +200,8 @@ func quantiles(all []time.Duration) string {
 // release changes the demands of all suppliers, releases them, and waits until
 // they have arrived.
 func (b *bench) release(ctx context.Context, what string, r *receiver, side *suppliersSide) error {
-	if _, err := b.db.Exec(ctx, `insert into outbox.demand_line as l (supplier, customer, material_number_customer, customer_location, point_in_time, demand, unit_of_measure)
-		select p.bpnl, $1, 'M' || m, 'BPNS8888888888XX', date_trunc('week', now())::date + 7 * w, w, 'unit:piece'
-		from outbox.partner p, generate_series(1, $2::int) m, generate_series(1, $3::int) w
-		on conflict (supplier, customer, material_number_customer, customer_location, demand_category_code, point_in_time) do update set demand = l.demand + 1`,
-		customer, outgoingDemands, outgoingWeeks); err != nil {
-		return fmt.Errorf("write lines: %w", err)
+	if err := b.change(ctx); err != nil {
+		return err
 	}
 	side.mu.Lock()
 	side.demands = nil
@@ -187,11 +231,8 @@ func (b *bench) release(ctx context.Context, what string, r *receiver, side *sup
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	// What has arrived is to be known as delivered, so that the next measurement begins at rest.
-	for left := -1; left != 0; time.Sleep(100 * time.Millisecond) {
-		if err := b.db.QueryRow(ctx, "select count(*) from planning.delivery where state in ('waiting', 'sending')").Scan(&left); err != nil {
-			return fmt.Errorf("wait until all is delivered: %w", err)
-		}
+	if err := b.allDelivered(ctx); err != nil {
+		return err
 	}
 	fmt.Printf("| %s | %d | %s | %.1f | %s |\n", what, len(took), quantiles(took), released.Seconds(), used())
 	return nil
