@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -186,6 +187,86 @@ func TestKinds(t *testing.T) {
 			}
 			if s := strings.Join(got, " "); s != c.want {
 				t.Errorf("offered %s, want %s", s, c.want)
+			}
+		})
+	}
+}
+
+// TestOffersOfCX0128: each version of the connector gets the same assets, whose IDs
+// stay those that earlier versions of this program gave; each capability can be left
+// out by itself; and behind every asset stands a contract definition with the policies
+// of CX-0128 §6.
+func TestOffersOfCX0128(t *testing.T) {
+	endpoints := []string{"capacity-group", "comment", "material-demand", "messages", "request-for-update"}
+	for _, c := range []struct {
+		version     string
+		perSupplier bool
+		capable     []string
+	}{
+		{"0.10.0", false, Capabilities}, {"0.11.2", true, Capabilities}, {"0.12.1", false, Capabilities}, {"0.13.0", false, Capabilities},
+		{"0.13.0", false, nil}, {"0.13.0", false, []string{"load-factor"}}, {"0.10.0", false, []string{"delta-production"}}, {"0.12.1", false, []string{"demand-volatility", "load-factor"}},
+	} {
+		t.Run(c.version+" "+strings.Join(c.capable, " "), func(t *testing.T) {
+			r := sample()
+			r.Version, r.PerSupplier, r.Partners = c.version, c.perSupplier, []string{supplierID, "BPNL00000000OTHR"}
+			r.Roles, r.Comments, r.Capable = []dcm.Role{dcm.CustomerRole, dcm.SupplierRole}, true, c.capable
+			if err := r.Validate(); err != nil {
+				t.Fatal(err)
+			}
+			objects := map[string]Object{}
+			var ids []string
+			for _, o := range r.Objects() {
+				objects[o.Collection+" "+o.ID] = o
+				if o.Collection != assets {
+					continue
+				}
+				ids = append(ids, o.ID)
+				address := o.Body["dataAddress"].(map[string]any)
+				isMark := slices.ContainsFunc(c.capable, func(name string) bool { return strings.Contains(o.ID, name) })
+				if _, hasKey := address["authCode"]; hasKey == isMark {
+					t.Errorf("%s: a key: %t, a mark without a function: %t", o.ID, hasKey, isMark)
+				}
+			}
+			var want []string
+			for _, kind := range slices.Concat(endpoints, c.capable) {
+				if !c.perSupplier {
+					want = append(want, r.Prefix+"-"+kind)
+					continue
+				}
+				for _, partner := range r.Partners {
+					want = append(want, r.Prefix+"-"+kind+"-"+partner)
+				}
+			}
+			slices.Sort(want)
+			slices.Sort(ids)
+			if d := cmp.Diff(want, ids); d != "" {
+				t.Error(d)
+			}
+			offered := map[string]bool{}
+			for _, o := range objects {
+				if o.Collection != contractDefinitions {
+					continue
+				}
+				selected := o.Body["assetsSelector"].([]any)[0].(criterion)
+				offered[selected.OperandRight.(string)] = true
+				usage := string(objects[policies+" "+o.Body["contractPolicyId"].(string)].JSON())
+				for _, words := range []string{`"DataExchangeGovernance:1.0"`, `FrameworkAgreement"`, `"cx.dcm.base:1"`, `UsagePurpose"`, `"and"`} {
+					if !strings.Contains(usage, words) {
+						t.Errorf("%s: the usage policy lacks %s: %s", o.ID, words, usage)
+					}
+				}
+				if isAnyOf := strings.Contains(usage, `"isAnyOf"`); isAnyOf != (r.minor() >= 11) {
+					t.Errorf("%s: isAnyOf, which connectors know from 0.11 on: %t", o.ID, isAnyOf)
+				}
+				access := string(objects[policies+" "+o.Body["accessPolicyId"].(string)].JSON())
+				if !strings.Contains(access, `BusinessPartnerNumber"`) || !strings.Contains(access, "BPNL00000000") {
+					t.Errorf("%s: the access policy admits others than the partners: %s", o.ID, access)
+				}
+			}
+			for _, id := range ids {
+				if !offered[id] {
+					t.Errorf("%s is not offered", id)
+				}
 			}
 		})
 	}
