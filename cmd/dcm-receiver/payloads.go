@@ -188,8 +188,9 @@ type exampleCommand struct {
 
 // Run prints the message, or writes the world's.
 func (c *exampleCommand) Run() error {
-	if c.Groups < 1 || c.Weeks < 1 {
-		return failure{errors.New("--groups (DCM_EXAMPLE_GROUPS) and --weeks (DCM_EXAMPLE_WEEKS) must be 1 or more"), wrongUse}
+	const mostGroups, mostWeeks = 100_000, 1_040
+	if c.Groups < 1 || c.Groups > mostGroups || c.Weeks < 1 || c.Weeks > mostWeeks {
+		return failure{fmt.Errorf("--groups (DCM_EXAMPLE_GROUPS) must be from 1 to %d, and --weeks (DCM_EXAMPLE_WEEKS) from 1 to %d", mostGroups, mostWeeks), wrongUse}
 	}
 	for name, bpnl := range map[string]string{"--supplier (DCM_EXAMPLE_SUPPLIER)": c.Supplier, "--customer (DCM_EXAMPLE_CUSTOMER)": c.Customer} {
 		if !dcm.IsBPNL(bpnl) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -56,7 +57,12 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 	if err != nil {
 		return failure{fmt.Errorf("DCM_OPS_LISTEN: %w", err), wrongUse}
 	}
-	defer log.Info("stopped")
+	served := false
+	defer func() {
+		if served {
+			log.Info("stopped")
+		}
+	}()
 	failed := make(chan error, 3)
 	var front receiver.Starting
 	opsServer := receiver.NewServer(&front, time.Duration(c.RequestTimeout), log)
@@ -126,6 +132,7 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 	sent := make(chan struct{})
 	go func() { send(background); close(sent) }()
 	go c.Planning.serve(background, db.url, receiver.NewServer(nil, time.Duration(c.RequestTimeout), log), log)
+	served = true
 	log.Info("serving", "partners", scheme+"://"+partner.Addr().String(), "operations", "http://"+operations.Addr().String(), "version", version)
 	c.printHints(scheme+"://"+partner.Addr().String(), "http://"+operations.Addr().String(), db.psql)
 
@@ -184,7 +191,11 @@ func (c *serveCommand) database(ctx context.Context, log *slog.Logger) (place, e
 	defer cancel()
 	server, err := privatepg.Start(ctx, privatepg.Options{Dir: c.DataDir, Log: log})
 	if err != nil {
-		return db, fmt.Errorf("start private Postgres: %w", err)
+		err = fmt.Errorf("start private Postgres in DCM_DATA_DIR: %w", err)
+		if _, ok := errors.AsType[*fs.PathError](err); ok {
+			err = failure{err, wrongUse}
+		}
+		return db, err
 	}
 	return place{server.URL("dcm"), server.PsqlCommand(), server.Exited(), func() {
 		if err := server.Stop(); err != nil {

@@ -64,8 +64,8 @@ func forgetPG() {
 }
 
 type logSettings struct {
-	LogLevel  slog.Level `env:"DCM_LOG_LEVEL" default:"info" help:"debug, info, warn or error."`
-	LogFormat string     `env:"DCM_LOG_FORMAT" enum:"json,text,auto" default:"auto" help:"json or text; auto is text on a terminal."`
+	LogLevel  logLevel `env:"DCM_LOG_LEVEL" default:"info" help:"debug, info, warn or error."`
+	LogFormat string   `env:"DCM_LOG_FORMAT" enum:"json,text,auto" default:"auto" help:"json or text; auto is text on a terminal."`
 }
 
 func (s logSettings) logger() *slog.Logger {
@@ -76,7 +76,7 @@ func (s logSettings) logger() *slog.Logger {
 }
 
 func (s logSettings) handler(w io.Writer) slog.Handler {
-	options := &slog.HandlerOptions{Level: s.LogLevel, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+	options := &slog.HandlerOptions{Level: slog.Level(s.LogLevel), ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		switch a.Value.Kind() {
 		case slog.KindDuration: // in JSON else a number of nanoseconds
 			a.Value = slog.StringValue(a.Value.Duration().String())

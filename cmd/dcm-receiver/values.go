@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"regexp"
 	"strconv"
@@ -119,4 +120,18 @@ func trimmed(list []string) (kept []string) {
 		}
 	}
 	return kept
+}
+
+// logLevel is one of four.
+type logLevel slog.Level
+
+// UnmarshalText takes them in capital letters, too.
+func (l *logLevel) UnmarshalText(text []byte) error {
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	level, ok := levels[strings.ToLower(strings.TrimSpace(string(text)))]
+	if !ok {
+		return fmt.Errorf("%q is no level; use debug, info, warn or error", text)
+	}
+	*l = logLevel(level)
+	return nil
 }

@@ -245,9 +245,12 @@ func reason(err error) string {
 	if errors.As(err, &path) {
 		return fmt.Sprintf("names a file that cannot be used: %s: %v", path.Path, path.Err)
 	}
+	if strings.Contains(err.Error(), "service") {
+		return "names a service that is not there, or not readable: look into PGSERVICE and PGSERVICEFILE"
+	}
 	for _, known := range []string{"sslmode", "sslnegotiation", "port", "connect_timeout", "target_session_attrs", "pool_max_conns", "pool_min_conns",
 		"pool_max_conn_lifetime_jitter", "pool_max_conn_lifetime", "pool_max_conn_idle_time", "pool_health_check_period", "default_query_exec_mode",
-		"statement_cache_capacity", "description_cache_capacity", "channel_binding", "service", "CA file", "min_protocol_version", "max_protocol_version"} {
+		"statement_cache_capacity", "description_cache_capacity", "channel_binding", "CA file", "min_protocol_version", "max_protocol_version"} {
 		for _, phrase := range []string{known + " is invalid", "invalid " + known, "unknown " + known, "cannot parse " + known, known + " too small", "bad " + known, "add " + known} {
 			if strings.Contains(err.Error(), phrase) {
 				return "has a value for " + known + " that cannot be"
