@@ -94,6 +94,28 @@ func TestStandardOfPayloads(t *testing.T) {
 		}
 		p.end(syscall.SIGTERM)
 	}
+	// After a restore: a running measurement, of which this database knows nothing.
+	running := strings.Replace(published, `"linkedCapacityGroups"`, `"linkedcapacitygroups"`, 1)
+	restored := pgtest.New(t)
+	conn, err := pgx.Connect(t.Context(), restored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(t.Context()) }()
+	if _, err := conn.Exec(t.Context(), "insert into outbox.request_for_update (supplier, customer) values ('BPNL6666666666YY', 'BPNL8888888888XX')"); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		accept string
+		status int
+		rule   string
+	}{{"false", 400, `"rule":5`}, {"true", 201, `"rule":7`}, {"false", 200, `"rule":9`}} { // off again: the start is known now
+		p := start(t, "DATABASE_URL="+restored, "DCM_STANDARD=cx-0128", "DCM_ACCEPT_REQUESTED_PAST_START="+c.accept)
+		if status, answer := p.post("week-based-capacity-group", "BPNL6666666666YY", running); status != c.status || !strings.Contains(answer, c.rule) {
+			t.Errorf("DCM_ACCEPT_REQUESTED_PAST_START=%s: %d %s; want %d, %s", c.accept, status, answer, c.status, c.rule)
+		}
+		p.end(syscall.SIGTERM)
+	}
 	if status, out := runs(t, nil, published, "validate", "--standard", "cx-0128", "--refuse-past-weeks", "-"); status != 1 || !strings.Contains(out, "/content/informationObject/0/capacities: there is no week after the next one") {
 		t.Errorf("past weeks alone, to the letter: %d %s", status, out)
 	}
