@@ -52,10 +52,11 @@ func main() {
 	flag.IntVar(&b.repeat, "repeat", 5, "how often each figure is taken")
 	flag.DurationVar(&b.time, "time", 2*time.Second, "how long each figure of small messages is taken")
 	flag.StringVar(&b.binary, "binary", "", "the program, if it is built already")
+	other := flag.String("beside", "", "instead measure small messages turn by turn with this other program, such as an earlier version")
 	flag.Parse()
 	b.connections = numbers(*connections)
 	b.only = regexp.MustCompile(*only)
-	if err := b.run(ctx, *dir, numbers(*grow)); err != nil {
+	if err := b.run(ctx, *dir, numbers(*grow), *other); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -68,7 +69,7 @@ func numbers(list string) (all []int) {
 	return all
 }
 
-func (b *bench) run(ctx context.Context, parent string, grow []int) (err error) {
+func (b *bench) run(ctx context.Context, parent string, grow []int, other string) (err error) {
 	if b.dir, err = os.MkdirTemp(parent, "dcm-bench-"); err != nil {
 		return err
 	}
@@ -98,6 +99,9 @@ func (b *bench) run(ctx context.Context, parent string, grow []int) (err error) 
 	defer func() { _ = b.db.Close(context.WithoutCancel(ctx)) }()
 	fmt.Printf("Machine: %s\n", machine(ctx, b))
 	k := newKinds()
+	if other != "" {
+		return b.beside(ctx, k, other)
+	}
 	r, err := startReceiver(b.binary, b.url, b.dir)
 	if err != nil {
 		return err

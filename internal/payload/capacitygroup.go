@@ -21,13 +21,23 @@ func ReadCapacityGroups(body []byte, o Options, checks ...func(*dcm.CapacityGrou
 	})
 }
 
+// The properties that objects must have, for the fast pass; the truth is in schemas.
+var (
+	requiredOfCapacityGroup    = []string{"capacityGroupId", "name", "customer", "supplier", "changedAt", "unitOfMeasureIsOmitted", "capacityGroupIsInactive"}
+	requiredOfCapacity         = []string{"pointInTime", "actualCapacity", "maximumCapacity"}
+	requiredOfLinkedSeries     = []string{"materialNumberCustomer", "customerLocation", "demandCategory"}
+	requiredOfDemandCategory   = []string{"demandCategoryCode"}
+	requiredOfDemandVolatility = []string{"startReferenceDateTime", "measurementInterval"}
+	requiredOfAlertThreshold   = []string{"sequenceNumber", "subhorizonLength"}
+)
+
 // capacityGroup reads one object. At most limit errors are listed.
 func (r *reader) capacityGroup(pointer string, today dcm.Date, limit int, more []func(*dcm.CapacityGroup, Report)) Object[dcm.CapacityGroup] {
 	o := Object[dcm.CapacityGroup]{Pointer: pointer}
 	g := &o.Value
-	var have fields
+	have := fields{required: requiredOfCapacityGroup}
 	checks := checks{limit: limit, base: pointer}
-	unitSent := false // valid or not
+	unitSent, omissionSaid := false, false // unitSent: valid or not
 	o.Raw = r.Raw(func() {
 		have.sure(r.Object(func(name string) {
 			var ok bool
@@ -50,6 +60,7 @@ func (r *reader) capacityGroup(pointer string, today dcm.Date, limit int, more [
 				g.UnitOfMeasure, ok = r.matching(isUnit)
 			case "unitOfMeasureIsOmitted":
 				g.UnitOfMeasureIsOmitted, ok = r.Bool()
+				omissionSaid = ok
 			case "capacityGroupIsInactive":
 				g.IsInactive, ok = r.Bool()
 			case "supplierLocations":
@@ -73,10 +84,10 @@ func (r *reader) capacityGroup(pointer string, today dcm.Date, limit int, more [
 		return o
 	}
 	r.warn(&o.Warnings, schemas.CapacityGroup, o.Raw, pointer, limit)
-	if have.has("unitOfMeasureIsOmitted") {
+	if omissionSaid {
 		checks.unitOmittedOrNot(g.UnitOfMeasureIsOmitted, unitSent)
 	}
-	if !have.all("capacityGroupId", "name", "customer", "supplier", "changedAt", "unitOfMeasureIsOmitted", "capacityGroupIsInactive") {
+	if !have.all() {
 		o.Errors.askSchema(schemas.CapacityGroup, o.Raw, pointer, limit)
 	} else {
 		for _, check := range more {
@@ -241,7 +252,7 @@ func (r *reader) linkedDemandSeries(c *checks) (series []dcm.LinkedDemandSeries,
 	var set noEntryTwice[entry]
 	ok = r.Array(func(i int) {
 		var s dcm.LinkedDemandSeries
-		var have fields
+		have := fields{required: requiredOfLinkedSeries}
 		have.sure(r.Object(func(name string) {
 			var ok bool
 			switch name {
@@ -263,7 +274,7 @@ func (r *reader) linkedDemandSeries(c *checks) (series []dcm.LinkedDemandSeries,
 			}
 			have.read(name, ok)
 		}))
-		if !have.all("materialNumberCustomer", "customerLocation", "demandCategory") {
+		if !have.all() {
 			valid = false
 			return
 		}
@@ -280,7 +291,7 @@ func (r *reader) linkedDemandSeries(c *checks) (series []dcm.LinkedDemandSeries,
 // demandCategory consumes a value; ok is true if it is an object with a code that
 // there is.
 func (r *reader) demandCategory() (code string, ok bool) {
-	var have fields
+	have := fields{required: requiredOfDemandCategory}
 	have.sure(r.Object(func(name string) {
 		if name != "demandCategoryCode" {
 			r.unknown()
@@ -290,31 +301,32 @@ func (r *reader) demandCategory() (code string, ok bool) {
 		code, ok = r.matching(func(s string) bool { return slices.Contains(dcm.DemandCategoryCodes, s) })
 		have.read(name, ok)
 	}))
-	return code, have.all("demandCategoryCode")
+	return code, have.all()
 }
 
 func isUnit(s string) bool { return slices.Contains(dcm.UnitsOfMeasure, s) }
 
-func (r *reader) capacities(c *checks, today dcm.Date) (capacities []dcm.Capacity, ok bool) {
+func (r *reader) capacities(checks *checks, today dcm.Date) (capacities []dcm.Capacity, ok bool) {
 	valid := true
 	var weeks noWeekTwice
-	// Outside the loop: a message has hundreds of capacities, and each of them
-	// would be allocated anew.
-	var capacity dcm.Capacity
+	// Outside the loop: a message has hundreds of capacities.
+	var c *dcm.Capacity
 	var have fields
+	dated := false
 	member := func(name string) {
 		var ok bool
 		switch name {
 		case "pointInTime":
-			capacity.PointInTime, ok = r.date()
+			c.PointInTime, ok = r.date()
+			dated = ok
 		case "actualCapacity":
-			capacity.ActualCapacity, ok = r.quantity(maxQuantity)
+			c.ActualCapacity, ok = r.quantity(maxQuantity)
 		case "maximumCapacity":
-			capacity.MaximumCapacity, ok = r.quantity(maxQuantity)
+			c.MaximumCapacity, ok = r.quantity(maxQuantity)
 		case "agreedCapacity":
-			capacity.AgreedCapacity, ok = r.quantity(maxQuantity)
+			c.AgreedCapacity, ok = r.quantity(maxQuantity)
 		case "deltaProductionResult":
-			capacity.DeltaProductionResult, ok = r.decimal()
+			c.DeltaProductionResult, ok = r.decimal()
 		default:
 			r.unknown()
 			return
@@ -322,32 +334,31 @@ func (r *reader) capacities(c *checks, today dcm.Date) (capacities []dcm.Capacit
 		have.read(name, ok)
 	}
 	ok = r.Array(func(i int) {
-		capacity, have = dcm.Capacity{}, fields{}
-		have.sure(r.Object(member))
-		complete := have.all("pointInTime", "actualCapacity", "maximumCapacity")
-		if complete || have.has("pointInTime") {
-			c.monday(capacity.PointInTime, "capacities", i, "pointInTime")
-			weeks.check(c, capacity.PointInTime, "capacities", i, "pointInTime")
-		}
-		if !complete {
-			valid = false
-			return
-		}
 		if capacities == nil {
 			capacities = make([]dcm.Capacity, 0, 104) // the horizon of a usual message
 		}
-		capacities = append(capacities, capacity)
+		capacities = append(capacities, dcm.Capacity{})
+		c, have, dated = &capacities[len(capacities)-1], fields{required: requiredOfCapacity}, false
+		have.sure(r.Object(member))
+		if dated {
+			checks.monday(c.PointInTime, "capacities", i, "pointInTime")
+			weeks.check(checks, c.PointInTime, "capacities", i, "pointInTime")
+		}
+		if !have.all() {
+			valid = false
+			capacities = capacities[:len(capacities)-1]
+		}
 	})
 	ok = ok && valid && len(capacities) > 0
 	if ok {
-		c.someOtherWeek(capacities, today, r.weekAhead)
+		checks.someOtherWeek(capacities, today, r.weekAhead)
 	}
 	return capacities, ok
 }
 
 func (r *reader) demandVolatility(c *checks) (*dcm.DemandVolatilityParameters, bool) {
 	p := &dcm.DemandVolatilityParameters{}
-	var have fields
+	have := fields{required: requiredOfDemandVolatility}
 	have.sure(r.Object(func(name string) {
 		var ok bool
 		switch name {
@@ -363,7 +374,7 @@ func (r *reader) demandVolatility(c *checks) (*dcm.DemandVolatilityParameters, b
 		}
 		have.read(name, ok)
 	}))
-	return p, have.all("startReferenceDateTime", "measurementInterval")
+	return p, have.all()
 }
 
 func (r *reader) alertThresholds(c *checks) (thresholds []dcm.AlertThreshold, ok bool) {
@@ -371,7 +382,7 @@ func (r *reader) alertThresholds(c *checks) (thresholds []dcm.AlertThreshold, ok
 	var set noEntryTwice[dcm.AlertThreshold]
 	ok = r.Array(func(i int) {
 		var t dcm.AlertThreshold
-		var have fields
+		have := fields{required: requiredOfAlertThreshold}
 		have.sure(r.Object(func(name string) {
 			var ok bool
 			switch name {
@@ -393,7 +404,7 @@ func (r *reader) alertThresholds(c *checks) (thresholds []dcm.AlertThreshold, ok
 			}
 			have.read(name, ok)
 		}))
-		if !have.all("sequenceNumber", "subhorizonLength") {
+		if !have.all() {
 			valid = false
 			return
 		}

@@ -21,11 +21,13 @@ func ReadComments(body []byte, o Options) (*Message[dcm.Comment], error) {
 	})
 }
 
+var requiredOfComment = []string{"commentId", "objectId", "objectType", "supplier", "customer"}
+
 // comment reads one object. At most limit errors are listed.
 func (r *reader) comment(pointer string, limit int) Object[dcm.Comment] {
 	o := Object[dcm.Comment]{Pointer: pointer}
 	c := &o.Value
-	var have fields
+	have := fields{required: requiredOfComment}
 	checks := checks{limit: limit, base: pointer}
 	o.Raw = r.Raw(func() {
 		have.sure(r.Object(func(name string) {
@@ -72,7 +74,7 @@ func (r *reader) comment(pointer string, limit int) Object[dcm.Comment] {
 		return o
 	}
 	r.warn(&o.Warnings, schemas.Comment, o.Raw, pointer, limit)
-	if !have.all("commentId", "objectId", "objectType", "supplier", "customer") {
+	if !have.all() {
 		o.Errors.askSchema(schemas.Comment, o.Raw, pointer, limit)
 	}
 	o.Errors.join(checks.errors, limit)

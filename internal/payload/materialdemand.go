@@ -14,13 +14,20 @@ func ReadMaterialDemands(body []byte, o Options) (*Message[dcm.MaterialDemand], 
 	})
 }
 
+var (
+	requiredOfMaterialDemand = []string{"materialDemandId", "customer", "supplier", "materialNumberCustomer", "materialDescriptionCustomer", "changedAt",
+		"unitOfMeasureIsOmitted", "materialDemandIsInactive", "demandSeries"}
+	requiredOfDemandSeries = []string{"customerLocation", "demandCategory", "demands"}
+	requiredOfDemand       = []string{"pointInTime", "demand"}
+)
+
 // materialDemand reads one object. At most limit errors are listed.
 func (r *reader) materialDemand(pointer string, today dcm.Date, limit int) Object[dcm.MaterialDemand] {
 	o := Object[dcm.MaterialDemand]{Pointer: pointer}
 	d := &o.Value
-	var have fields
+	have := fields{required: requiredOfMaterialDemand}
 	checks := checks{limit: limit, base: pointer}
-	unitSent := false // valid or not
+	unitSent, omissionSaid := false, false // unitSent: valid or not
 	o.Raw = r.Raw(func() {
 		have.sure(r.Object(func(name string) {
 			var ok bool
@@ -52,6 +59,7 @@ func (r *reader) materialDemand(pointer string, today dcm.Date, limit int) Objec
 				d.UnitOfMeasure, ok = r.matching(isUnit)
 			case "unitOfMeasureIsOmitted":
 				d.UnitOfMeasureIsOmitted, ok = r.Bool()
+				omissionSaid = ok
 			case "materialDemandIsInactive":
 				d.IsInactive, ok = r.Bool()
 			case "demandSeries":
@@ -67,11 +75,10 @@ func (r *reader) materialDemand(pointer string, today dcm.Date, limit int) Objec
 		return o
 	}
 	r.warn(&o.Warnings, schemas.MaterialDemand, o.Raw, pointer, limit)
-	if have.has("unitOfMeasureIsOmitted") {
+	if omissionSaid {
 		checks.unitOmittedOrNot(d.UnitOfMeasureIsOmitted, unitSent)
 	}
-	if !have.all("materialDemandId", "customer", "supplier", "materialNumberCustomer", "materialDescriptionCustomer", "changedAt",
-		"unitOfMeasureIsOmitted", "materialDemandIsInactive", "demandSeries") {
+	if !have.all() {
 		o.Errors.askSchema(schemas.MaterialDemand, o.Raw, pointer, limit)
 	}
 	o.Errors.join(checks.errors, limit)
@@ -84,7 +91,7 @@ func (r *reader) demandSeries(c *checks, today dcm.Date) (all []dcm.DemandSeries
 	valid, otherWeek := true, false
 	ok = r.Array(func(i int) {
 		var s dcm.DemandSeries
-		var have fields
+		have := fields{required: requiredOfDemandSeries}
 		have.sure(r.Object(func(name string) {
 			var ok bool
 			switch name {
@@ -107,7 +114,7 @@ func (r *reader) demandSeries(c *checks, today dcm.Date) (all []dcm.DemandSeries
 		for _, d := range s.Demands {
 			otherWeek = otherWeek || isOtherWeek(d.PointInTime, today, r.weekAhead)
 		}
-		if !have.all("customerLocation", "demandCategory", "demands") {
+		if !have.all() {
 			valid = false
 			return
 		}
@@ -131,15 +138,17 @@ func (r *reader) demandSeries(c *checks, today dcm.Date) (all []dcm.DemandSeries
 func (r *reader) demands(c *checks, series int) (demands []dcm.Demand, ok bool) {
 	valid := true
 	var weeks noWeekTwice
-	var demand dcm.Demand
+	var d *dcm.Demand
 	var have fields
+	dated := false
 	member := func(name string) {
 		var ok bool
 		switch name {
 		case "pointInTime":
-			demand.PointInTime, ok = r.date()
+			d.PointInTime, ok = r.date()
+			dated = ok
 		case "demand":
-			demand.Demand, ok = r.quantity(maxQuantity)
+			d.Demand, ok = r.quantity(maxQuantity)
 		default:
 			r.unknown()
 			return
@@ -147,17 +156,17 @@ func (r *reader) demands(c *checks, series int) (demands []dcm.Demand, ok bool) 
 		have.read(name, ok)
 	}
 	ok = r.Array(func(i int) {
-		demand, have = dcm.Demand{}, fields{}
+		demands = append(demands, dcm.Demand{})
+		d, have, dated = &demands[len(demands)-1], fields{required: requiredOfDemand}, false
 		have.sure(r.Object(member))
-		if have.has("pointInTime") {
-			c.monday(demand.PointInTime, "demandSeries", series, "demands", i, "pointInTime")
-			weeks.check(c, demand.PointInTime, "demandSeries", series, "demands", i, "pointInTime")
+		if dated {
+			c.monday(d.PointInTime, "demandSeries", series, "demands", i, "pointInTime")
+			weeks.check(c, d.PointInTime, "demandSeries", series, "demands", i, "pointInTime")
 		}
-		if !have.all("pointInTime", "demand") {
+		if !have.all() {
 			valid = false
-			return
+			demands = demands[:len(demands)-1]
 		}
-		demands = append(demands, demand)
 	})
 	return demands, ok && valid
 }

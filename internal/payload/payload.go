@@ -10,6 +10,7 @@ package payload
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -235,10 +236,12 @@ func (r *reader) envelope(m *Envelope, item func(base string, i int)) (place str
 	return place
 }
 
+var requiredOfHeader = []string{"header", "messageId", "context", "sentDateTime", "senderBpn", "receiverBpn", "version"}
+
 func (r *reader) messageHeader(m *Envelope) {
 	const base = "/messageHeader"
 	var header dcm.MessageHeader
-	var have fields
+	have := fields{required: requiredOfHeader}
 	raw := r.Raw(func() {
 		have.sure(r.Object(func(name string) {
 			if name != "header" {
@@ -286,50 +289,33 @@ func (r *reader) messageHeader(m *Envelope) {
 		return
 	}
 	r.warn(&m.Warnings, schemas.MessageHeader, raw, base, MaxErrors)
-	if have.all("header", "messageId", "context", "sentDateTime", "senderBpn", "receiverBpn", "version") {
+	if have.all() {
 		m.Header = &header
 		return
 	}
 	m.Errors.askSchema(schemas.MessageHeader, raw, base, MaxErrors)
 }
 
-// fields notes which properties of an object were there, and whether the fast
-// pass was sure of all of them.
+// fields notes of an object whether all properties that it must have were there, and
+// whether the fast pass is sure of every one.
 type fields struct {
-	names  [16]string // an array: nearly every object has fewer properties than this
-	n      int
-	unsure bool
+	required []string
+	found    int // of them; no name is twice in an object
+	unsure   bool
 }
 
 func (f *fields) sure(ok bool) { f.unsure = f.unsure || !ok }
 
 func (f *fields) read(name string, ok bool) {
 	f.sure(ok)
-	if ok && f.n < len(f.names) {
-		f.names[f.n] = name
-		f.n++
+	if slices.Contains(f.required, name) {
+		f.found++
 	}
-}
-
-func (f *fields) has(name string) bool {
-	for _, n := range f.names[:f.n] {
-		if n == name {
-			return true
-		}
-	}
-	return false
 }
 
 // all reports whether the fast pass is sure of the object, and all of its
 // required properties are there.
-func (f *fields) all(required ...string) bool {
-	for _, name := range required {
-		if !f.has(name) {
-			return false
-		}
-	}
-	return !f.unsure
-}
+func (f *fields) all() bool { return !f.unsure && f.found == len(f.required) }
 
 // unknown consumes the value of a property that nobody knows.
 func (r *reader) unknown() {

@@ -42,12 +42,13 @@ func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer stri
 	everything, members := true, 0
 	list := func(object, idName string) bool {
 		everything = false
+		required := []string{idName}
 		valid, n := true, 0
 		ok := r.Array(func(int) {
 			n++
 			request := dcm.RequestForUpdate{Object: object}
 			var id uuid.UUID
-			var have fields
+			have := fields{required: required}
 			have.sure(r.Object(func(name string) {
 				var ok bool
 				switch name {
@@ -64,7 +65,7 @@ func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer stri
 				}
 				have.read(name, ok)
 			}))
-			if !have.all(idName) {
+			if !have.all() {
 				valid = false
 				return
 			}

@@ -20,166 +20,156 @@ const MaxDepth = 64
 type Reader struct {
 	d      *jsontext.Decoder
 	body   []byte
+	text   string // the body again: names and values are parts of it, none is copied by itself
+	at     int    // where the next token begins; past once it is read
 	failed bool
-	values strings.Builder // holds the newest values, many in one piece of memory
-	names  [64]string      // those met last, so that few are copied
 }
-
-// piece is how many bytes of values share a piece of memory.
-const piece = 4096
 
 // New reads a body that is never written to again.
 func New(body []byte) *Reader {
-	return &Reader{d: jsontext.NewDecoder(bytes.NewBuffer(body)), body: body}
+	return &Reader{d: jsontext.NewDecoder(bytes.NewBuffer(body)), body: body, text: string(body), at: -1}
 }
 
 // Failed tells that the text is no JSON; then nothing that was read counts.
 func (r *Reader) Failed() bool { return r.failed }
 
-// Peek is the kind of the next value; 0 if there is none.
-func (r *Reader) Peek() jsontext.Kind {
+// next is where the next token begins, if there is one: a first look, which package
+// jsontext confirms when the token is read.
+func (r *Reader) next() int {
+	end := int(r.d.InputOffset())
+	if r.at >= end {
+		return r.at
+	}
+	for r.at = end; r.at < len(r.text); r.at++ {
+		switch r.text[r.at] {
+		case ' ', '\t', '\r', '\n', ',', ':':
+		default:
+			return r.at
+		}
+	}
+	return r.at
+}
+
+// Peek is the first byte of the next value, as far as there is one: a digit and a
+// minus are numbers.
+func (r *Reader) Peek() byte {
+	if at := r.next(); !r.failed && at < len(r.text) {
+		return r.text[at]
+	}
+	return 0
+}
+
+// token consumes one token and returns it as written.
+func (r *Reader) token() string {
 	if r.failed {
-		return 0
-	}
-	return r.d.PeekKind()
-}
-
-// token consumes one token.
-func (r *Reader) token() bool {
-	if r.failed {
-		return false
-	}
-	_, err := r.d.ReadToken()
-	r.failed = err != nil || r.d.StackDepth() > MaxDepth
-	return !r.failed
-}
-
-// scalar consumes a value that is neither object nor array, and returns it as
-// written, until the next value is read.
-func (r *Reader) scalar() []byte {
-	if r.failed {
-		return nil
-	}
-	raw, err := r.d.ReadValue()
-	r.failed = err != nil
-	return raw
-}
-
-// keep makes a string of bytes that do not last.
-func (r *Reader) keep(b []byte) string {
-	if len(b) > piece/8 {
-		return string(b)
-	}
-	if r.values.Cap()-r.values.Len() < len(b) {
-		r.values = strings.Builder{}
-		r.values.Grow(piece)
-	}
-	start := r.values.Len()
-	r.values.Write(b)
-	return r.values.String()[start:]
-}
-
-// unquoted is what the string raw stands for, until the next value is read.
-func (r *Reader) unquoted(raw []byte) []byte {
-	if len(raw) < 2 {
-		return nil
-	}
-	if bytes.IndexByte(raw, '\\') < 0 {
-		return raw[1 : len(raw)-1]
-	}
-	s, err := jsontext.AppendUnquote(nil, raw)
-	r.failed = r.failed || err != nil
-	return s
-}
-
-// name consumes the name of a member.
-func (r *Reader) name() string {
-	name := r.unquoted(r.scalar())
-	if len(name) == 0 {
 		return ""
 	}
-	slot := &r.names[(len(name)*8+int(name[0])+int(name[len(name)-1]))%len(r.names)]
-	if *slot != string(name) {
-		*slot = r.keep(name)
+	start := r.next()
+	if _, err := r.d.ReadToken(); err != nil {
+		r.failed = true
+		return ""
 	}
-	return *slot
+	return r.text[start:r.d.InputOffset()]
+}
+
+// quoted consumes a string, or the name of a member.
+func (r *Reader) quoted() string {
+	s := r.token()
+	if r.failed {
+		return ""
+	}
+	if strings.IndexByte(s, '\\') < 0 {
+		return s[1 : len(s)-1]
+	}
+	unquoted, err := jsontext.AppendUnquote(nil, s)
+	r.failed = err != nil
+	return string(unquoted)
+}
+
+// enter consumes the beginning of an object or array.
+func (r *Reader) enter() {
+	r.token()
+	r.failed = r.failed || r.d.StackDepth() > MaxDepth
+}
+
+// more reports whether there is something before the end of an object or array,
+// and else consumes that.
+func (r *Reader) more(end byte) bool {
+	if next := r.Peek(); next != end && next != 0 {
+		return true
+	}
+	r.token()
+	return false
 }
 
 // Object consumes a value and, if it is an object, calls member for each name;
 // member must consume the value.
 func (r *Reader) Object(member func(name string)) bool {
-	if r.Peek() != jsontext.KindBeginObject {
+	if r.Peek() != '{' {
 		r.Skip()
 		return false
 	}
-	r.token()
-	for !r.failed && r.d.PeekKind() != jsontext.KindEndObject {
-		if name := r.name(); !r.failed {
+	for r.enter(); r.more('}'); {
+		// What is no name fails here at the latest.
+		if name := r.quoted(); !r.failed {
 			member(name)
 		}
 	}
-	return r.token()
+	return !r.failed
 }
 
 // Array consumes a value and, if it is an array, calls item for each index; item
 // must consume the value.
 func (r *Reader) Array(item func(index int)) bool {
-	if r.Peek() != jsontext.KindBeginArray {
+	if r.Peek() != '[' {
 		r.Skip()
 		return false
 	}
-	r.token()
-	for i := 0; !r.failed && r.d.PeekKind() != jsontext.KindEndArray; i++ {
+	r.enter()
+	for i := 0; r.more(']'); i++ {
 		item(i)
 	}
-	return r.token()
+	return !r.failed
 }
 
 // Skip consumes any value.
 func (r *Reader) Skip() {
-	switch r.Peek() {
-	case jsontext.KindBeginObject, jsontext.KindBeginArray:
-		outside := r.d.StackDepth()
-		for r.token() && r.d.StackDepth() > outside {
-		}
-	default:
-		r.scalar()
+	outside := r.d.StackDepth()
+	for r.enter(); !r.failed && r.d.StackDepth() > outside; {
+		r.enter()
 	}
 }
 
 // String consumes a value; ok is true if it is a string.
 func (r *Reader) String() (s string, ok bool) {
-	if r.Peek() != jsontext.KindString {
+	if r.Peek() != '"' {
 		r.Skip()
 		return "", false
 	}
-	s = r.keep(r.unquoted(r.scalar()))
+	s = r.quoted()
 	return s, !r.failed
 }
 
 // Bool consumes a value; ok is true if it is true or false.
 func (r *Reader) Bool() (value, ok bool) {
-	kind := r.Peek()
+	next := r.Peek()
 	r.Skip()
-	return kind == jsontext.KindTrue, (kind == jsontext.KindTrue || kind == jsontext.KindFalse) && !r.failed
+	return next == 't', (next == 't' || next == 'f') && !r.failed
 }
 
 // Number consumes a value and returns it as written; ok is true if it is a number.
 func (r *Reader) Number() (number string, ok bool) {
-	if r.Peek() != jsontext.KindNumber {
+	if next := r.Peek(); next != '-' && (next < '0' || next > '9') {
 		r.Skip()
 		return "", false
 	}
-	number = r.keep(r.scalar())
+	number = r.token()
 	return number, !r.failed
 }
 
 // Raw returns as written what read consumes, which is one value.
 func (r *Reader) Raw(read func()) []byte {
-	start := int(r.d.InputOffset())
-	for start < len(r.body) && strings.IndexByte(" \t\r\n,:", r.body[start]) >= 0 {
-		start++
-	}
+	start := r.next()
 	read()
 	if r.failed {
 		return nil
@@ -189,7 +179,7 @@ func (r *Reader) Raw(read func()) []byte {
 
 // End checks that nothing follows the JSON text. The error is a *SyntaxError.
 func (r *Reader) End() error {
-	if !r.failed && len(bytes.TrimLeft(r.body[r.d.InputOffset():], " \t\r\n")) == 0 {
+	if !r.failed && len(strings.TrimLeft(r.text[r.d.InputOffset():], " \t\r\n")) == 0 {
 		return nil
 	}
 	return whyNoJSON(r.body)

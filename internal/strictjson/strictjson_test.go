@@ -35,7 +35,7 @@ func read(text string) (string, error) {
 		case '"':
 			s, ok := r.String()
 			fmt.Fprintf(&b, "%q %t ", s, ok)
-		case '0':
+		case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
 			s, ok := r.Number()
 			fmt.Fprintf(&b, "%s %t ", s, ok)
 		case 't', 'f':
