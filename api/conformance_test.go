@@ -137,6 +137,15 @@ func TestDocumentsNameAll(t *testing.T) {
 	names("deploy/operation.md", "readiness", regexp.MustCompile(`(?:errors\.New|Errorf)\("((?:the database|a right)[^"]*)`).FindAllStringSubmatch(read(t, "internal/store/journal.go"), -1), 8)
 	views := regexp.MustCompile(`(?m)^create (?:or replace )?view planning\.(\w+)`).FindAllStringSubmatch(read(t, "migrations/*.sql"), -1)
 	names("api/planners.md", "view", views, 15)
+	folders, err := os.ReadDir("../internal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range folders {
+		if f.IsDir() && !strings.Contains(read(t, "internal/README.md"), "\n  "+f.Name()+"/ ") {
+			t.Errorf("internal/README.md does not name internal/%s", f.Name())
+		}
+	}
 	links := 0
 	for _, document := range documents {
 		for _, link := range regexp.MustCompile(`\]\(([a-zA-Z.][^)#:]*)(?:#([^)]*))?\)`).FindAllStringSubmatch(read(t, document), -1) {
