@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/strictjson"
 	"dcm-receiver/schemas"
 )
 
@@ -39,7 +40,7 @@ func ReadRequestsForUpdate(body []byte, o Options) (*Message[dcm.RequestForUpdat
 // requestForUpdate reads one entry of an IdBasedRequestForUpdate.
 func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer string, all map[string]bool) {
 	var have fields
-	everything, members := true, 0
+	everything, members, meant := true, 0, ""
 	list := func(object, idName string) bool {
 		everything = false
 		required := []string{idName}
@@ -84,13 +85,16 @@ func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer stri
 					have.read(name, list(kind.object, kind.id))
 					return
 				}
+				if meant == "" && schemas.Alike(strictjson.Shorten(name), kind.list) {
+					meant = "; " + strconv.Quote(strictjson.Shorten(name)) + " is there; did you mean " + kind.list + "?"
+				}
 			}
 			r.Skip()
 		}))
 	})
 	if everything && members > 0 && !r.Failed() {
 		// An empty entry asks for everything; this is something else.
-		m.Errors.add(MaxErrors, pointer, "there is neither weekBasedMaterialDemand nor weekBasedCapacityGroup; name what is to be sent again in one of these lists, or send {} for everything")
+		m.Errors.add(MaxErrors, pointer, "there is neither weekBasedMaterialDemand nor weekBasedCapacityGroup; name what is to be sent again in one of these lists, or send {} for everything"+meant)
 		return
 	}
 	if everything {
