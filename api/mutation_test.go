@@ -220,7 +220,7 @@ func TestMutations(t *testing.T) {
 	for _, folder := range slices.Sorted(maps.Keys(whole)) {
 		slices.Sort(whole[folder])
 		tests := slices.Compact(whole[folder])
-		if out, err := goTest(t, environment, map[string][]string{folder: tests}); err != nil {
+		if out, err := goTest(t, environment, map[string][]string{folder: tests}, 10*time.Minute); err != nil {
 			t.Fatalf("tests named in the documents fail on whole code: %v\n%s", err, out)
 		}
 	}
@@ -280,7 +280,7 @@ func (m *mutation) run(t *testing.T, environment []string) (by string) {
 	write(t, filepath.Join(dir, "overlay.json"), string(overlay))
 	// By GOFLAGS, so that a program that a test builds is broken too.
 	flags := "GOFLAGS=" + strings.TrimSpace(os.Getenv("GOFLAGS")+" -overlay="+filepath.Join(dir, "overlay.json"))
-	out, err := goTest(t, append(slices.Clip(environment), flags), patterns(m.row))
+	out, err := goTest(t, append(slices.Clip(environment), flags), patterns(m.row), 100*time.Second)
 	failed := regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`).FindAllSubmatch(out, -1)
 	switch {
 	case err == nil:
@@ -297,10 +297,10 @@ func (m *mutation) run(t *testing.T, environment []string) (by string) {
 }
 
 // goTest runs tests of one or several folders.
-func goTest(t *testing.T, environment []string, tests map[string][]string) ([]byte, error) {
+func goTest(t *testing.T, environment []string, tests map[string][]string, limit time.Duration) ([]byte, error) {
 	folders := slices.Sorted(maps.Keys(tests))
 	var run []string
-	args := []string{"test", "-count=1", "-vet=off", "-timeout=100s"}
+	args := []string{"test", "-count=1", "-vet=off", "-timeout=" + limit.String()}
 	for _, folder := range folders {
 		run = append(run, tests[folder]...)
 	}

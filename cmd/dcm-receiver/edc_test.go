@@ -45,6 +45,10 @@ func TestConnectorCommands(t *testing.T) {
 			[]string{"#DcmWeekBasedMaterialDemand", "weekbasedmaterialdemand-endpoint", "#DcmIdBasedRequestForUpdate"}, []string{"#DcmWeekBasedCapacityGroup"}},
 		{"customer of cx-0128", []string{backend, "DCM_API_KEYS=k", "DCM_STANDARD=cx-0128", "DCM_EDC_CAPABILITIES=load-factor"}, []string{"register", "--dry-run"}, 0,
 			[]string{"#DcmIdBasedComment", "#DcmLoadFactor", "http://receiver:8080/id-based-comment"}, []string{"#DcmDeltaProduction"}},
+		{"every capability, in both roles", []string{backend, "DCM_API_KEYS=k", "DCM_STANDARD=cx-0128", "DCM_CUSTOMER_BPNLS=BPNL8888888888XX", "DCM_SUPPLIER_BPNLS=BPNL8888888888XX"}, []string{"register", "--dry-run"}, 0,
+			[]string{"#DcmWeekBasedCapacityGroup", "#DcmWeekBasedMaterialDemand", "#DcmIdBasedRequestForUpdate", "#DcmIdBasedComment", "#DcmLoadFactor", "#DcmDeltaProduction", "#DcmDemandVolatility"}, nil},
+		{"no capability", []string{backend, "DCM_API_KEYS=k", "DCM_STANDARD=cx-0128", "DCM_EDC_CAPABILITIES=none"}, []string{"register", "--dry-run"}, 0,
+			[]string{"#DcmIdBasedComment"}, []string{"#DcmLoadFactor", "#DcmDeltaProduction", "#DcmDemandVolatility"}},
 		{"a capability that is none", []string{backend, "DCM_API_KEYS=k", "DCM_STANDARD=cx-0128", "DCM_EDC_CAPABILITIES=magic"}, []string{"register", "--dry-run"}, 2,
 			[]string{`DCM_EDC_CAPABILITIES: "magic"`}, nil},
 	} {
