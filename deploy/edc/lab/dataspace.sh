@@ -43,18 +43,19 @@ fail() {
 
 # Each side is the same program, with settings of its own.
 serve() { # side setting…
-  local side=$1 i out=$dir/$1.out
+  local side=$1 i pid out=$dir/$1.out
   shift
   mkdir "$dir/$side"
   set -m # Ctrl-C is for this script, which then stops the receivers in order
   env DCM_LISTEN=127.0.0.1:0 DCM_OPS_LISTEN=127.0.0.1:0 DCM_PLANNING_LISTEN= DCM_DATA_DIR="$dir/$side" DCM_API_KEYS="the-$side's-key" \
     DCM_SEND=true DCM_EDC_MANAGEMENT_KEY="$MANAGEMENT_KEY" "$@" "$program" serve > "$out" 2> "$dir/$side.log" &
-  serving+=($!)
+  pid=$!
+  serving+=("$pid")
   set +m
   # The program says which ports it got: whoever answers there is this process, and no other program.
   for i in $(seq 600); do
     grep -q '^Look:' "$out" && curl -fsS -o /dev/null "$(sed -n 's,.*Operations: \(http[^ ]*\)/metrics,\1,p' "$out")/readyz" 2> /dev/null && break
-    [ "$i" -lt 600 ] && kill -0 "${serving[-1]}" 2> /dev/null || fail "the $side's receiver did not become ready"
+    [ "$i" -lt 600 ] && kill -0 "$pid" 2> /dev/null || fail "the $side's receiver did not become ready"
     sleep 0.2
   done
   eval "${side}_listen=$(sed -n 's,^Partners: \(http[^ ]*\).*,\1,p' "$out")"
