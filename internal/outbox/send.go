@@ -230,50 +230,78 @@ func (s *Sender) round(ctx, work context.Context, wait *sync.WaitGroup) error {
 	if err != nil {
 		return fmt.Errorf("look for what is due: %w", err)
 	}
-	for _, partner := range partners {
+	for len(partners) > 0 {
 		s.mu.Lock()
-		full, busy := len(s.serving) >= s.Parallel, s.serving[partner] != nil
+		room := s.Parallel - len(s.serving)
+		partners = slices.DeleteFunc(partners, func(partner string) bool { return s.serving[partner] != nil })
 		s.mu.Unlock()
-		if full {
+		some := partners[:min(len(partners), max(room, 0), claimedAtOnce)]
+		if partners = partners[len(some):]; len(some) == 0 {
 			return nil
 		}
-		if busy {
-			continue
-		}
 		begin := time.Now()
-		tag, err := s.exec(ctx, claim, partner, pgUUID(s.id), s.Lease.String())
+		ours, err := s.claim(ctx, some)
 		if err != nil {
-			return fmt.Errorf("claim a partner: %w", err)
+			return err
 		}
-		if tag.RowsAffected() == 0 {
-			continue // another replica was faster
+		for _, partner := range ours {
+			s.begin(ctx, work, wait, partner, begin)
 		}
-		serving, stop := context.WithCancel(work)
-		s.mu.Lock()
-		s.serving[partner] = &claimed{stop, time.AfterFunc(s.left(begin), stop)}
-		s.mu.Unlock()
-		wait.Go(func() {
-			err := s.serve(ctx, serving, partner)
-			if err != nil && !errors.Is(err, errLater) && ctx.Err() == nil {
-				s.Log.Warn("outbox: sending to a partner stopped; trying again", "partner", partner, "error", err)
-			}
-			cutOff := serving.Err() != nil
-			s.mu.Lock()
-			s.serving[partner].until.Stop()
-			delete(s.serving, partner)
-			s.mu.Unlock()
-			stop()
-			if cutOff {
-				return // what was on its way may still arrive: nothing goes to this partner before the claim has run out
-			}
-			after, cancel := context.WithTimeout(context.WithoutCancel(work), 5*time.Second)
-			defer cancel()
-			_ = s.arrived(after, partner)
-			_, _ = s.DB.Exec(after, takeBack, partner, pgUUID(s.id))
-			_, _ = s.DB.Exec(after, "delete from dcm.sending where partner = $1 and owner = $2", partner, pgUUID(s.id))
-		})
 	}
 	return nil
+}
+
+// claimedAtOnce is how many partners are claimed in a transaction: with one for
+// each, a request for update that comes just after a release to a thousand
+// partners would wait for a thousand commits.
+const claimedAtOnce = 100
+
+// claim returns those of the partners that no other replica was faster to claim.
+func (s *Sender) claim(ctx context.Context, partners []string) (ours []string, err error) {
+	partners = slices.Sorted(slices.Values(partners)) // no deadlock with another replica
+	batch := &pgx.Batch{}
+	for _, partner := range partners {
+		batch.Queue(claim, partner, pgUUID(s.id), s.Lease.String()).Exec(func(tag pgconn.CommandTag) error {
+			if tag.RowsAffected() > 0 {
+				ours = append(ours, partner)
+			}
+			return nil
+		})
+	}
+	limited, cancel := context.WithTimeout(ctx, statementLimit)
+	defer cancel()
+	if err := s.DB.SendBatch(limited, batch).Close(); err != nil {
+		return nil, fmt.Errorf("claim partners: %w", err)
+	}
+	return ours, nil
+}
+
+// begin serves a partner that was claimed at a time.
+func (s *Sender) begin(ctx, work context.Context, wait *sync.WaitGroup, partner string, at time.Time) {
+	serving, stop := context.WithCancel(work)
+	s.mu.Lock()
+	s.serving[partner] = &claimed{stop, time.AfterFunc(s.left(at), stop)}
+	s.mu.Unlock()
+	wait.Go(func() {
+		err := s.serve(ctx, serving, partner)
+		if err != nil && !errors.Is(err, errLater) && ctx.Err() == nil {
+			s.Log.Warn("outbox: sending to a partner stopped; trying again", "partner", partner, "error", err)
+		}
+		cutOff := serving.Err() != nil
+		s.mu.Lock()
+		s.serving[partner].until.Stop()
+		delete(s.serving, partner)
+		s.mu.Unlock()
+		stop()
+		if cutOff {
+			return // what was on its way may still arrive: nothing goes to this partner before the claim has run out
+		}
+		after, cancel := context.WithTimeout(context.WithoutCancel(work), 5*time.Second)
+		defer cancel()
+		_ = s.arrived(after, partner)
+		_, _ = s.DB.Exec(after, takeBack, partner, pgUUID(s.id))
+		_, _ = s.DB.Exec(after, "delete from dcm.sending where partner = $1 and owner = $2", partner, pgUUID(s.id))
+	})
 }
 
 // arrived ends requests for update of whose answer nothing waits any more.
