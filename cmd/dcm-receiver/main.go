@@ -1,6 +1,6 @@
-// Command dcm-receiver takes WeekBasedCapacityGroup and IdBasedRequestForUpdate
-// messages behind an EDC connector. This package holds the commands: settings,
-// wiring, start and stop, nothing else.
+// Command dcm-receiver takes and sends the messages of Catena-X Demand and Capacity
+// Management (CX-0048, CX-0128) behind an EDC connector. This package holds the
+// commands: settings, wiring, start and stop, nothing else.
 package main
 
 import (
@@ -25,7 +25,7 @@ type commands struct {
 	Serve      serveCommand      `cmd:"" help:"Take messages. With neither DATABASE_URL nor PG* variables set, on a private Postgres in DCM_DATA_DIR."`
 	Migrate    migrateCommand    `cmd:"" help:"Bring the database to the tables and views of this version, then end."`
 	Ready      readyCommand      `cmd:"" help:"Ask a running serve whether it can take messages. Exit status 1 if it cannot, 3 if nobody answers."`
-	Validate   validateCommand   `cmd:"" help:"Say what rule 1 of CX-0048 says of payloads, offline. Exit status 1 if one is invalid."`
+	Validate   validateCommand   `cmd:"" help:"Say what is wrong with payloads, offline: what rule 1 of the standard says, with the place of each error. Exit status 1 if one is invalid."`
 	Example    exampleCommand    `cmd:"" help:"Print a realistic valid WeekBasedCapacityGroup message."`
 	EDC        edcCommands       `cmd:"" name:"edc" help:"The connector: register the endpoints there as the customer, or send through it as a supplier."`
 	Group      groupCommands     `cmd:"" help:"What an operator does to a stored capacity group."`
@@ -39,7 +39,7 @@ type commands struct {
 func main() {
 	receiver.Version = version
 	parser, err := kong.New(&commands{}, kong.Name("dcm-receiver"), kong.UsageOnError(), kong.Vars{"version": versionLine(), "endpoints": strings.Join(endpointPaths(), ","), "standards": strings.Join(receiver.StandardNames(), ",")},
-		kong.Description("The customer's receiver of capacity groups and requests for update in Catena-X Demand and Capacity Management (CX-0048), behind an EDC connector. Every option has an environment variable."))
+		kong.Description("Takes and sends the messages of Catena-X Demand and Capacity Management (CX-0048, CX-0128), behind an EDC connector. Every option has an environment variable."))
 	if err != nil {
 		fail(err)
 	}

@@ -220,10 +220,12 @@ func (c *serveCommand) printHints(partners, operations, psql string) {
 	if c.Standard != "cx-0048" {
 		customer += " --standard " + c.Standard
 	}
-	fmt.Printf(`Partners: %[1]s   Operations: %[2]s/metrics
-Try it:   %[3]s example%[4]s | curl -sS%[5]s -H 'Content-Type: application/json' -H '%[6]s: %[7]s' --data-binary @- %[1]s/%[8]s
-Look:     %[9]s -c 'select * from planning.capacity limit 5'
-%[10]s`, partners, operations, os.Args[0], customer, key, c.SenderHeader, example.Supplier, dcm.CapacityGroupEndpoint.Path, psql, pages)
+	try := ""
+	if len(c.CustomerBPNLs) > 0 {
+		try = fmt.Sprintf("Try it:   %s example%s | curl -sS%s -H 'Content-Type: application/json' -H '%s: %s' --data-binary @- %s/%s\n",
+			os.Args[0], customer, key, c.SenderHeader, example.Supplier, partners, dcm.CapacityGroupEndpoint.Path)
+	}
+	fmt.Printf("Partners: %s   Operations: %s/metrics\n%sLook:     %s -c 'select * from planning.capacity limit 5'\n%s", partners, operations, try, psql, pages)
 }
 
 type migrateCommand struct {
