@@ -8,7 +8,7 @@ set -euo pipefail
 program=${1:?usage: dataspace.sh path-of-the-dcm-receiver-program [--once]}
 program=$(cd "$(dirname "$program")" && pwd)/$(basename "$program")
 once=${2:-}
-export SUPPLIER_BPN=${SUPPLIER_BPN:-BPNL00000000SUP1} # the first supplier of `dcm-receiver example --world`
+export CUSTOMER_BPN=BPNL8888888888XX SUPPLIER_BPN=BPNL00000000SUP1 # those of `dcm-receiver example --world`
 lab=$(cd "$(dirname "$0")" && pwd)
 . "$lab/lab.sh"
 lab_needs "make dataspace" || exit 0
@@ -29,6 +29,7 @@ finish() {
   rm -rf "$dir"
 }
 trap finish EXIT
+trap 'echo "dataspace.sh: the command in line $LINENO failed" >&2' ERR
 trap 'exit 0' INT # the way to end it
 trap 'exit 143' TERM HUP
 
