@@ -52,9 +52,16 @@ func (c *serveCommand) prepareSending(rc *receiver.Receiver, databaseURL string,
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
+	few := config.Copy()
+	few.MaxConns = 3
+	control, err := pgxpool.NewWithConfig(context.Background(), few)
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
 	return func(ctx context.Context) {
 		defer db.Close()
-		s := &outbox.Sender{DB: db, Consumer: &edc.Consumer{Management: m}, Log: log, Metrics: metrics, Parallel: sendingParallel}
+		defer control.Close()
+		s := &outbox.Sender{DB: db, Control: control, Consumer: &edc.Consumer{Management: m}, Log: log, Metrics: metrics, Parallel: sendingParallel}
 		for wait := time.Second; ; wait = min(2*wait, 15*time.Second) { // until the tables are there
 			var there bool
 			if err := db.QueryRow(ctx, "select to_regclass('dcm.requested_update_on_its_way') is not null").Scan(&there); err == nil && there {

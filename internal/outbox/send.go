@@ -80,6 +80,7 @@ const (
 // time, so nothing older follows something newer.
 type Sender struct {
 	DB       *pgxpool.Pool
+	Control  *pgxpool.Pool // to listen, claim and renew, which may not wait behind messages, with at least 3 connections; nil: DB
 	Consumer *edc.Consumer
 	Log      *slog.Logger
 	Metrics  *Metrics      // nil: none
@@ -105,6 +106,9 @@ func (s *Sender) Run(ctx context.Context) {
 	s.id, s.serving, s.room = uuid.New(), map[string]*claimed{}, fair.NewShare(held, roomOfOne)
 	if s.Lease == 0 {
 		s.Lease = defaultLease
+	}
+	if s.Control == nil {
+		s.Control = s.DB
 	}
 	work, kill := context.WithCancel(context.WithoutCancel(ctx))
 	defer kill()
@@ -135,7 +139,7 @@ func (s *Sender) Run(ctx context.Context) {
 // listen wakes Run at a release or a request for update.
 func (s *Sender) listen(ctx context.Context, wake chan<- struct{}) {
 	for ctx.Err() == nil {
-		err := s.DB.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
+		err := s.Control.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
 			if _, err := c.Exec(ctx, "listen dcm_outbox"); err != nil {
 				return err
 			}
@@ -175,7 +179,7 @@ func (s *Sender) renew(ctx context.Context) {
 		}
 		begin := time.Now()
 		limited, cancel := context.WithTimeout(ctx, s.Lease/5)
-		rows, err := s.DB.Query(limited, renew, pgUUID(s.id), partners, s.Lease.String())
+		rows, err := s.Control.Query(limited, renew, pgUUID(s.id), partners, s.Lease.String())
 		var ours []string
 		if err == nil {
 			ours, err = pgx.CollectRows(rows, pgx.RowTo[string])
@@ -213,16 +217,16 @@ func (s *Sender) exec(ctx context.Context, sql string, arguments ...any) (pgconn
 func (s *Sender) round(ctx, work context.Context, wait *sync.WaitGroup) error {
 	limited, cancel := context.WithTimeout(ctx, statementLimit)
 	defer cancel()
-	tag, err := s.DB.Exec(limited, answerRequests)
+	tag, err := s.Control.Exec(limited, answerRequests)
 	if err != nil {
 		return fmt.Errorf("answer requests for update: %w", err)
 	}
 	if tag.RowsAffected() > 0 {
-		if err := s.arrived(limited, ""); err != nil { // of what there is nothing to send for
+		if err := s.arrived(limited, s.Control, ""); err != nil { // of what there is nothing to send for
 			return err
 		}
 	}
-	rows, err := s.DB.Query(limited, due)
+	rows, err := s.Control.Query(limited, due)
 	if err != nil {
 		return fmt.Errorf("look for what is due: %w", err)
 	}
@@ -270,7 +274,7 @@ func (s *Sender) claim(ctx context.Context, partners []string) (ours []string, e
 	}
 	limited, cancel := context.WithTimeout(ctx, statementLimit)
 	defer cancel()
-	if err := s.DB.SendBatch(limited, batch).Close(); err != nil {
+	if err := s.Control.SendBatch(limited, batch).Close(); err != nil {
 		return nil, fmt.Errorf("claim partners: %w", err)
 	}
 	return ours, nil
@@ -298,15 +302,15 @@ func (s *Sender) begin(ctx, work context.Context, wait *sync.WaitGroup, partner 
 		}
 		after, cancel := context.WithTimeout(context.WithoutCancel(work), 5*time.Second)
 		defer cancel()
-		_ = s.arrived(after, partner)
+		_ = s.arrived(after, s.DB, partner)
 		_, _ = s.DB.Exec(after, takeBack, partner, pgUUID(s.id))
 		_, _ = s.DB.Exec(after, "delete from dcm.sending where partner = $1 and owner = $2", partner, pgUUID(s.id))
 	})
 }
 
 // arrived ends requests for update of whose answer nothing waits any more.
-func (s *Sender) arrived(ctx context.Context, partner string) error {
-	rows, err := s.DB.Query(ctx, answersArrived, partner)
+func (s *Sender) arrived(ctx context.Context, db *pgxpool.Pool, partner string) error {
+	rows, err := db.Query(ctx, answersArrived, partner)
 	if err != nil {
 		return fmt.Errorf("look which answers have arrived: %w", err)
 	}
