@@ -319,7 +319,7 @@ func TestCellsAreNoFormulas(t *testing.T) {
 	}
 }
 
-// TestHostileNames: what a partner calls a group can do nothing to a page.
+// TestHostileNames: what a partner calls a group, or says of it, can do nothing to a page.
 func TestHostileNames(t *testing.T) {
 	for name, hostile := range map[string]string{
 		"script": `<script>alert(1)</script>`, "attribute": `" onmouseover="alert(1)`, "right to left": "abc\u202egnp.exe", "long": strings.Repeat("x", 10_000),
@@ -328,6 +328,15 @@ func TestHostileNames(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)
 			s.post("week-based-capacity-group", supplier, strings.Replace(groupText(id, "NAME", "2026-11-20T10:00:00Z", "1/1", "1/1"), `"NAME"`, string(must(jsonText(hostile))), 1))
+			// A comment's author has no blanks and at most 64 characters before its @.
+			author := strings.ReplaceAll(hostile, " ", "")
+			s.post("id-based-comment", supplier, fmt.Sprintf(`{"messageHeader":{"header":{"messageId":"6f0e7a3c-94a5-4f0e-9c46-0c9d7f6f1a01","context":"urn:samm:io.catenax.id_based_comment:1.0.0",
+				"sentDateTime":"2026-11-20T10:00:05Z","senderBpn":%q,"receiverBpn":%q,"version":"3.0.0"}},"content":{"informationObject":[{"commentId":%q,"objectId":%q,
+				"objectType":"urn:samm:io.catenax.week_based_capacity_group","supplier":%q,"customer":%q,"author":%s,"commentText":%s}]}}`,
+				supplier, customer, id, id, supplier, customer, must(jsonText(author[:min(len(author), 60)]+"@example.com")), must(jsonText(hostile[:min(len(hostile), 4990)]+" said"))))
+			if body := s.get("/group/"+supplier+"/"+customer+"/"+id, 200).Body.String(); !strings.Contains(body, "said") {
+				t.Error("the comment is not on the group's page")
+			}
 			for _, path := range []string{"/", "/group/" + supplier + "/" + customer + "/" + id} {
 				w := s.get(path, 200)
 				body := w.Body.String()
