@@ -232,6 +232,29 @@ func TestOneCommentAtATime(t *testing.T) {
 	}
 }
 
+// TestCommentsInOneTransaction: what a message writes, changes and deletes is there
+// together with its journal entry, or not at all.
+func TestCommentsInOneTransaction(t *testing.T) {
+	f := commentFixture(t)
+	of := func(id, more string) remark {
+		return remark{id: id, object: groupID, objectType: dcm.CapacityGroupType, supplier: example.Supplier, customer: example.Customer, text: more, requestDelete: more == ""}
+	}
+	first := inEnvelope(dcm.CommentEndpoint, example.Supplier, example.Customer, of(modelIDs[0], "a").json(), of(modelIDs[1], "b").json())
+	if w := f.post(dcm.CommentEndpoint.Path, []byte(first)); w.Code != 200 {
+		t.Fatal(w.Code, w.Body)
+	}
+	nothing := of(oneComment, "on nothing")
+	nothing.object = oneComment
+	second := inEnvelope(dcm.CommentEndpoint, example.Supplier, example.Customer, of(modelIDs[0], "changed").json(), of(modelIDs[1], "").json(), of(modelIDs[2], "new").json(), nothing.json())
+	if w := f.post(dcm.CommentEndpoint.Path, []byte(second)); w.Code != 400 || !slices.Equal(rulesOf(w), []int{7, 6, 8, 4}) {
+		t.Fatal(w.Code, w.Body)
+	}
+	if got := f.query(`select count(distinct xmin::text) || ' ' || count(*) from (
+		select xmin from dcm.comment union all (select xmin from dcm.message order by id desc limit 1)) written`); got[0] != "1 4" {
+		t.Errorf("three comments and the journal entry: transactions and rows %s, want 1 4", got[0])
+	}
+}
+
 // TestNoCommentsByCX0048: that standard has no such endpoint.
 func TestNoCommentsByCX0048(t *testing.T) {
 	f := newFixture(t, nil)
