@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -259,7 +260,9 @@ func TestOffersOfCX0128(t *testing.T) {
 					t.Errorf("%s: isAnyOf, which connectors know from 0.11 on: %t", o.ID, isAnyOf)
 				}
 				access := string(objects[policies+" "+o.Body["accessPolicyId"].(string)].JSON())
-				if !strings.Contains(access, `BusinessPartnerNumber"`) || !strings.Contains(access, "BPNL00000000") {
+				operators := regexp.MustCompile(`"operator": "(\w+)"`).FindAllStringSubmatch(access, -1)
+				if !strings.Contains(access, `BusinessPartnerNumber"`) || !strings.Contains(access, "BPNL00000000") || len(operators) == 0 ||
+					slices.ContainsFunc(operators, func(o []string) bool { return o[1] != map[bool]string{true: "isAnyOf", false: "eq"}[r.minor() >= 11] }) {
 					t.Errorf("%s: the access policy admits others than the partners: %s", o.ID, access)
 				}
 			}

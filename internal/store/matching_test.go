@@ -183,6 +183,12 @@ func TestChoices(t *testing.T) {
 	kilograms := demandOf(uuid.New(), "A", "1")
 	kilograms.UnitOfMeasure = "unit:kilogram"
 	a, b := demandOf(uuid.New(), "A", "1"), demandOf(uuid.New(), "B", "20")
+	// Another category at the same site, and the same category at another.
+	many := demandOf(uuid.New(), "A", "1")
+	many.Series = append(many.Series, dcm.DemandSeries{CustomerLocation: site, DemandCategoryCode: "A1S1", Demands: []dcm.Demand{{PointInTime: week(0), Demand: "2"}}},
+		dcm.DemandSeries{CustomerLocation: "BPNS8888888888ZZ", DemandCategoryCode: "0001", Demands: []dcm.Demand{{PointInTime: week(0), Demand: "4"}}})
+	otherCategory, otherSite := link("A", ""), link("A", "")
+	otherCategory.DemandCategoryCode, otherSite.CustomerLocation = "A1S1", "BPNS8888888888ZZ"
 	for _, c := range []struct {
 		name      string
 		groups    []dcm.CapacityGroup
@@ -204,6 +210,14 @@ func TestChoices(t *testing.T) {
 		{name: "an unknown child", groups: []dcm.CapacityGroup{group(0, []int{1}, link("A", ""))}, demands: []dcm.MaterialDemand{a}, want: "101", unmatched: []string{"1 child group 2"}},
 		{name: "an inactive child, and what is below it", groups: []dcm.CapacityGroup{group(0, []int{1}), inactive(group(1, []int{2}, link("A", ""))), group(2, nil, link("B", ""))},
 			demands: []dcm.MaterialDemand{a, b}, unmatched: []string{"1 child group 2", "capacity group A"}},
+		{name: "one series of a demand with several", groups: []dcm.CapacityGroup{group(0, nil, link("A", ""))}, demands: []dcm.MaterialDemand{many}, want: "101",
+			unmatched: []string{"capacity group A", "capacity group A"}},
+		{name: "a series by its category", groups: []dcm.CapacityGroup{group(0, nil, otherCategory)}, demands: []dcm.MaterialDemand{many}, want: "102",
+			unmatched: []string{"capacity group A", "capacity group A"}},
+		{name: "a series by its site", groups: []dcm.CapacityGroup{group(0, nil, otherSite)}, demands: []dcm.MaterialDemand{many}, want: "104",
+			unmatched: []string{"capacity group A", "capacity group A"}},
+		{name: "two series of one demand", groups: []dcm.CapacityGroup{group(0, nil, link("A", ""), otherSite)}, demands: []dcm.MaterialDemand{many}, want: "105",
+			unmatched: []string{"capacity group A"}},
 		{name: "an inactive demand", groups: []dcm.CapacityGroup{group(0, nil, link("A", ""))}, demands: []dcm.MaterialDemand{idle}, unmatched: []string{"1 demand A"}},
 		{name: "a link without demand", groups: []dcm.CapacityGroup{group(0, nil, link("C", ""))}, demands: []dcm.MaterialDemand{a}, unmatched: []string{"1 demand C", "capacity group A"}},
 		{name: "another unit", groups: []dcm.CapacityGroup{in("unit:piece", group(0, nil, link("A", "")))}, demands: []dcm.MaterialDemand{kilograms}, want: "101", unmatched: []string{"1 unit A"}},

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/privatepg/pgtest"
 
 	"github.com/google/go-cmp/cmp"
@@ -186,6 +187,14 @@ func TestLinesSayWhatIsWrong(t *testing.T) {
 		var pg *pgconn.PgError
 		if !errors.As(err, &pg) || pg.ConstraintName != want {
 			t.Errorf("%s: %v", set, err)
+		}
+	}
+	// The model's words, which the table lists once more.
+	for column, words := range map[string][]string{"demand_category_code": dcm.DemandCategoryCodes, "unit_of_measure": dcm.UnitsOfMeasure} {
+		for _, word := range words {
+			if _, err := d.conn.Exec(context.Background(), "update outbox.demand_line set "+column+" = $1", word); err != nil {
+				t.Errorf("%s %s: %v", column, word, err)
+			}
 		}
 	}
 }
