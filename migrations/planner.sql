@@ -30,6 +30,10 @@ begin
         grant select on all tables in schema planning to dcm_sender;
         grant select, insert, update, delete on all tables in schema outbox to dcm_sender;
         grant execute on all functions in schema outbox to dcm_sender;
+        -- demand import compares in a temporary table.
+        if has_database_privilege(current_database(), 'temporary with grant option') then
+            execute format('grant temporary on database %I to dcm_sender', current_database());
+        end if;
     end if;
 end
 $$;

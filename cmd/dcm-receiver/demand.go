@@ -18,6 +18,7 @@ import (
 	"dcm-receiver/internal/store"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 type demandCommands struct {
@@ -88,6 +89,7 @@ func (c *demandImportCommand) Run() error {
 		}
 		f, err := outbox.Read(name, content, today, func(lines int) { fmt.Fprintf(os.Stderr, "%s: %d lines read\n", name, lines) })
 		if err != nil {
+			c.print(map[string]any{"lines": 0, "dryRun": c.DryRun, "taken": false, "problems": []map[string]any{{"file": name, "line": 0, "column": "", "detail": err.Error()}}})
 			return err
 		}
 		files = append(files, f)
@@ -106,7 +108,14 @@ func (c *demandImportCommand) Run() error {
 	if len(problems) > 0 {
 		list := []map[string]any{}
 		for _, p := range problems {
-			list = append(list, map[string]any{"file": p.File, "line": p.Line, "column": p.Column, "detail": p.Detail})
+			problem := map[string]any{"file": p.File, "line": p.Line, "column": p.Column, "detail": p.Detail}
+			if p.Sheet != "" {
+				problem["sheet"] = p.Sheet
+			}
+			if p.Position > 0 {
+				problem["position"] = p.Position
+			}
+			list = append(list, problem)
 		}
 		said["problems"] = list
 		if !c.OnlyValid {
@@ -195,8 +204,19 @@ func (c *demandImportCommand) print(said map[string]any) {
 	}
 }
 
+// refused is an error of the database with its exit status: a right or a table
+// that is missing is a wrong setting, and what a constraint refuses is a no.
 func (databaseSettings) refused(err error) error {
-	return failure{fmt.Errorf("%s", store.Describe(err)), notReachable}
+	pg, _ := errors.AsType[*pgconn.PgError](err)
+	switch {
+	case pg != nil && slices.Contains([]string{"3F000", "42P01", "42703", "42883"}, pg.Code):
+		return failure{fmt.Errorf("the database is not at this version (SQLSTATE %s): run \"dcm-receiver migrate\", or start serve", pg.Code), wrongUse}
+	case pg != nil && pg.Code == "42501":
+		return failure{fmt.Errorf("the role of DATABASE_URL may not do this: grant it dcm_sender (%s)", store.Describe(err)), wrongUse}
+	case pg != nil && strings.HasPrefix(pg.Code, "23"):
+		return failure{errors.New(store.Describe(err)), saysNo}
+	}
+	return failure{errors.New(store.Describe(err)), notReachable}
 }
 
 func (c *demandImportCommand) writeTemplates(today dcm.Date) error {

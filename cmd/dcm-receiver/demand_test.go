@@ -1,23 +1,33 @@
 package main_test
 
 import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
 	"errors"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"dcm-receiver/internal/privatepg/pgtest"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // TestDemandCommands: from an empty template to a release, and the exit statuses.
 func TestDemandCommands(t *testing.T) {
 	url, dir := pgtest.New(t), t.TempDir()
+	const nowhere = "postgres://nobody@127.0.0.1:1/dcm?connect_timeout=2"
 	const header = "supplier,customer,material_number_customer,customer_location,point_in_time,demand\n"
 	for name, content := range map[string]string{
-		"wrong.csv": header + "BPNL6666666666YY,BPNL8888888888XX,X,BPNS8888888888XX,2126-11-24,1\nBPNL6666666666YY,BPNL8888888888XX,Y,BPNS8888888888XX,2126-11-25,1\n",
-		"text.txt":  "hello",
+		"wrong.csv":  header + "BPNL6666666666YY,BPNL8888888888XX,X,BPNS8888888888XX,2126-11-24,1\nBPNL6666666666YY,BPNL8888888888XX,Y,BPNS8888888888XX,2126-11-25,1\n",
+		"text.txt":   "hello",
+		"wrong.json": "\n    [{}]",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
@@ -36,7 +46,7 @@ func TestDemandCommands(t *testing.T) {
 		{"not there", url, []string{"demand", "import", "none.csv"}, 2, "none.csv"},
 		{"no demands", url, []string{"demand", "import", "text.txt"}, 1, "text.txt:1: the header has no supplier"},
 		{"no database", "", []string{"demand", "import", "demands.csv"}, 2, "DATABASE_URL is not set"},
-		{"a database that is not there", "postgres://nobody@127.0.0.1:1/dcm?connect_timeout=2", []string{"demand", "import", "demands.csv"}, 3, "the database cannot be reached"},
+		{"a database that is not there", nowhere, []string{"demand", "import", "demands.csv"}, 3, "the database cannot be reached"},
 		{"wrong", url, []string{"demand", "import", "wrong.csv"}, 1, "wrong.csv:2: point_in_time: 2126-11-24 is a Sunday; write the Monday of its week, 2126-11-18"},
 		{"dry", url, []string{"demand", "import", "--dry-run", "demands.xlsx"}, 0, "less than nine months ahead"},
 		{"nothing yet", url, []string{"demand", "status"}, 0, "Nothing has been released yet."},
@@ -54,22 +64,118 @@ func TestDemandCommands(t *testing.T) {
 		{"list", url, []string{"partner", "list", "--json"}, 0, `"dspUrl":null`},
 		{"remove", url, []string{"partner", "remove", "BPNL6666666666YY"}, 0, "removed"},
 		{"remove, again", url, []string{"partner", "remove", "BPNL6666666666YY"}, 1, "there is no partner"},
+		{"status as JSON", url, []string{"demand", "status", "--json"}, 0, `"waiting":2`},
+		{"wrong as JSON", url, []string{"demand", "import", "--json", "wrong.csv"}, 1, `"line":2`},
+		{"no demands as JSON", url, []string{"demand", "import", "--json", "text.txt"}, 1, `"detail":"text.txt:1: the header has no supplier`},
+		{"wrong JSON file", url, []string{"demand", "import", "--json", "wrong.json"}, 1, `"position":6`},
+		{"dry as JSON", url, []string{"demand", "import", "--json", "--dry-run", "demands.csv"}, 0, `"oddities":["`},
+		{"a database without tables", bare(url), []string{"demand", "status"}, 2, "dcm-receiver migrate"},
+		{"release, no database there", nowhere, []string{"demand", "release"}, 3, "cannot be reached"},
+		{"status, no database there", nowhere, []string{"demand", "status", "--json"}, 3, "cannot be reached"},
+		{"partners, no database there", nowhere, []string{"partner", "list", "--json"}, 3, "cannot be reached"},
+		{"add, no database there", nowhere, []string{"partner", "add", "BPNL6666666666YY"}, 3, "cannot be reached"},
+		{"remove what is none", url, []string{"partner", "remove", "ACME"}, 2, "is not a BPNL"},
+		{"remove, again, as JSON", url, []string{"partner", "remove", "--json", "BPNL6666666666YY"}, 1, `"outcome":"unknown"`},
+		{"add with a DID that is none", url, []string{"partner", "add", "BPNL6666666666YY", "--did", "web:x"}, 2, "--did"},
+		{"add as JSON", url, []string{"partner", "add", "--json", "BPNL6666666666YY"}, 0, `"outcome":"added"`},
+		{"ask for nothing", url, []string{"request"}, 2, "--all"},
+		{"ask for what is none", url, []string{"request", "x"}, 2, "is not a UUID"},
+		{"ask nobody", url, []string{"request", "--all", "--supplier", "ACME"}, 2, "--supplier"},
+		{"ask for all newer ones", url, []string{"request", "--all", "--newer"}, 2, "--newer"},
+		{"ask for an unknown group", url, []string{"request", "0157ba42-d2a8-4e28-8565-7b07830c1110"}, 1, "is not stored"},
+		{"ask all of none", url, []string{"request", "--all", "--json"}, 1, "no supplier"},
+		{"ask for a group", url, []string{"request", "--json", "--supplier", "BPNL6666666666YY", "--customer", "BPNL8888888888XX", "0157ba42-d2a8-4e28-8565-7b07830c1110"}, 0, `"messageId":"`},
+		{"ask, no database there", nowhere, []string{"request", "0157ba42-d2a8-4e28-8565-7b07830c1110"}, 3, "cannot be reached"},
+		{"unlock, no database there", nowhere, []string{"group", "unlock", "BPNL6666666666YY", "BPNL8888888888XX", "0157ba42-d2a8-4e28-8565-7b07830c1110"}, 3, ""},
+		{"forget an unknown one", url, []string{"group", "forget", "--json", "BPNL6666666666YY", "BPNL8888888888XX", "0157ba42-d2a8-4e28-8565-7b07830c1110"}, 1, `"outcome":"unknown"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			command := exec.Command(binary, c.args...)
-			command.Env, command.Dir = environment(), dir
-			if c.url != "" {
-				command.Env = append(command.Env, "DATABASE_URL="+c.url)
-			}
-			out, err := command.CombinedOutput()
-			status := 0
-			var exit *exec.ExitError
-			if errors.As(err, &exit) {
-				status = exit.ExitCode()
-			}
-			if status != c.status || !strings.Contains(string(out), c.said) {
-				t.Errorf("exit status %d, want %d; %q in: %s", status, c.status, c.said, out)
-			}
+			runCommand(t, dir, c.url, c.status, c.said, c.args...)
 		})
 	}
+}
+
+// runCommand runs the program and checks its exit status and that something is
+// said. With --json, standard output has JSON objects and nothing else.
+func runCommand(t *testing.T, dir, database string, status int, said string, args ...string) {
+	t.Helper()
+	command := exec.Command(binary, args...)
+	command.Env, command.Dir = environment(), dir
+	if database != "" {
+		command.Env = append(command.Env, "DATABASE_URL="+database)
+	}
+	var out, more bytes.Buffer
+	command.Stdout, command.Stderr = &out, &more
+	err := command.Run()
+	if _, ok := errors.AsType[*exec.ExitError](err); err != nil && !ok {
+		t.Fatal(err)
+	}
+	if got := command.ProcessState.ExitCode(); got != status || !strings.Contains(out.String()+more.String(), said) {
+		t.Errorf("%v: exit status %d, want %d; %q in: %s%s", args, got, status, said, out.String(), more.String())
+	}
+	if !slices.Contains(args, "--json") {
+		return
+	}
+	for line := range strings.Lines(out.String()) {
+		var object map[string]any
+		if err := json.Unmarshal([]byte(line), &object); err != nil {
+			t.Errorf("%v: not a JSON object a line: %v: %s", args, err, line)
+		}
+	}
+	if status == 0 && out.Len() == 0 {
+		t.Errorf("%v: no JSON", args)
+	}
+}
+
+// bare is another database of the server, without our tables.
+func bare(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		panic(err) // it comes from the server
+	}
+	u.Path = "/postgres"
+	return u.String()
+}
+
+// TestDemandAsSender: who may write in schema outbox only imports and releases,
+// also where nobody but the receiver may make temporary tables.
+func TestDemandAsSender(t *testing.T) {
+	address, dir := pgtest.New(t), t.TempDir()
+	conn, err := pgx.Connect(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	role := "etl_" + strings.ToLower(rand.Text())
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := conn.Exec(context.Background(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec("do $$ begin execute format('revoke temporary on database %I from public', current_database()); end $$")
+	exec("create role " + role + " login in role dcm_sender")
+	defer exec("drop role " + role)
+	as, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	as.User = url.User(role)
+	if q := as.Query(); q.Has("user") {
+		q.Set("user", role)
+		as.RawQuery = q.Encode()
+	}
+	run := func(database string, want int, said string, args ...string) {
+		t.Helper()
+		runCommand(t, dir, database, want, said, args...)
+	}
+	run("", 0, "", "demand", "import", "--template")
+	run(as.String(), 2, "grant it dcm_sender", "demand", "import", "demands.csv")
+	run(address, 0, "", "migrate") // each grants what the roles need
+	run(as.String(), 0, "1 materials new", "demand", "import", "--dry-run", "demands.csv")
+	run(as.String(), 0, "1 materials new", "demand", "import", "demands.csv")
+	run(as.String(), 0, "1 materials created", "demand", "release")
+	run(as.String(), 0, "BPNL6666666666YY", "demand", "status")
+	run(as.String(), 0, "added", "partner", "add", "BPNL6666666666YY")
+	run(as.String(), 0, "is asked", "request", "--all", "--supplier", "BPNL6666666666YY", "--customer", "BPNL8888888888XX")
 }

@@ -38,4 +38,6 @@ alter role planner set idle_in_transaction_session_timeout = '10min';
 
 revoke connect, temporary on database dcm from public;
 grant connect on database dcm to dcm_planner, dcm_sender;
+-- demand import compares in a temporary table.
+grant temporary on database dcm to dcm_sender;
 SQL

@@ -39,15 +39,23 @@ type Series struct {
 
 // Place is where something stands in a file.
 type Place struct {
-	File   string
-	Line   int    // from 1; 0 for the file as a whole
-	Column string // its header, or a JSON Pointer; "" for the whole line
+	File     string
+	Sheet    string // of a workbook with several; "" else
+	Line     int    // from 1; 0 for the file as a whole
+	Position int    // of a character in the line of a JSON text, from 1; 0 else
+	Column   string // its header, or a JSON Pointer; "" for the whole line
 }
 
 func (p Place) String() string {
 	s := p.File
+	if p.Sheet != "" {
+		s += fmt.Sprintf(" (sheet %s)", p.Sheet)
+	}
 	if p.Line > 0 {
 		s += fmt.Sprintf(":%d", p.Line)
+	}
+	if p.Position > 0 {
+		s += fmt.Sprintf(":%d", p.Position)
 	}
 	if p.Column != "" {
 		s += ": " + p.Column

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -40,7 +41,7 @@ func Read(file string, content []byte, today dcm.Date, progress func(lines int))
 	case bytes.HasPrefix(content, []byte{0xd0, 0xcf, 0x11, 0xe0}):
 		return nil, fmt.Errorf("%s: an old Excel file (.xls) or one with a password; save it as .xlsx or CSV without a password", file)
 	case bytes.HasPrefix(start, []byte("{")) || bytes.HasPrefix(start, []byte("[")):
-		return readJSON(file, start, today)
+		return readJSON(file, bytes.TrimPrefix(content, []byte("\ufeff")), today)
 	case content16:
 		decoded, err := unicode.UTF16(unicode.LittleEndian, unicode.UseBOM).NewDecoder().Bytes(content)
 		if err != nil {
@@ -86,14 +87,17 @@ func readCSV(file string, content []byte, progress func(int)) (*File, error) {
 	}
 }
 
-// readXLSX reads the first sheet. Formulas count as their values.
+// readXLSX reads the sheet that has the header row. Formulas count as their values.
 func readXLSX(file string, content []byte, progress func(int)) (*File, error) {
 	f, err := excelize.OpenReader(bytes.NewReader(content), excelize.Options{UnzipXMLSizeLimit: 4 << 30})
 	if err != nil {
 		return nil, fmt.Errorf("%s: read XLSX: %w", file, err)
 	}
 	defer f.Close()
-	sheet := f.GetSheetName(0)
+	sheet, skip, err := sheetOf(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
 	properties, err := f.GetWorkbookProps()
 	if err != nil {
 		return nil, fmt.Errorf("%s: read XLSX: %w", file, err)
@@ -105,7 +109,13 @@ func readXLSX(file string, content []byte, progress func(int)) (*File, error) {
 	}
 	defer rows.Close()
 	t := table{file: file, progress: progress}
+	if f.SheetCount > 1 {
+		t.sheet = sheet
+	}
 	for line := 1; rows.Next(); line++ {
+		if line <= skip {
+			continue
+		}
 		record, err := rows.Columns(excelize.Options{RawCellValue: true})
 		if err != nil {
 			return nil, fmt.Errorf("%s: read XLSX, row %d: %w", file, line, err)
@@ -137,6 +147,58 @@ func readXLSX(file string, content []byte, progress func(int)) (*File, error) {
 		return nil, fmt.Errorf("%s: read XLSX: %w", file, err)
 	}
 	return t.end()
+}
+
+// sheetOf finds the sheet that holds demands: the one with the header row, above
+// which a few rows with a title and the like may stand. A workbook of one sheet
+// is read from its first row where there is none, which then says what is missing.
+func sheetOf(f *excelize.File) (name string, skip int, err error) {
+	const titles = 20
+	sheets := f.GetSheetList()
+	found := []string{}
+	for _, sheet := range sheets {
+		rows, err := f.Rows(sheet)
+		if err != nil {
+			continue // a chart
+		}
+		for line := range titles {
+			if !rows.Next() {
+				break
+			}
+			record, err := rows.Columns()
+			if err != nil {
+				break
+			}
+			if len(missingIn(record)) == 0 {
+				name, skip, found = sheet, line, append(found, sheet)
+				break
+			}
+		}
+		_ = rows.Close()
+	}
+	switch {
+	case len(found) == 0 && len(sheets) == 1:
+		return sheets[0], 0, nil
+	case len(found) == 0:
+		return "", 0, fmt.Errorf("none of the sheets %s has a row that names the columns: %s", strings.Join(sheets, ", "), names())
+	case len(found) > 1:
+		return "", 0, fmt.Errorf("the sheets %s have demands each; leave one in the file, or save each as a file of its own", strings.Join(found, ", "))
+	}
+	return name, skip, nil
+}
+
+// missingIn are the required columns that a header row does not name.
+func missingIn(record []string) (missing []string) {
+	have := map[int]bool{}
+	for _, h := range record {
+		have[columnOf(h)] = true
+	}
+	for i, c := range columns {
+		if c.required && !have[i] {
+			missing = append(missing, c.name)
+		}
+	}
+	return missing
 }
 
 // dateOf is the date that a cell holds as a number of days.
@@ -175,9 +237,24 @@ func readJSON(file string, content []byte, today dcm.Date) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
+	pointers := []string{}
+	for _, v := range m.Errors.List {
+		pointers = append(pointers, v.Pointer)
+	}
+	for _, o := range m.Objects {
+		pointers = append(pointers, o.Pointer)
+		for _, v := range o.Errors.List {
+			pointers = append(pointers, v.Pointer)
+		}
+	}
+	places := locate(content, pointers)
+	at := func(pointer string) Place {
+		line, position := places.place(pointer)
+		return Place{File: file, Line: line, Position: position, Column: pointer}
+	}
 	add := func(e payload.Errors) {
 		for _, v := range e.List {
-			f.Problems = append(f.Problems, Problem{Place{File: file, Column: v.Pointer}, v.Detail})
+			f.Problems = append(f.Problems, Problem{at(v.Pointer), v.Detail})
 		}
 		if e.More > 0 {
 			f.Problems = append(f.Problems, Problem{Place{File: file}, fmt.Sprintf("and %d more errors", e.More)})
@@ -191,12 +268,13 @@ func readJSON(file string, content []byte, today dcm.Date) (*File, error) {
 			f.Bad[Material{d.Supplier, d.Customer, d.MaterialNumberCustomer}] = true
 			continue
 		}
+		place := at(o.Pointer)
 		for _, s := range d.Series {
 			for _, week := range s.Demands {
 				l := Line{
 					Series:      Series{Material{d.Supplier, d.Customer, d.MaterialNumberCustomer}, s.CustomerLocation, s.DemandCategoryCode},
 					PointInTime: week.PointInTime, Demand: week.Demand, MaterialDescriptionCustomer: d.MaterialDescriptionCustomer,
-					UnitOfMeasure: d.UnitOfMeasure, IsInactive: d.IsInactive, At: Place{File: file, Column: o.Pointer},
+					UnitOfMeasure: d.UnitOfMeasure, IsInactive: d.IsInactive, At: place,
 				}
 				for to, value := range map[*string]*string{
 					&l.MaterialNumberSupplier: d.MaterialNumberSupplier, &l.MaterialGlobalAssetID: d.MaterialGlobalAssetID,
@@ -211,12 +289,14 @@ func readJSON(file string, content []byte, today dcm.Date) (*File, error) {
 			}
 		}
 	}
+	slices.SortStableFunc(f.Problems, func(a, b Problem) int { return cmp.Or(a.Line-b.Line, a.Position-b.Position) })
 	return f, nil
 }
 
 // table reads the rows of a CSV or XLSX file.
 type table struct {
 	file     string
+	sheet    string // "" where there is one only
 	progress func(int)
 	header   []int // places in columns, -1 for an empty one, or ignored; nil before the header
 	lines    []Line
@@ -228,6 +308,10 @@ type table struct {
 // ignored is a column that the header's problem is about already.
 const ignored = -2
 
+func (t *table) at(line int, column string) Place {
+	return Place{File: t.file, Sheet: t.sheet, Line: line, Column: column}
+}
+
 // row takes the next row; the first that is not empty is the header.
 func (t *table) row(line int, record []string) error {
 	if !slices.ContainsFunc(record, func(v string) bool { return strings.TrimSpace(v) != "" }) {
@@ -236,11 +320,11 @@ func (t *table) row(line int, record []string) error {
 	if t.header == nil {
 		return t.readHeader(line, record)
 	}
-	l := Line{At: Place{File: t.file, Line: line}}
+	l := Line{At: t.at(line, "")}
 	l.DemandCategoryCode = "0001"
 	amount, good := "", true
 	bad := func(column, detail string) {
-		t.problems = append(t.problems, Problem{Place{t.file, line, column}, detail})
+		t.problems = append(t.problems, Problem{t.at(line, column), detail})
 		good = false
 	}
 	for i, c := range t.header {
@@ -283,26 +367,20 @@ var wanted = map[string]string{
 }
 
 func (t *table) readHeader(line int, record []string) error {
-	missing := []string{}
 	for i, h := range record {
 		c := columnOf(h)
 		switch {
 		case strings.TrimSpace(h) == "":
 		case c < 0:
 			c = ignored
-			t.problems = append(t.problems, Problem{Place{t.file, line, h}, "is no column of demands; leave it out, or write one of " + names()})
+			t.problems = append(t.problems, Problem{t.at(line, h), "is no column of demands; leave it out, or write one of " + names()})
 		case slices.Contains(t.header, c):
-			t.problems = append(t.problems, Problem{Place{t.file, line, h}, fmt.Sprintf("is there twice; leave value %d out", i+1)})
+			t.problems = append(t.problems, Problem{t.at(line, h), fmt.Sprintf("is there twice; leave value %d out", i+1)})
 			c = ignored
 		}
 		t.header = append(t.header, c)
 	}
-	for i, c := range columns {
-		if c.required && !slices.Contains(t.header, i) {
-			missing = append(missing, c.name)
-		}
-	}
-	if len(missing) > 0 {
+	if missing := missingIn(record); len(missing) > 0 {
 		return fmt.Errorf("%s:%d: the header has no %s; the first line must name the columns: %s", t.file, line, strings.Join(missing, ", "), names())
 	}
 	return nil
@@ -339,7 +417,7 @@ func (t *table) end() (*File, error) {
 				err = fmt.Errorf("%q may mean a thousand or a decimal; write %s or %s", v, strings.Replace(v, ",", "", 1), strings.Replace(v, ",", ".", 1))
 			}
 			if err != nil {
-				t.problems = append(t.problems, Problem{Place{t.file, l.At.Line, "demand"}, err.Error()})
+				t.problems = append(t.problems, Problem{t.at(l.At.Line, "demand"), err.Error()})
 				good = false
 			}
 			l.Demand = d
