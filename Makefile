@@ -116,10 +116,10 @@ sbom: build ## bin/dcm-receiver.cdx.json: what the program consists of (CycloneD
 TORTURE := go test -tags torture ./internal/torture -count=1 -v -timeout 60m
 
 torture: postgres ## ten minutes of faults under load, then an oracle (make torture SEED=42)
-	$(TORTURE) -run TestTorture -torture.duration=10m $(if $(SEED),-torture.seed=$(SEED))
+	$(TORTURE) -run 'TestTorture|TestTakeOver' -torture.duration=10m $(if $(SEED),-torture.seed=$(SEED))
 
 torture-short: postgres ## the same in one minute
-	$(TORTURE) -run TestTorture -torture.duration=1m $(if $(SEED),-torture.seed=$(SEED))
+	$(TORTURE) -run 'TestTorture|TestTakeOver' -torture.duration=1m $(if $(SEED),-torture.seed=$(SEED))
 
 torture-proof: postgres ## the suite finds each fault that it is there for
 	$(TORTURE) -run TestProof

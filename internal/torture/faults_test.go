@@ -159,7 +159,7 @@ func (w *world) anyReceiver() *dcmReceiver {
 	return w.receivers[w.random.IntN(len(w.receivers))]
 }
 
-const terminate = `select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'dcm-receiver'`
+const terminate = `select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'dcm-receiver%'`
 
 // sessions are the processes of the server that serve receivers.
 func (w *world) sessions() (pids []int) {
@@ -170,7 +170,7 @@ func (w *world) sessions() (pids []int) {
 		w.t.Fatal(err)
 	}
 	defer conn.Close(ctx)
-	rows, _ := conn.Query(ctx, "select pid from pg_stat_activity where application_name = 'dcm-receiver'")
+	rows, _ := conn.Query(ctx, "select pid from pg_stat_activity where application_name like 'dcm-receiver%'")
 	if pids, err = pgx.CollectRows(rows, pgx.RowTo[int]); err != nil {
 		w.t.Fatal(err)
 	}

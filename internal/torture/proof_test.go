@@ -20,6 +20,12 @@ func TestProof(t *testing.T) {
 		"list-in-several-parts.patch":   "a bad receiver, a bad store",
 		"a-batch-always-succeeds.patch": "one receiver, a bad store",
 		"nothing-was-stored.patch":      "one receiver, a bad store",
+
+		"delivered-before-the-answer.patch": "demands go out",
+		"two-serve-one-partner.patch":       "demands go out",
+		"superseding-ignored.patch":         "demands go out",
+		"begun-stays-begun.patch":           "demands go out",
+		"one-bad-refuses-all.patch":         "demands go out",
 	} {
 		t.Run(patch, func(t *testing.T) {
 			binary := build(t, patched(t, patch))

@@ -23,14 +23,16 @@ type scenario struct {
 	name   string
 	setUp  func(w *world, binary string)
 	faults []fault
+	round  func(w *world, duration time.Duration, faults []fault) findings // nil: messages come in
 }
 
 var scenarios = []scenario{
-	{"one receiver, a bad store", oneReceiver, storeFaults},
-	{"a bad receiver, a bad store", oneReceiver, slices.Concat(receiverFaults, storeFaults)},
-	{"three replicas behind HAProxy", threeReplicas, slices.Concat(replicaFaults, replicaFaults, receiverFaults, named("server killed", "server restarted", "link reset", "link half-open"))},
-	{"failover to a synchronous standby", primaryAndStandby, slices.Concat(failovers, failovers, named("server killed", "server restarted", "session crashed", "sessions terminated", "link reset", "link cut"))},
-	{"PgBouncer in transaction mode", behindPgBouncer, named("server killed", "server restarted", "server stopped at once", "server read-only", "session crashed", "sessions terminated", "tables locked", "link reset", "link cut", "link slow", "link half-open, then cut")},
+	{"one receiver, a bad store", oneReceiver, storeFaults, nil},
+	{"a bad receiver, a bad store", oneReceiver, slices.Concat(receiverFaults, storeFaults), nil},
+	{"three replicas behind HAProxy", threeReplicas, slices.Concat(replicaFaults, replicaFaults, receiverFaults, named("server killed", "server restarted", "link reset", "link half-open")), nil},
+	{"failover to a synchronous standby", primaryAndStandby, slices.Concat(failovers, failovers, named("server killed", "server restarted", "session crashed", "sessions terminated", "link reset", "link cut")), nil},
+	{"PgBouncer in transaction mode", behindPgBouncer, named("server killed", "server restarted", "server stopped at once", "server read-only", "session crashed", "sessions terminated", "tables locked", "link reset", "link cut", "link slow", "link half-open, then cut"), nil},
+	{"demands go out", senders, slices.Concat(senderFaults, senderFaults, failovers, named("server killed", "server restarted", "session crashed", "sessions terminated", "link reset", "link cut", "link half-open")), (*world).sendRound},
 }
 
 // named picks faults of the store.

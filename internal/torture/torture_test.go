@@ -52,6 +52,9 @@ func TestTorture(t *testing.T) {
 func (s scenario) run(t testing.TB, binary string, seed uint64, duration time.Duration, f *figures) findings {
 	w := newWorld(t, s, rand.New(rand.NewPCG(seed, 0)), f)
 	s.setUp(w, binary)
+	if s.round != nil {
+		return s.round(w, duration, s.faults)
+	}
 	return w.round(duration, s.faults)
 }
 

@@ -33,9 +33,10 @@ type world struct {
 	server    *pgtest.Server // that is written to
 	link      *proxy         // to server
 	receivers []*dcmReceiver
-	url       string // where clients send
-	disk      string // a small file system that server lives on; "" if there is none
-	pair      *pair  // of which server is the primary; nil where it is alone
+	url       string    // where clients send
+	disk      string    // a small file system that server lives on; "" if there is none
+	pair      *pair     // of which server is the primary; nil where it is alone
+	outgoing  *outgoing // of senders; nil where none are
 	history   *history
 	figures   *figures
 	restarted bool // a receiver was, so that its metrics do not tell everything
@@ -54,6 +55,13 @@ type figures struct {
 	foreign                                   int64
 	rounds                                    int
 	rolling, rollingUnanswered                int // requests during rolling restarts
+
+	// Of what goes out.
+	releases, states     int // acknowledged, and the states of demands in them
+	arrived              int // states that partners took or refused, repeats too
+	deliveries, refusals int
+	questions            int           // requests for update answered 200
+	longestSending       time.Duration // from the end of all faults to the end of all sending
 }
 
 // wrong is how much was found that may not be.
@@ -68,7 +76,9 @@ func (f *figures) String() string {
 	return fmt.Sprintf("%d messages sent with %d objects; %d answered, and %d by the load balancer; %d acknowledged\n%d faults:%s\n"+
 		"%d requests came during rolling restarts, %d of them got no answer of a receiver\n"+
 		"lost %d, unexplained %d, untrue %d (503, nothing stored; but it was); %d times 503 did not know\nlongest outage after the end of a fault: %s (%s)",
-		f.messages, f.objects, f.answered, f.foreign, f.acknowledged, total, faults, f.rolling, f.rollingUnanswered, f.lost, f.unexplained, f.untrue, f.unsure, f.longest.Round(time.Millisecond), f.longestAfter)
+		f.messages, f.objects, f.answered, f.foreign, f.acknowledged, total, faults, f.rolling, f.rollingUnanswered, f.lost, f.unexplained, f.untrue, f.unsure, f.longest.Round(time.Millisecond), f.longestAfter) +
+		fmt.Sprintf("\nwent out: %d releases with %d states, %d arrivals, %d states delivered, %d refused, %d requests for update answered; all was sent at most %s after the last fault",
+			f.releases, f.states, f.arrived, f.deliveries, f.refusals, f.questions, f.longestSending.Round(time.Millisecond))
 }
 
 const (
