@@ -18,6 +18,7 @@ import (
 	"dcm-receiver/internal/outbox"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -76,6 +77,38 @@ func TestLease(t *testing.T) {
 	if got := w.receiver.last()["A"]; got != "2" {
 		t.Errorf("%s arrived last, want 2", got)
 	}
+}
+
+// TestNoConnection: where messages have taken all connections, a partner is claimed
+// and the claim is renewed all the same.
+func TestNoConnection(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	config := w.db.Config()
+	config.MaxConns = 1
+	small, err := pgxpool.NewWithConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(small.Close)
+	taken, err := small.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	give := sync.OnceFunc(taken.Release)
+	t.Cleanup(give)
+	s := w.sender()
+	s.DB, s.Control, s.Lease = small, w.db, 500*time.Millisecond
+	w.run(s)
+	w.release("A", 1)
+	w.eventually("a claim", func() bool { return w.text("select count(*)::text from dcm.sending") == "1" })
+	owner := w.text("select owner::text from dcm.sending")
+	time.Sleep(2 * s.Lease)
+	if got := w.text("select owner::text || (until > now()) from dcm.sending"); got != owner+"true" {
+		t.Errorf("the claim is %s after two leases, want %strue", got, owner)
+	}
+	give()
+	w.reach("A delivered 200")
 }
 
 // TestGone: what was removed before it was sent, and a partner that is none of
