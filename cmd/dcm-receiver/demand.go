@@ -168,7 +168,11 @@ func (c *demandImportCommand) describe(said map[string]any, plan *outbox.Plan, o
 				"demandCategoryCode": w.DemandCategoryCode, "pointInTime": w.PointInTime.String(), "before": w.Before, "demand": w.Demand,
 			})
 		}
-		said["changes"], said["oddities"] = changes, oddities
+		created := []map[string]any{}
+		for _, m := range plan.New {
+			created = append(created, map[string]any{"supplier": m.Supplier, "customer": m.Customer, "materialNumberCustomer": m.MaterialNumberCustomer})
+		}
+		said["new"], said["changes"], said["oddities"] = created, changes, oddities
 		return
 	}
 	none := func(v string) string {
@@ -176,6 +180,13 @@ func (c *demandImportCommand) describe(said map[string]any, plan *outbox.Plan, o
 			return "none"
 		}
 		return v
+	}
+	for i, m := range plan.New {
+		if i == listed {
+			fmt.Printf("and %d more new materials\n", plan.Created-listed)
+			break
+		}
+		fmt.Printf("new: %s for %s by %s\n", m.MaterialNumberCustomer, m.Customer, m.Supplier)
 	}
 	var last outbox.Series
 	for i, w := range plan.Changes {

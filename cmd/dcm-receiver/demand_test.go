@@ -49,6 +49,7 @@ func TestDemandCommands(t *testing.T) {
 		{"a database that is not there", nowhere, []string{"demand", "import", "demands.csv"}, 3, "the database cannot be reached"},
 		{"wrong", url, []string{"demand", "import", "wrong.csv"}, 1, "wrong.csv:2: point_in_time: 2126-11-24 is a Sunday; write the Monday of its week, 2126-11-18"},
 		{"dry", url, []string{"demand", "import", "--dry-run", "demands.xlsx"}, 0, "less than nine months ahead"},
+		{"dry, what is new", url, []string{"demand", "import", "--dry-run", "demands.csv"}, 0, "new: MNR-7307-AU340474.002 for BPNL8888888888XX by BPNL6666666666YY\n"},
 		{"nothing yet", url, []string{"demand", "status"}, 0, "Nothing has been released yet."},
 		{"import", url, []string{"demand", "import", "demands.xlsx"}, 0, "6 lines imported: 1 materials new, 0 changed, 0 unchanged"},
 		{"the same as CSV", url, []string{"demand", "import", "--json", "demands.csv"}, 0, `"unchanged":1`},
@@ -125,6 +126,22 @@ func runCommand(t *testing.T, dir, database string, status int, said string, arg
 	if status == 0 && out.Len() == 0 {
 		t.Errorf("%v: no JSON", args)
 	}
+}
+
+// TestDemandStatus says who waits for an answer, and since when.
+func TestDemandStatus(t *testing.T) {
+	address, dir := pgtest.New(t), t.TempDir()
+	conn, err := pgx.Connect(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if _, err := conn.Exec(t.Context(), `insert into dcm.requested_update (partner, message_key, message_id, requested_at, material_demands, requested_id, changed_at, changed_at_nanosecond)
+		select 'BPNL6666666666YY', k, k, now() - interval '1 h', 2, array[null, null]::uuid[], '{}', '{}' from (values (gen_random_uuid()), (gen_random_uuid())) v (k)`); err != nil {
+		t.Fatal(err)
+	}
+	runCommand(t, dir, address, 0, "BPNL6666666666YY: requests for update without an answer: 2, the oldest for 1h0m", "demand", "status")
+	runCommand(t, dir, address, 0, `"unansweredRequests":2`, "demand", "status", "--json")
 }
 
 // bare is another database of the server, without our tables.

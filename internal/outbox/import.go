@@ -139,12 +139,13 @@ type Change struct {
 // Plan is what an import does.
 type Plan struct {
 	Created, Changed, Unchanged int // materials
+	New                         []Material
 	Changes                     []Change
 }
 
 // Import puts lines into outbox.demand_line, all or none: they take the place of
-// all lines of their materials. dry only says what would change. Of changed
-// materials it lists at most limit weeks.
+// all lines of their materials. dry only says what would change. It lists at most
+// limit new materials, and weeks of changed ones.
 func Import(ctx context.Context, conn *pgx.Conn, lines []Line, dry bool, limit int, progress func(lines int)) (*Plan, error) {
 	tx, err := conn.Begin(ctx)
 	if err != nil {
@@ -191,6 +192,18 @@ func Import(ctx context.Context, conn *pgx.Conn, lines []Line, dry bool, limit i
 		Scan(&plan.Created, &plan.Changed, &plan.Unchanged)
 	if err != nil {
 		return nil, fmt.Errorf("compare demands: %w", err)
+	}
+	if limit > 0 && plan.Created > 0 {
+		rows, err := tx.Query(ctx, `
+			select distinct supplier, customer, material_number_customer from imported n
+			where not exists (select from outbox.demand_line l where (l.supplier, l.customer, l.material_number_customer) = (n.supplier, n.customer, n.material_number_customer))
+			order by 1, 2, 3 limit $1`, limit)
+		if err != nil {
+			return nil, fmt.Errorf("compare demands: %w", err)
+		}
+		if plan.New, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Material]); err != nil {
+			return nil, fmt.Errorf("compare demands: %w", err)
+		}
 	}
 	if limit > 0 && plan.Changed > 0 {
 		rows, err := tx.Query(ctx, `

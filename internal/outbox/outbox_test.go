@@ -243,8 +243,8 @@ func TestImport(t *testing.T) {
 		dry           bool
 		want          outbox.Plan
 	}{
-		{"dry", first, true, outbox.Plan{Created: 2}},
-		{"first", first, false, outbox.Plan{Created: 2}},
+		{"dry", first, true, outbox.Plan{Created: 2, New: []outbox.Material{series.Material, {Supplier: series.Supplier, Customer: series.Customer, MaterialNumberCustomer: "B"}}}},
+		{"first", first, false, outbox.Plan{Created: 2, New: []outbox.Material{series.Material, {Supplier: series.Supplier, Customer: series.Customer, MaterialNumberCustomer: "B"}}}},
 		{"again", first, false, outbox.Plan{Unchanged: 2}},
 		{"whole materials", header + start + "2026-12-07;6.50;unit:piece;\n" + other + "2026-12-07;6.0;;\n", false, outbox.Plan{Changed: 1, Unchanged: 1, Changes: []outbox.Change{
 			{Series: series, PointInTime: 20787, Before: "5"}, {Series: series, PointInTime: 20794, Before: "6", Demand: "6.5"}}}},
