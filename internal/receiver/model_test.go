@@ -322,9 +322,10 @@ func TestOneIDAMaterial(t *testing.T) {
 		codes := make([]int, senders)
 		var wait sync.WaitGroup
 		for i := range senders {
+			// Each for another site, so that no key of the series stops them.
 			body := fmt.Sprintf(`[{"materialDemandId":%q,"supplier":%q,"customer":%q,"materialNumberCustomer":"M%d","materialDescriptionCustomer":"d",
-				"changedAt":"2026-11-20T10:00:00Z","unitOfMeasureIsOmitted":true,"materialDemandIsInactive":false,"demandSeries":[{"customerLocation":"BPNS8888888888XX",
-				"demandCategory":{"demandCategoryCode":"0001"},"demands":[{"pointInTime":"2026-12-07","demand":1}]}]}]`, uuid.NewString(), example.Supplier, example.Customer, round)
+				"changedAt":"2026-11-20T10:00:00Z","unitOfMeasureIsOmitted":true,"materialDemandIsInactive":false,"demandSeries":[{"customerLocation":"BPNS8888888888X%d",
+				"demandCategory":{"demandCategoryCode":"0001"},"demands":[{"pointInTime":"2026-12-07","demand":1}]}]}]`, uuid.NewString(), example.Supplier, example.Customer, round, i)
 			wait.Go(func() { codes[i] = replicas[i%2].post(dcm.MaterialDemandEndpoint.Path, []byte(body)).Code })
 		}
 		wait.Wait()
