@@ -125,7 +125,7 @@ torture-proof: postgres ## the suite finds each fault that it is there for
 	$(TORTURE) -run TestProof
 
 conformance-check: postgres ## break what rows of api/conformance*.md name; a test named there must fail (half an hour; goes on where it stopped; MOST=20 for a part, ROW=text for some)
-	go test ./api -count=1 -v -timeout 3h -run 'TestMutations$(if $(ROW),/row/$(ROW))' -args -mutate$(if $(MOST), -most $(MOST))
+	go test ./api -count=1 -v -timeout 3h -run TestMutations -args -mutate$(if $(MOST), -most $(MOST))$(if $(ROW), -row '$(ROW)')
 
 dataspace: build postgres ## a customer and a supplier, two real connectors, demands and capacities between them; until Ctrl-C (ONCE=1: ends after the last step)
 	@deploy/edc/lab/dataspace.sh bin/dcm-receiver $(if $(ONCE),--once)

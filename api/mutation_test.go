@@ -23,6 +23,7 @@ import (
 
 var (
 	mutate = flag.Bool("mutate", false, "break the code of rows of the conformance documents, and see that a test named there fails (make conformance-check)")
+	some   = flag.String("row", "", "with -mutate: run only those whose place or row has this text")
 	most   = flag.Int("most", 0, "with -mutate: run at most so many; 0: all")
 	afresh = flag.Bool("afresh", false, "with -mutate: forget what earlier runs found")
 )
@@ -200,7 +201,7 @@ func TestMutations(t *testing.T) {
 	noticed, before := map[string]int{}, map[string]int{}
 	var todo []*mutation
 	for _, m := range all {
-		if found, ok := known.found[m.state(t)]; m.none != "" {
+		if found, ok := known.found[m.state(t)]; m.none != "" || *some != "" && !strings.Contains(m.at+" "+m.row, *some) {
 			continue
 		} else if ok && !*afresh {
 			before[m.document]++
