@@ -23,8 +23,8 @@ run: build ## build and serve on 127.0.0.1:8080 and 127.0.0.1:9090
 	@[ -n "$$DATABASE_URL$$PGHOST$$PGSERVICE" ] || deploy/postgres/install.sh
 	@DCM_CUSTOMER_BPNLS="$${DCM_CUSTOMER_BPNLS:-BPNL8888888888XX}" exec bin/dcm-receiver serve
 
-demo: build postgres ## serve a small world: pages with bottlenecks, comments, refused messages and three months of history
-	@go build -o bin/demo ./internal/example/demo && exec bin/demo bin/dcm-receiver
+demo: build postgres ## serve a small world: pages with bottlenecks, comments, refused messages and three months of history (PICTURE=api/group.png makes the picture of README instead)
+	@go build -o bin/demo ./internal/example/demo && exec bin/demo bin/dcm-receiver $(PICTURE)
 
 postgres: # a server of Postgres where there is none
 	@deploy/postgres/install.sh

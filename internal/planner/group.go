@@ -143,7 +143,7 @@ type groupPage struct {
 	Messages   []groupMessage
 	Comments   []comment
 	SQL        string
-	First      *groupWeek // the first week that is a bottleneck
+	Worst      *groupWeek // the first red week, else the first that is orange
 	HasDelta   bool       // a week makes up for what was not delivered before
 }
 
@@ -224,8 +224,8 @@ func (p *Pages) group(ctx context.Context, r *http.Request) (string, any, error)
 	}
 	for i := range g.Rows {
 		w := &g.Rows[i]
-		if g.First == nil && w.Result != nil && *w.Result == "bottleneck" {
-			g.First = w
+		if c := class(w.Week); c == "red" && (g.Worst == nil || class(g.Worst.Week) != "red") || c == "orange" && g.Worst == nil {
+			g.Worst = w
 		}
 		g.HasDelta = g.HasDelta || w.DeltaProductionResult != nil
 	}

@@ -1,15 +1,23 @@
 // Command demo makes a small world in a folder of its own and serves it with the
 // program that it is given: three suppliers, demands, bottlenecks, comments, refused
 // messages, and three months in which they changed. It is what `make demo` runs.
+//
+// With a file as its second argument it makes a picture of the worst group's page,
+// which README shows, and ends.
 package main
 
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -34,8 +42,8 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	if len(os.Args) != 2 {
-		return fmt.Errorf("usage: demo PROGRAM")
+	if len(os.Args) < 2 || len(os.Args) > 3 {
+		return errors.New("usage: demo PROGRAM [PICTURE]")
 	}
 	program, err := filepath.Abs(os.Args[1])
 	if err != nil {
@@ -51,8 +59,9 @@ func run(ctx context.Context) error {
 	if err := fill(ctx); err != nil {
 		return err
 	}
-	fmt.Printf("A small world of %d weeks, %d of them past, made in %.1f s. Look at http://%s (Ctrl-C ends it).\n\n",
-		weeks+past, past, time.Since(began).Seconds(), cmp.Or(os.Getenv("DCM_PLANNING_LISTEN"), "127.0.0.1:8088"))
+	pages := "http://" + cmp.Or(os.Getenv("DCM_PLANNING_LISTEN"), "127.0.0.1:8088")
+	fmt.Printf("A small world of %d weeks, %d of them past, made in %.1f s. Look at %s (Ctrl-C ends it).\n\n",
+		weeks+past, past, time.Since(began).Seconds(), pages)
 	environment := []string{"DCM_DATA_DIR=" + folder, "DCM_STANDARD=cx-0128", "DCM_CUSTOMER_BPNLS=" + example.Customer, "DCM_LOG_LEVEL=" + cmp.Or(os.Getenv("DCM_LOG_LEVEL"), "warn")}
 	for _, v := range os.Environ() {
 		// Not the database of somebody's real receiver.
@@ -60,7 +69,43 @@ func run(ctx context.Context) error {
 			environment = append(environment, v)
 		}
 	}
+	if len(os.Args) == 3 {
+		return picture(ctx, program, environment, pages, os.Args[2])
+	}
 	return syscall.Exec(program, []string{program, "serve"}, environment)
+}
+
+// picture serves the world until a browser has looked at its worst group.
+func picture(ctx context.Context, program string, environment []string, pages, file string) error {
+	server := exec.CommandContext(ctx, program, "serve")
+	server.Env, server.Stderr = environment, os.Stderr
+	server.Cancel = func() error { return server.Process.Signal(syscall.SIGTERM) }
+	if err := server.Start(); err != nil {
+		return err
+	}
+	defer func() { _ = server.Cancel(); _ = server.Wait() }()
+	var group []byte
+	for end := time.Now().Add(time.Minute); group == nil; time.Sleep(200 * time.Millisecond) {
+		if answer, err := http.Get(pages); err == nil {
+			list, _ := io.ReadAll(answer.Body)
+			_ = answer.Body.Close()
+			group = regexp.MustCompile(`/group/[^"]+`).Find(list)
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%s shows no group", pages)
+		}
+	}
+	profile, err := os.MkdirTemp("", "demo")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(profile)
+	browser := exec.CommandContext(ctx, "chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--user-data-dir="+profile,
+		"--window-size=1180,900", "--virtual-time-budget=4000", "--screenshot="+file, pages+string(group))
+	if out, err := browser.CombinedOutput(); err != nil {
+		return fmt.Errorf("look at the page: %w: %s", err, out)
+	}
+	return nil
 }
 
 // fill makes the world in a private Postgres, and stops that.
