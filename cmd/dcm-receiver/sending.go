@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"dcm-receiver/internal/database"
@@ -84,7 +87,8 @@ type requestCommand struct {
 	Customer string   `placeholder:"BPNL" help:"BPNL of ours that asks; required unless the groups are stored already."`
 	All      bool     `help:"Ask for all groups, of --supplier or of every supplier that we have groups of."`
 	Newer    bool     `help:"Ask only for what was changed after the stored state."`
-	JSON     bool     `name:"json" help:"Print a JSON object a request."`
+	JSON     bool     `name:"json" help:"Print a JSON object a request, and one a group that comes."`
+	Wait     duration `default:"0s" placeholder:"DURATION" help:"Wait so long at most and show what comes. Exit status 1 if a named group does not, or the supplier refuses the request."`
 	databaseSettings
 }
 
@@ -108,14 +112,18 @@ func (c *requestCommand) Run() error {
 	}
 	return c.inDatabase(func(ctx context.Context, conn *pgx.Conn) error {
 		n := 0
+		var asked []asking
 		insert := func(sql string, arguments ...any) (added int, err error) {
 			rows, err := conn.Query(ctx, sql, arguments...)
 			if err != nil {
 				return 0, c.refused(err)
 			}
 			var id, supplier, customer string
-			_, err = pgx.ForEachRow(rows, []any{&id, &supplier, &customer}, func() error {
+			var group *string
+			var at time.Time
+			_, err = pgx.ForEachRow(rows, []any{&id, &supplier, &customer, &group, &at}, func() error {
 				added++
+				asked = append(asked, asking{id, supplier, group, at})
 				return say(c.JSON, map[string]any{"messageId": id, "supplier": supplier, "customer": customer}, "%s is asked on behalf of %s (message %s)\n", supplier, customer, id)
 			})
 			if err != nil {
@@ -130,7 +138,7 @@ func (c *requestCommand) Run() error {
 					select distinct supplier, customer from planning.capacity_group
 					where ($1 = '' or supplier = $1) and ($2 = '' or customer = $2)
 					union select $1, $2 where $1 <> '' and $2 <> '') p
-				returning message_id::text, supplier, customer`, c.Supplier, c.Customer); err != nil {
+				returning message_id::text, supplier, customer, capacity_group_id::text, requested_at`, c.Supplier, c.Customer); err != nil {
 				return err
 			}
 			if n == 0 {
@@ -146,7 +154,7 @@ func (c *requestCommand) Run() error {
 					union all
 					select $1, $2, null where $1 <> '' and $2 <> '' and not exists (
 						select from planning.capacity_group where capacity_group_id = $3::text::uuid and supplier = $1 and customer = $2)) p
-				returning message_id::text, supplier, customer`, c.Supplier, c.Customer, id.String(), c.Newer)
+				returning message_id::text, supplier, customer, capacity_group_id::text, requested_at`, c.Supplier, c.Customer, id.String(), c.Newer)
 			if err != nil {
 				return err
 			}
@@ -154,6 +162,72 @@ func (c *requestCommand) Run() error {
 				return failure{fmt.Errorf("group %s is not stored; name --supplier and --customer", id), saysNo}
 			}
 		}
-		return nil
+		return c.show(ctx, conn, asked)
 	})
+}
+
+// asking is a request for update that was queued; a group of nil asks for all.
+type asking struct {
+	message, supplier string
+	group             *string
+	at                time.Time
+}
+
+// show waits for what was asked for, and prints it as it comes.
+func (c *requestCommand) show(ctx context.Context, conn *pgx.Conn, asked []asking) error {
+	if c.Wait == 0 {
+		return nil
+	}
+	messages, missing := []string{}, map[string]bool{} // by supplier and group
+	suppliers := map[string]time.Time{}
+	for _, a := range asked {
+		messages, suppliers[a.supplier] = append(messages, a.message), a.at
+		if a.group != nil {
+			missing[a.supplier+" "+*a.group] = true
+		}
+	}
+	seen := map[string]bool{}
+	for end := time.Now().Add(time.Duration(c.Wait)); time.Now().Before(end); {
+		var refused *string
+		if err := conn.QueryRow(ctx, "select min(supplier || ': ' || coalesce(reason, '')) from planning.delivery where state = 'refused' and object_id = any ($1::text[]::uuid[])",
+			messages).Scan(&refused); err != nil {
+			return c.refused(err)
+		}
+		if refused != nil {
+			return failure{fmt.Errorf("the request is refused by %s", *refused), saysNo}
+		}
+		for supplier, since := range suppliers {
+			rows, err := conn.Query(ctx, `select o.message::text || o.index, coalesce(o.object_id::text, ''), o.outcome, o.received_at
+				from planning.message m join planning.message_object o on o.message = m.id
+				where m.sender = $1 and m.received_at >= $2 and m.endpoint = $3 order by o.received_at, o.index`, supplier, since, dcm.CapacityGroupEndpoint.Path)
+			if err != nil {
+				return c.refused(err)
+			}
+			var key, group, outcome string
+			var at time.Time
+			_, err = pgx.ForEachRow(rows, []any{&key, &group, &outcome, &at}, func() error {
+				if seen[key] {
+					return nil
+				}
+				seen[key] = true
+				delete(missing, supplier+" "+group)
+				return say(c.JSON, map[string]any{"supplier": supplier, "capacityGroupId": group, "outcome": outcome, "receivedAt": at}, "%s sent group %s: %s\n", supplier, group, outcome)
+			})
+			if err != nil {
+				return c.refused(err)
+			}
+		}
+		if !c.All && len(missing) == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(300 * time.Millisecond):
+		}
+	}
+	if len(missing) > 0 {
+		return failure{fmt.Errorf("%d groups have not come within %s: %s", len(missing), c.Wait, strings.Join(slices.Sorted(maps.Keys(missing)), ", ")), saysNo}
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"os/exec"
@@ -15,6 +16,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 )
+
+const capacityGroup = `{"capacityGroupId": "0157ba42-d2a8-4e28-8565-7b07830c1110", "name": "G", "supplier": "BPNL6666666666YY", "customer": "BPNL8888888888XX",
+"changedAt": "2026-11-01T00:00:00Z", "unitOfMeasure": "unit:piece", "unitOfMeasureIsOmitted": false, "capacityGroupIsInactive": false, "supplierLocations": ["BPNS00000000PLNT"],
+"linkedDemandSeries": [{"materialNumberCustomer": "M", "customerLocation": "BPNS00000000SITE", "demandCategory": {"demandCategoryCode": "0001"}}],
+"capacities": [{"pointInTime": "2040-01-02", "actualCapacity": 1, "maximumCapacity": 2}]}`
 
 // TestSending: the built program sends what was released, answers a request for
 // update that it received within 10 s, and asks for groups.
@@ -64,18 +70,6 @@ func TestSending(t *testing.T) {
 	run("demand", "release")
 	arrives("/week-based-material-demand ", "MNR-7307-AU340474.002", `"senderBpn":"BPNL8888888888XX"`)
 
-	// A request that comes while a demand is being sent is answered by that.
-	conn, err := pgx.Connect(context.Background(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
-	for delivered, tries := false, 0; !delivered; tries++ {
-		if err := conn.QueryRow(context.Background(), "select bool_and(state = 'delivered') from planning.delivery").Scan(&delivered); err != nil || tries == 100 {
-			t.Fatalf("not delivered: %v", err)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
 	const id = "0157ba42-d2a8-4e28-8565-7b07830c1110"
 	if status, said := p.post("id-based-request-for-update", them, `{"messageHeader": {"header": {"messageId": "`+id+`",
 		"context": "urn:samm:io.catenax.id_based_request_for_update:3.0.0", "sentDateTime": "2026-11-25T00:00:00Z", "senderBpn": "`+them+`",
@@ -86,6 +80,28 @@ func TestSending(t *testing.T) {
 	run("request", "--all", "--supplier", them, "--customer", "BPNL8888888888XX")
 	arrives("/id-based-request-for-update ", "weekBasedCapacityGroup")
 
+	// What was asked for is shown as it comes.
+	shown := make(chan string)
+	go func() {
+		command := exec.Command(binary, "request", "--wait", "20s", "--supplier", them, "--customer", "BPNL8888888888XX", id)
+		command.Env = environment("DATABASE_URL=" + url)
+		out, err := command.CombinedOutput()
+		shown <- fmt.Sprint(string(out), err)
+	}()
+	arrives("/id-based-request-for-update ", id)
+	if status, said := p.post("week-based-capacity-group", them, "["+capacityGroup+"]"); status != 201 {
+		t.Fatal(status, said)
+	}
+	if got := <-shown; !strings.Contains(got, them+" sent group "+id+": created\n") || !strings.HasSuffix(got, "<nil>") {
+		t.Error(got)
+	}
+	runCommand(t, t.TempDir(), url, 1, "1 groups have not come within 1s", "request", "--wait", "1s", "--supplier", them, "--customer", "BPNL8888888888XX", "0157ba42-d2a8-4e28-8565-7b07830c1111")
+
+	conn, err := pgx.Connect(context.Background(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
 	var said string
 	if err := conn.QueryRow(context.Background(), "select answer from planning.request_for_update").Scan(&said); err != nil || said != "sent" {
 		t.Errorf("answer %q: %v", said, err)

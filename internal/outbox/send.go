@@ -59,6 +59,8 @@ const (
 	maxObjects = 500 // taken at once
 	maxBackoff = 5 * time.Minute
 
+	maxRetryAfter = time.Hour // a partner that names more is asked again even so
+
 	// A claim on a partner lasts so long unless it is renewed: what a killed replica
 	// was sending goes on in another one after that.
 	defaultLease = 20 * time.Second
@@ -598,7 +600,7 @@ func (s *Sender) send(ctx context.Context, partner string, jobs []*job) error {
 		}
 		return s.settle(ctx, partner, jobs, "refused", d.Status, reason)
 	}
-	return s.postpone(ctx, partner, jobs[0].Object, max(d.RetryAfter, backoff(attempts)), d)
+	return s.postpone(ctx, partner, jobs[0].Object, max(min(d.RetryAfter, maxRetryAfter), backoff(attempts)), d)
 }
 
 // postpone has all of a kind wait, and returns errLater.

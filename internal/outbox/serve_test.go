@@ -257,6 +257,19 @@ func TestAskedMeanwhile(t *testing.T) {
 	}
 }
 
+// TestAskedWhilePostponed: a partner that asks is there, so what waited for the next
+// attempt goes at once.
+func TestAskedWhilePostponed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.release("A", 1)
+	w.exec("update dcm.delivery set attempts = 9, next_attempt_at = now() + interval '1 h'")
+	w.exec(`insert into dcm.requested_update (partner, message_key, message_id, requested_at, material_demands, requested_id, changed_at, changed_at_nanosecond)
+		select $1, k, k, now(), 1, array[null::uuid], '{}', '{}' from gen_random_uuid() k`, them)
+	w.run(w.sender())
+	w.reach("A delivered 200")
+}
+
 // TestLateness: a request waits until its answer has arrived; a refused one does
 // not wait any more.
 func TestLateness(t *testing.T) {

@@ -43,7 +43,7 @@ queued as (
         answers_message_id = excluded.answers_message_id,
         queued_at = case when q.state in ('waiting', 'sending') then q.queued_at else excluded.queued_at end,
         attempts = case when q.state in ('waiting', 'sending') then q.attempts else 0 end,
-        next_attempt_at = case when q.state in ('waiting', 'sending') then q.next_attempt_at end,
+        next_attempt_at = null, -- who asks is there, whatever came of the last attempt
         delivered_at = case when q.state = 'sending' then q.delivered_at end
 )
 update dcm.requested_update r set answered_at = now(), answer = a.answer
