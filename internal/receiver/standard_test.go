@@ -18,6 +18,7 @@ import (
 	"dcm-receiver/internal/receiver"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 )
 
 // volatileGroup is a group whose measurement begins at start, in a message by
@@ -256,7 +257,11 @@ func TestPastWeeks(t *testing.T) {
 	standard, _ := receiver.StandardOf("cx-0128")
 	strict := standard
 	strict.WeekAhead = true
-	for _, c := range []struct {
+	receivers := map[bool]*fixture{}
+	for _, by := range []receiver.Standard{standard, strict} {
+		receivers[by.WeekAhead] = newFixture(t, func(c *receiver.Config) { c.Standard = by })
+	}
+	for i, c := range []struct {
 		name               string
 		weeks              []string // the current one is 2026-11-23
 		usual, toTheLetter int
@@ -270,13 +275,13 @@ func TestPastWeeks(t *testing.T) {
 	} {
 		for _, by := range []receiver.Standard{standard, strict} {
 			t.Run(fmt.Sprintf("%s, to the letter %t", c.name, by.WeekAhead), func(t *testing.T) {
-				f := newFixture(t, func(c *receiver.Config) { c.Standard = by })
+				f := receivers[by.WeekAhead]
 				var capacities, demands []string
 				for _, week := range c.weeks {
 					capacities = append(capacities, fmt.Sprintf(`{"pointInTime":%q,"actualCapacity":1,"maximumCapacity":1}`, week))
 					demands = append(demands, fmt.Sprintf(`{"pointInTime":%q,"demand":1}`, week))
 				}
-				group := linked{object: object{id: modelIDs[0], supplier: example.Supplier, customer: example.Customer, changedAt: now, week: "2026-12-07"}, links: "series"}.json()
+				group := linked{object: object{id: uuid.NewString(), supplier: example.Supplier, customer: example.Customer, changedAt: now, week: "2026-12-07"}, links: "series"}.json()
 				begin, rest, _ := strings.Cut(group, `"capacities":[`)
 				_, rest, _ = strings.Cut(rest, `]`)
 				group = begin + `"capacities":[` + strings.Join(capacities, ",") + "]" + rest
@@ -295,9 +300,9 @@ func TestPastWeeks(t *testing.T) {
 				if len(c.weeks) == 0 {
 					return
 				}
-				demand := fmt.Sprintf(`{"materialDemandId":%q,"supplier":%q,"customer":%q,"materialNumberCustomer":"m","materialDescriptionCustomer":"d","changedAt":"2026-11-20T10:00:00Z",
+				demand := fmt.Sprintf(`{"materialDemandId":%q,"supplier":%q,"customer":%q,"materialNumberCustomer":"m%d","materialDescriptionCustomer":"d","changedAt":"2026-11-20T10:00:00Z",
 					"unitOfMeasureIsOmitted":true,"materialDemandIsInactive":false,"demandSeries":[{"customerLocation":"BPNS8888888888XX","demandCategory":{"demandCategoryCode":"0001"},"demands":[%s]}]}`,
-					modelIDs[1], example.Supplier, example.Customer, strings.Join(demands, ","))
+					uuid.NewString(), example.Supplier, example.Customer, i, strings.Join(demands, ","))
 				w = f.post(dcm.MaterialDemandEndpoint.Path, []byte(inEnvelope(dcm.MaterialDemandEndpoint, example.Customer, example.Supplier, demand)))
 				if places := pointersResolve(t, []byte(inEnvelope(dcm.MaterialDemandEndpoint, "", "", demand)), w); w.Code != want ||
 					want == 400 && !slices.Equal(places, []string{"/content/informationObject/0/demandSeries"}) {
