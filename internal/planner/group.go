@@ -142,7 +142,9 @@ type groupPage struct {
 	Thresholds []threshold
 	Messages   []groupMessage
 	Comments   []comment
-	SQL        string
+	SQL        string // of the weeks
+	ChangesSQL string
+	AlertsSQL  string
 	Worst      *groupWeek // the first red week, else the first that is orange
 	HasDelta   bool       // a week makes up for what was not delivered before
 }
@@ -164,6 +166,11 @@ func (g groupPage) With(weeks int) string {
 // As is the address of the weeks in another format, csv or xlsx.
 func (g groupPage) As(format string) string {
 	return g.Path() + "/weeks." + format + "?weeks=" + strconv.Itoa(g.Weeks)
+}
+
+// ChangesAs is the address of the changes in another format.
+func (g groupPage) ChangesAs(format string) string {
+	return g.Path() + "/changes." + format + "?" + url.Values{"weeks": {strconv.Itoa(g.Weeks)}, "since": {g.Since.Format(time.DateOnly)}}.Encode()
 }
 
 // Of is the address of another group of the same supplier and customer.
@@ -195,7 +202,7 @@ func (p *Pages) group(ctx context.Context, r *http.Request) (string, any, error)
 	if g.Group, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[group]); err != nil {
 		return "", nil, err
 	}
-	g.SQL = shownSQL(weeksSQL, args)
+	g.SQL, g.ChangesSQL, g.AlertsSQL = shownSQL(weeksSQL, args), shownSQL(changesSQL, args), shownSQL(alertsSQL, args)
 	for _, read := range []func() error{
 		func() (err error) { g.Rows, err = collect[groupWeek](ctx, p.pool, weeksSQL, args); return err },
 		func() (err error) { g.Series, err = collect[series](ctx, p.pool, seriesSQL, args); return err },
@@ -240,4 +247,25 @@ func (g groupPage) sheet() ([]string, [][]any) {
 	}
 	return []string{"point_in_time", "result", "colour", "demand", "delta_production_result", "actual_capacity", "flexible_capacity", "maximum_capacity",
 		"agreed_capacity", "missing", "unit_of_measure"}, rows
+}
+
+// changesPage is a group's page of which the changes are wanted as a table.
+type changesPage struct{ groupPage }
+
+func (p *Pages) changes(ctx context.Context, r *http.Request) (string, any, error) {
+	title, page, err := p.group(ctx, r)
+	if err != nil {
+		return "", nil, err
+	}
+	return title, changesPage{page.(groupPage)}, nil
+}
+
+func (g changesPage) sheet() ([]string, [][]any) {
+	rows := make([][]any, len(g.Changes))
+	for i, c := range g.Changes {
+		rows[i] = []any{day{&c.PointInTime}, number{c.DemandBefore}, number{c.DemandAfter}, number{c.ActualBefore}, number{c.ActualAfter},
+			number{c.MaximumBefore}, number{c.MaximumAfter}, number{c.AgreedBefore}, number{c.AgreedAfter}, g.Group.Unit}
+	}
+	return []string{"point_in_time", "demand_before", "demand_after", "actual_before", "actual_after", "maximum_before", "maximum_after",
+		"agreed_before", "agreed_after", "unit_of_measure"}, rows
 }

@@ -111,6 +111,7 @@ func (p *Pages) Handler() http.Handler {
 		r.Get("/groups.{format}", p.export("capacity-groups", p.groups))
 		r.Get("/group/{supplier}/{customer}/{id}", p.page("group", p.group))
 		r.Get("/group/{supplier}/{customer}/{id}/weeks.{format}", p.export("weeks", p.group))
+		r.Get("/group/{supplier}/{customer}/{id}/changes.{format}", p.export("changes", p.changes))
 		r.Get("/partners", p.page("partners", p.partners))
 		r.Get("/partners.{format}", p.export("partners", p.partners))
 		r.Get("/message/{id}", p.page("message", p.message))

@@ -6,9 +6,11 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"html"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -268,13 +270,16 @@ func TestSQLThatIsShown(t *testing.T) {
 	if _, err := s.conn.Exec(context.Background(), "set role dcm_planner"); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{"/?q=it's", "/group/" + supplier + "/" + customer + "/" + id, "/partners"} {
-		body := s.get(path, 200).Body.String()
-		_, sql, _ := strings.Cut(body, `<pre tabindex="0">`)
-		sql, _, _ = strings.Cut(sql, "</pre>")
-		sql = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&#39;", "'", "&#43;", "+", "&amp;", "&", "&#34;", `"`).Replace(sql)
-		if _, err := s.conn.Exec(context.Background(), sql); err != nil || len(sql) < 100 {
-			t.Errorf("%s: %v\n%s", path, err, sql)
+	for path, queries := range map[string]int{"/?q=it's": 1, "/group/" + supplier + "/" + customer + "/" + id + "?since=2026-10-30": 2, "/partners": 1} {
+		shown := regexp.MustCompile(`(?s)<pre tabindex="0">(.*?)</pre>`).FindAllStringSubmatch(s.get(path, 200).Body.String(), -1)
+		if len(shown) != queries {
+			t.Errorf("%s shows %d queries, want %d", path, len(shown), queries)
+		}
+		for _, sql := range shown {
+			sql := html.UnescapeString(sql[1])
+			if _, err := s.conn.Exec(context.Background(), sql); err != nil || len(sql) < 100 {
+				t.Errorf("%s: %v\n%s", path, err, sql)
+			}
 		}
 	}
 }
@@ -291,6 +296,12 @@ func TestTables(t *testing.T) {
 	if got := strings.Join(records[3], " "); got != "2026-12-14 bottleneck red 130.5  90 20 110  20.5 unit:piece" {
 		t.Errorf("the last week is %q", got)
 	}
+	changes := "/group/" + supplier + "/" + customer + "/" + id + "/changes."
+	records, err = csv.NewReader(s.get(changes+"csv?since=2026-10-30", 200).Body).ReadAll()
+	if err != nil || len(records) != 2 || strings.Join(records[1], " ") != "2026-12-14  130.5 100 90 120 110   unit:piece" {
+		t.Errorf("changes %q: %v", records, err)
+	}
+	s.get(changes+"xlsx", 200)
 	book, err := excelize.OpenReader(s.get(weeks+"xlsx", 200).Body)
 	if err != nil {
 		t.Fatal(err)
