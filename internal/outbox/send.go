@@ -579,9 +579,6 @@ func (s *Sender) send(ctx context.Context, partner string, jobs []*job) error {
 	if ctx.Err() != nil {
 		return ctx.Err() // what was begun is sent again; a repeat does no harm
 	}
-	if d.Denied && time.Since(jobs[0].QueuedAt) > deniedLimit {
-		d.Outcome, d.Reason = edc.Refused, d.Reason+fmt.Sprintf("; it was tried for %.0f h: release it again, or ask for it, when that is done", deniedLimit.Hours())
-	}
 	s.Log.Info("outbox: sent", "partner", partner, "endpoint", endpoint.Path, "objects", len(jobs), "message_id", messageID, "outcome", string(d.Outcome),
 		"status", d.Status, "duration", d.Took, "reason", d.Reason)
 	switch {
@@ -599,6 +596,20 @@ func (s *Sender) send(ctx context.Context, partner string, jobs []*job) error {
 			reason = s.reason(ctx, partner, to, messageID, d)
 		}
 		return s.settle(ctx, partner, jobs, "refused", d.Status, reason)
+	}
+	if d.Denied {
+		var late []*job
+		for _, j := range jobs {
+			if time.Since(j.QueuedAt) > deniedLimit {
+				late = append(late, j)
+			}
+		}
+		if len(late) > 0 {
+			reason := d.Reason + fmt.Sprintf("; it was tried for %.0f h: release it again, or ask for it, when that is done", deniedLimit.Hours())
+			if err := s.settle(ctx, partner, late, "refused", d.Status, reason); err != nil {
+				return err
+			}
+		}
 	}
 	return s.postpone(ctx, partner, jobs[0].Object, max(min(d.RetryAfter, maxRetryAfter), backoff(attempts)), d)
 }

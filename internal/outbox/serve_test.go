@@ -193,9 +193,11 @@ func TestDenied(t *testing.T) {
 	w.eventually("an attempt", func() bool {
 		return w.text("select state || coalesce(reason, '') from planning.delivery") == "waitingthe partner's receiver, or a gateway before it, does not let you in (403 Forbidden): ask the partner to allow your BPNL and to check the key that its connector shows"
 	})
-	w.exec("update dcm.delivery set queued_at = now() - interval '25 h', next_attempt_at = null")
-	w.reach("A refused 403")
-	if got := w.text("select reason from planning.delivery"); !strings.Contains(got, "tried for 24 h") {
+	w.exec("update dcm.delivery set queued_at = now() - interval '25 h'")
+	w.release("B", 1) // has its day before it
+	w.exec("update dcm.delivery set next_attempt_at = null")
+	w.reach("A refused 403", "B waiting 403")
+	if got := w.text("select reason from planning.delivery where state = 'refused'"); !strings.Contains(got, "tried for 24 h") {
 		t.Error(got)
 	}
 }
