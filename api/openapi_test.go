@@ -175,15 +175,19 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 			call{name: "no sender", method: method, path: path, target: target, headers: map[string]string{"Edc-Bpn": "BPNS6666666666YY"}, server: server, status: 401, example: "noSender"},
 			call{name: "stranger", method: method, path: path, target: target, headers: map[string]string{"Edc-Bpn": stranger}, server: server, status: 403, example: "notAllowed"})
 	}
-	instances := map[string]string{}
+	instances, called := map[string]string{}, 0
 	for _, c := range calls {
 		t.Run(c.name+" at "+path.Base(c.path), func(t *testing.T) {
 			if c.of != "" {
 				c.target = instances[c.of]
 			}
+			called++
 			instances[c.name] = check(t, doc, servers[c.server], c)
 			delete(missing, operationOf(c.path)+" "+c.path+" "+strconv.Itoa(c.status))
 		})
+	}
+	if called < len(calls) {
+		return // -run chose some of them
 	}
 	for answer := range missing {
 		t.Errorf("%s is described, but no request of this test leads to it", answer)
