@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"math"
 	"slices"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"dcm-receiver/internal/cx0048"
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/payload"
 
@@ -233,7 +235,10 @@ func numberOf(v string) string {
 
 func readJSON(file string, content []byte, today dcm.Date) (*File, error) {
 	f := &File{Bad: map[Material]bool{}}
-	m, err := payload.ReadMaterialDemands(content, payload.Options{Today: today})
+	m, err := payload.ReadMaterialDemands(content, payload.Options{
+		Weeks:       cx0048.Weeks,
+		DemandWeeks: func(weeks iter.Seq2[int, dcm.Date]) string { return cx0048.DemandWeeks(weeks, today) },
+	})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}

@@ -48,7 +48,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if !strings.Contains(req.URL.Path, "demand") {
 		return
 	}
-	m, err := payload.ReadMaterialDemands(body, payload.Options{Today: dcm.DateOf(time.Now()), HeaderRequired: true, Model: dcm.MaterialDemandEndpoint.Model})
+	m, err := payload.ReadMaterialDemands(body, payload.Options{HeaderRequired: true, Model: dcm.MaterialDemandEndpoint.Model})
 	if err != nil || m.Errors.Any() {
 		r.t.Errorf("not valid: %v %v %s", err, m, body)
 		return

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"testing"
 	"time"
 
+	"dcm-receiver/internal/cx0048"
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/example"
 )
@@ -28,9 +30,10 @@ func bodies(b *testing.B, run func(b *testing.B, body []byte)) {
 
 func BenchmarkReadCapacityGroups(b *testing.B) {
 	today := dcm.DateOf(time.Now().UTC())
+	options := Options{Weeks: cx0048.Weeks, GroupWeeks: func(weeks iter.Seq2[int, dcm.Date]) string { return cx0048.GroupWeeks(weeks, today) }}
 	bodies(b, func(b *testing.B, body []byte) {
 		for b.Loop() {
-			m, err := ReadCapacityGroups(body, Options{Today: today})
+			m, err := ReadCapacityGroups(body, options)
 			if err != nil || m.Errors.Any() || m.Objects[0].Errors.Any() {
 				b.Fatal("the message is valid")
 			}

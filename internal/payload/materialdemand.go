@@ -1,6 +1,8 @@
 package payload
 
 import (
+	"fmt"
+
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/schemas"
 )
@@ -9,9 +11,7 @@ import (
 // envelope of the API 3.0, or the bare list of CX-0048 §2.2.2. The error
 // is a *SyntaxError.
 func ReadMaterialDemands(body []byte, o Options) (*Message[dcm.MaterialDemand], error) {
-	return readObjects(body, o, "material demands", "WeekBasedMaterialDemand", func(r *reader, pointer string, limit int) Object[dcm.MaterialDemand] {
-		return r.materialDemand(pointer, o.Today, limit)
-	})
+	return readObjects(body, o, "material demands", "WeekBasedMaterialDemand", (*reader).materialDemand)
 }
 
 var (
@@ -21,152 +21,114 @@ var (
 	requiredOfDemand       = []string{"pointInTime", "demand"}
 )
 
-// materialDemand reads one object. At most limit errors are listed.
-func (r *reader) materialDemand(pointer string, today dcm.Date, limit int) Object[dcm.MaterialDemand] {
-	o := Object[dcm.MaterialDemand]{Pointer: pointer}
-	d := &o.Value
-	have := fields{required: requiredOfMaterialDemand}
-	checks := checks{limit: limit, base: pointer}
-	unitSent, omissionSaid := false, false // unitSent: valid or not
-	o.Raw = r.Raw(func() {
-		have.sure(r.Object(func(name string) {
-			var ok bool
-			switch name {
-			case "materialDemandId":
-				if d.ID, ok = r.id(); ok {
-					o.ID = &d.ID
-				}
-			case "customer":
-				d.Customer, ok = r.matching(dcm.IsBPNL)
-			case "supplier":
-				d.Supplier, ok = r.matching(dcm.IsBPNL)
-			case "materialNumberCustomer":
-				d.MaterialNumberCustomer, ok = r.string()
-			case "materialNumberSupplier":
-				var number string
-				number, ok = r.string()
-				d.MaterialNumberSupplier = &number
-			case "materialDescriptionCustomer":
-				d.MaterialDescriptionCustomer, ok = r.string()
-			case "materialGlobalAssetId":
-				var id string
-				id, ok = r.matching(func(s string) bool { _, err := dcm.ParseID(s); return err == nil })
-				d.MaterialGlobalAssetID = &id
-			case "changedAt":
-				d.ChangedAt, ok = r.timestamp(dcm.ParseTimestamp)
-			case "unitOfMeasure":
-				unitSent = true
-				d.UnitOfMeasure, ok = r.matching(isUnit)
-			case "unitOfMeasureIsOmitted":
-				d.UnitOfMeasureIsOmitted, ok = r.Bool()
-				omissionSaid = ok
-			case "materialDemandIsInactive":
-				d.IsInactive, ok = r.Bool()
-			case "demandSeries":
-				d.Series, ok = r.demandSeries(&checks, today)
-			default:
-				r.unknown()
-				return
+func (r *reader) materialDemand(pointer string, limit int) Object[dcm.MaterialDemand] {
+	return readObject(r, schemas.MaterialDemand, requiredOfMaterialDemand, pointer, limit, func(o *Object[dcm.MaterialDemand], c *checks, name string) (ok bool) {
+		d := &o.Value
+		switch name {
+		case "materialDemandId":
+			if d.ID, ok = r.id(); ok {
+				o.ID = &d.ID
 			}
-			have.read(name, ok)
-		}))
-	})
-	if r.Failed() {
-		return o
-	}
-	r.warn(&o.Warnings, schemas.MaterialDemand, o.Raw, pointer, limit)
-	if omissionSaid {
-		checks.unitOmittedOrNot(d.UnitOfMeasureIsOmitted, unitSent)
-	}
-	if !have.all() {
-		o.Errors.askSchema(schemas.MaterialDemand, o.Raw, pointer, limit)
-	}
-	o.Errors.join(checks.errors, limit)
-	return o
+		case "customer":
+			d.Customer, ok = r.matching(dcm.IsBPNL)
+		case "supplier":
+			d.Supplier, ok = r.matching(dcm.IsBPNL)
+		case "materialNumberCustomer":
+			d.MaterialNumberCustomer, ok = r.string()
+		case "materialNumberSupplier":
+			d.MaterialNumberSupplier, ok = optional(r.string())
+		case "materialDescriptionCustomer":
+			d.MaterialDescriptionCustomer, ok = r.string()
+		case "materialGlobalAssetId":
+			d.MaterialGlobalAssetID, ok = optional(r.matching(func(s string) bool { _, err := dcm.ParseID(s); return err == nil }))
+		case "changedAt":
+			d.ChangedAt, ok = r.timestamp(dcm.ParseTimestamp)
+		case "unitOfMeasure":
+			c.unitSent = true
+			d.UnitOfMeasure, ok = r.matching(isUnit)
+		case "unitOfMeasureIsOmitted":
+			if d.UnitOfMeasureIsOmitted, ok = r.Bool(); ok {
+				c.omitted = &d.UnitOfMeasureIsOmitted
+			}
+		case "materialDemandIsInactive":
+			d.IsInactive, ok = r.Bool()
+		case "demandSeries":
+			d.Series, ok = r.demandSeries(c)
+		default:
+			ok = r.unknown()
+		}
+		return ok
+	}, nil)
 }
 
-func (r *reader) demandSeries(c *checks, today dcm.Date) (all []dcm.DemandSeries, ok bool) {
+func (r *reader) demandSeries(c *checks) (all []dcm.DemandSeries, ok bool) {
 	type pair struct{ location, category string }
 	seen := map[pair]bool{}
-	valid, otherWeek := true, false
+	valid := true
+	var allWeeks weeks
 	ok = r.Array(func(i int) {
 		var s dcm.DemandSeries
-		have := fields{required: requiredOfDemandSeries}
-		have.sure(r.Object(func(name string) {
-			var ok bool
+		if !r.object(requiredOfDemandSeries, func(name string) (ok bool) {
 			switch name {
 			case "customerLocation":
 				s.CustomerLocation, ok = r.matching(dcm.IsBPNS)
 			case "demandCategory":
 				s.DemandCategoryCode, ok = r.demandCategory()
 			case "expectedSupplierLocation":
-				var location string
-				location, ok = r.matching(dcm.IsBPNS)
-				s.ExpectedSupplierLocation = &location
+				s.ExpectedSupplierLocation, ok = optional(r.matching(dcm.IsBPNS))
 			case "demands":
-				s.Demands, ok = r.demands(c, i)
+				var weeks weeks
+				s.Demands, weeks, ok = r.demands(c, i)
+				allWeeks = append(allWeeks, weeks...)
 			default:
-				r.unknown()
-				return
+				ok = r.unknown()
 			}
-			have.read(name, ok)
-		}))
-		for _, d := range s.Demands {
-			otherWeek = otherWeek || isOtherWeek(d.PointInTime, today, r.weekAhead)
-		}
-		if !have.all() {
+			return ok
+		}) {
 			valid = false
 			return
 		}
 		p := pair{s.CustomerLocation, s.DemandCategoryCode}
 		if seen[p] {
-			c.add(place{"demandSeries", i}, "customerLocation %s with demandCategory %s is there twice; each pair may be there once", p.location, p.category)
+			c.add(place{"demandSeries", i}, fmt.Sprintf("customerLocation %s with demandCategory %s is there twice; each pair may be there once", p.location, p.category))
 		}
 		seen[p] = true
 		all = append(all, s)
 	})
-	if ok && valid && !otherWeek {
-		if r.weekAhead { // CX-0128 §4.1.2.2, to the letter
-			c.add(place{"demandSeries"}, "there is no week after the next one (%s); a material demand must have at least one", today.Monday()+7)
-		} else { // CX-0048 §2.2.2: it may not be empty, and past weeks count as others
-			c.add(place{"demandSeries"}, "there is no week other than the current (%s) and the next; a material demand may not be empty", today.Monday())
+	ok = ok && valid
+	if ok && r.options.DemandWeeks != nil {
+		if wrong := r.options.DemandWeeks(allWeeks.all()); wrong != "" {
+			c.add(place{"demandSeries"}, wrong)
 		}
 	}
-	return all, ok && valid
+	return all, ok
 }
 
-func (r *reader) demands(c *checks, series int) (demands []dcm.Demand, ok bool) {
+func (r *reader) demands(c *checks, series int) (demands []dcm.Demand, weeks weeks, ok bool) {
 	valid := true
-	var weeks noWeekTwice
 	var d *dcm.Demand
-	var have fields
-	dated := false
-	member := func(name string) {
-		var ok bool
+	var i int
+	member := func(name string) (ok bool) {
 		switch name {
 		case "pointInTime":
-			d.PointInTime, ok = r.date()
-			dated = ok
+			if d.PointInTime, ok = r.date(); ok {
+				weeks = append(weeks, week{i, d.PointInTime})
+			}
 		case "demand":
 			d.Demand, ok = r.quantity(maxQuantity)
 		default:
-			r.unknown()
-			return
+			ok = r.unknown()
 		}
-		have.read(name, ok)
+		return ok
 	}
-	ok = r.Array(func(i int) {
+	ok = r.Array(func(index int) {
 		demands = append(demands, dcm.Demand{})
-		d, have, dated = &demands[len(demands)-1], fields{required: requiredOfDemand}, false
-		have.sure(r.Object(member))
-		if dated {
-			c.monday(d.PointInTime, "demandSeries", series, "demands", i, "pointInTime")
-			weeks.check(c, d.PointInTime, "demandSeries", series, "demands", i, "pointInTime")
-		}
-		if !have.all() {
+		d, i = &demands[len(demands)-1], index
+		if !r.object(requiredOfDemand, member) {
 			valid = false
 			demands = demands[:len(demands)-1]
 		}
 	})
-	return demands, ok && valid
+	c.weeks(r.options, weeks, "pointInTime", place{"demandSeries", series, "demands"}, "pointInTime")
+	return demands, weeks, ok && valid
 }

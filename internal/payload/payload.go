@@ -3,12 +3,14 @@
 //
 // A body is walked over once. That pass takes a value only if it is sure that
 // the JSON Schema takes it too; for an object with any other value the JSON
-// Schema is asked, which finds and words every violation. What a schema cannot
-// say (Mondays, weeks twice, …) is checked here, one named check each.
+// Schema is asked, which finds and words every violation. What the model says and a
+// schema cannot (sets, units) is checked here, one named check each; what a standard
+// demands (Mondays, weeks twice, …) by the checks of Options.
 package payload
 
 import (
 	"fmt"
+	"iter"
 	"regexp"
 	"slices"
 	"strconv"
@@ -109,20 +111,21 @@ func (e *Errors) count() int { return len(e.List) + e.More }
 
 // Options are what one standard asks for and another does not.
 type Options struct {
-	Today dcm.Date // decides which week is the current one
 	// HeaderRequired tells that there must be an envelope with a header.
 	HeaderRequired bool
 	// Model is the URN of the aspect model, with its major version, that the
 	// header's context must name; "": it may name anything.
 	Model string
-	// WeekAhead tells that past weeks do not count as other weeks: at least one must
-	// lie after the next one.
-	WeekAhead bool
+	// Weeks checks the weeks of one list, as far as they could be read, by their
+	// places in it. name is what sentences call one of them. nil: any are taken.
+	Weeks func(weeks iter.Seq2[int, dcm.Date], name string, report func(place int, detail string))
+	// GroupWeeks and DemandWeeks say what is wrong with all weeks of an object, each
+	// of which could be read; "": nothing. nil: any are taken.
+	GroupWeeks, DemandWeeks func(weeks iter.Seq2[int, dcm.Date]) string
+	// CapacityGroup checks groups that are valid otherwise. report takes the place in
+	// the group, as a JSON Pointer. nil: all are taken.
+	CapacityGroup func(g *dcm.CapacityGroup, report func(pointer, detail string))
 }
-
-// Report takes a violation that a check has found: the place in the object, as a
-// JSON Pointer, and what is wrong.
-type Report func(pointer, detail string)
 
 // check holds the envelope against the options.
 func (m *Envelope) check(o Options) {
@@ -151,8 +154,7 @@ func isVersionOf(context, model string) bool {
 // most limit errors. plural and name are what sentences call the objects. The
 // error is a *SyntaxError.
 func readObjects[T any](body []byte, options Options, plural, name string, read func(r *reader, pointer string, limit int) Object[T]) (*Message[T], error) {
-	r := newReader(body)
-	r.weekAhead = options.WeekAhead
+	r := newReader(body, options)
 	m := &Message[T]{}
 	listed := 0
 	most := max(alwaysObjects, len(body)/minObject)
@@ -173,6 +175,32 @@ func readObjects[T any](body []byte, options Options, plural, name string, read 
 	}
 	m.check(options)
 	return m, r.End()
+}
+
+// readObject reads one object: each of its properties by member, which tells whether
+// the schema takes it for sure, and whole objects by check. At most limit errors are
+// listed.
+func readObject[T any](r *reader, schema *schemas.Schema, required []string, pointer string, limit int,
+	member func(o *Object[T], c *checks, name string) bool, check func(*T, *checks)) Object[T] {
+	o := Object[T]{Pointer: pointer}
+	c := &checks{limit: limit, base: pointer}
+	valid := false
+	o.Raw = r.Raw(func() {
+		valid = r.object(required, func(name string) bool { return member(&o, c, name) })
+	})
+	if r.Failed() {
+		return o
+	}
+	r.warn(&o.Warnings, schema, o.Raw, pointer, limit)
+	c.unitOmittedOrNot()
+	switch {
+	case !valid:
+		o.Errors.askSchema(schema, o.Raw, pointer, limit)
+	case check != nil:
+		check(&o.Value, c)
+	}
+	o.Errors.join(c.errors, limit)
+	return o
 }
 
 // envelope reads the whole body and calls item for each object, with the place of
@@ -236,91 +264,84 @@ func (r *reader) envelope(m *Envelope, item func(base string, i int)) (place str
 	return place
 }
 
-var requiredOfHeader = []string{"header", "messageId", "context", "sentDateTime", "senderBpn", "receiverBpn", "version"}
+var (
+	requiredOfMessageHeader = []string{"header"}
+	requiredOfHeader        = []string{"messageId", "context", "sentDateTime", "senderBpn", "receiverBpn", "version"}
+)
 
 func (r *reader) messageHeader(m *Envelope) {
 	const base = "/messageHeader"
 	var header dcm.MessageHeader
-	have := fields{required: requiredOfHeader}
+	property := func(name string) (ok bool) {
+		switch name {
+		case "messageId":
+			var id string
+			if id, ok = r.string(); ok {
+				var err error
+				m.MessageID = id
+				header.MessageID, err = dcm.ParseID(id)
+				ok = err == nil
+			}
+		case "context":
+			header.Context, ok = r.string()
+		case "sentDateTime":
+			header.SentDateTime, ok = r.timestamp(dcm.ParseXSDDateTime)
+		case "senderBpn":
+			header.SenderBPN, ok = r.matching(dcm.IsBPNL)
+		case "receiverBpn":
+			header.ReceiverBPN, ok = r.matching(dcm.IsBPNL)
+		case "expectedResponseBy":
+			header.ExpectedResponseBy, ok = optional(r.timestamp(dcm.ParseXSDDateTime))
+		case "relatedMessageId":
+			header.RelatedMessageID, ok = optional(r.id())
+		case "version":
+			header.Version, ok = r.matching(dcm.IsHeaderVersion)
+		default:
+			ok = r.unknown()
+		}
+		return ok
+	}
+	valid := false
 	raw := r.Raw(func() {
-		have.sure(r.Object(func(name string) {
+		valid = r.object(requiredOfMessageHeader, func(name string) bool {
 			if name != "header" {
 				r.Skip()
-				return
+				return true
 			}
-			have.read("header", r.Object(func(name string) {
-				var ok bool
-				switch name {
-				case "messageId":
-					var id string
-					if id, ok = r.string(); ok {
-						var err error
-						m.MessageID = id
-						header.MessageID, err = dcm.ParseID(id)
-						ok = err == nil
-					}
-				case "context":
-					header.Context, ok = r.string()
-				case "sentDateTime":
-					header.SentDateTime, ok = r.timestamp(dcm.ParseXSDDateTime)
-				case "senderBpn":
-					header.SenderBPN, ok = r.matching(dcm.IsBPNL)
-				case "receiverBpn":
-					header.ReceiverBPN, ok = r.matching(dcm.IsBPNL)
-				case "expectedResponseBy":
-					var t dcm.Timestamp
-					t, ok = r.timestamp(dcm.ParseXSDDateTime)
-					header.ExpectedResponseBy = &t
-				case "relatedMessageId":
-					var id uuid.UUID
-					id, ok = r.id()
-					header.RelatedMessageID = &id
-				case "version":
-					header.Version, ok = r.matching(dcm.IsHeaderVersion)
-				default:
-					r.unknown()
-					return
-				}
-				have.read(name, ok)
-			}))
-		}))
+			return r.object(requiredOfHeader, property)
+		})
 	})
 	if r.Failed() {
 		return
 	}
 	r.warn(&m.Warnings, schemas.MessageHeader, raw, base, MaxErrors)
-	if have.all() {
+	if valid {
 		m.Header = &header
 		return
 	}
 	m.Errors.askSchema(schemas.MessageHeader, raw, base, MaxErrors)
 }
 
-// fields notes of an object whether all properties that it must have were there, and
-// whether the fast pass is sure of every one.
-type fields struct {
-	required []string
-	found    int // of them; no name is twice in an object
-	unsure   bool
+// object consumes a value. It is true if that is an object, member is true for each
+// of its properties, and all required ones are there.
+func (r *reader) object(required []string, member func(name string) bool) bool {
+	found, sure := 0, true
+	isObject := r.Object(func(name string) {
+		if !member(name) {
+			sure = false
+		}
+		if slices.Contains(required, name) {
+			found++ // no name is twice in an object
+		}
+	})
+	return isObject && sure && found == len(required)
 }
 
-func (f *fields) sure(ok bool) { f.unsure = f.unsure || !ok }
-
-func (f *fields) read(name string, ok bool) {
-	f.sure(ok)
-	if slices.Contains(f.required, name) {
-		f.found++
-	}
-}
-
-// all reports whether the fast pass is sure of the object, and all of its
-// required properties are there.
-func (f *fields) all() bool { return !f.unsure && f.found == len(f.required) }
-
-// unknown consumes the value of a property that nobody knows.
-func (r *reader) unknown() {
+// unknown consumes the value of a property that nobody knows, which is allowed.
+func (r *reader) unknown() bool {
 	r.strange = true
 	r.Skip()
+	return true
 }
 
 // warn adds which unknown names of an object, if it has any, look like properties

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"dcm-receiver/internal/cx0048"
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/example"
 	"dcm-receiver/internal/payload"
@@ -29,6 +31,13 @@ import (
 
 // today is a Wednesday; the current week is 2026-11-23, the next 2026-11-30.
 var today = dcm.DateOf(time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC))
+
+// checked are the checks of CX-0048.
+var checked = payload.Options{
+	Weeks:       cx0048.Weeks,
+	GroupWeeks:  func(weeks iter.Seq2[int, dcm.Date]) string { return cx0048.GroupWeeks(weeks, today) },
+	DemandWeeks: func(weeks iter.Seq2[int, dcm.Date]) string { return cx0048.DemandWeeks(weeks, today) },
+}
 
 // published is the example of the data model as an object.
 func published(t testing.TB) map[string]any {
@@ -57,7 +66,7 @@ func marshal(t testing.TB, v any) []byte {
 
 func readGroups(t testing.TB, body []byte) *payload.Message[dcm.CapacityGroup] {
 	t.Helper()
-	m, err := payload.ReadCapacityGroups(body, payload.Options{Today: today})
+	m, err := payload.ReadCapacityGroups(body, checked)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +133,7 @@ func TestNotJSON(t *testing.T) {
 	} {
 		for _, read := range []func([]byte) error{
 			func(b []byte) error {
-				_, err := payload.ReadCapacityGroups(b, payload.Options{Today: today})
+				_, err := payload.ReadCapacityGroups(b, checked)
 				return err
 			},
 			func(b []byte) error { _, err := payload.ReadRequestsForUpdate(b, payload.Options{}); return err },
@@ -135,7 +144,7 @@ func TestNotJSON(t *testing.T) {
 		}
 	}
 	for name, body := range map[string]string{"64 deep": deep(64), "64 deep unknown": `{"x":` + deep(63) + `}`, "pair": `["\ud83d\ude00"]`} {
-		if _, err := payload.ReadCapacityGroups([]byte(body), payload.Options{Today: today}); err != nil {
+		if _, err := payload.ReadCapacityGroups([]byte(body), checked); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -417,7 +426,7 @@ func TestHostileBodiesCostNoMoreThanTheirSize(t *testing.T) {
 			if strings.Contains(name, "requests") {
 				_, _ = payload.ReadRequestsForUpdate(body, payload.Options{})
 			} else {
-				_, _ = payload.ReadCapacityGroups(body, payload.Options{Today: today})
+				_, _ = payload.ReadCapacityGroups(body, checked)
 			}
 		}
 		var before, after runtime.MemStats
@@ -462,7 +471,7 @@ func FuzzRead(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		holdStrict(t, body)
-		if m, err := payload.ReadCapacityGroups(body, payload.Options{Today: today}); err == nil {
+		if m, err := payload.ReadCapacityGroups(body, checked); err == nil {
 			holdPlaces(t, body, m.Errors)
 			for i := range m.Objects {
 				holdEqual(t, &m.Objects[i])
@@ -494,7 +503,7 @@ func isJSON(body []byte) bool {
 func holdStrict(t *testing.T, body []byte) {
 	t.Helper()
 	want := isJSON(body)
-	_, err := payload.ReadCapacityGroups(body, payload.Options{Today: today})
+	_, err := payload.ReadCapacityGroups(body, checked)
 	_, errOther := payload.ReadRequestsForUpdate(body, payload.Options{})
 	if (err == nil) != want || (errOther == nil) != want {
 		t.Fatalf("is it JSON? %t, but read: %v, %v\n%q", want, err, errOther, body)
@@ -534,7 +543,7 @@ func FuzzJSON(f *testing.F) {
 		body := slices.Concat([]byte(`[{"name":`), text, []byte(`}]`))
 		holdStrict(t, body)
 		var want string
-		if m, err := payload.ReadCapacityGroups(body, payload.Options{Today: today}); err != nil || json.Unmarshal(text, &want) != nil || len(m.Objects) != 1 {
+		if m, err := payload.ReadCapacityGroups(body, checked); err != nil || json.Unmarshal(text, &want) != nil || len(m.Objects) != 1 {
 			return
 		}
 		if got := readGroups(t, body).Objects[0].Value.Name; got != want && want != "" {

@@ -3,8 +3,6 @@ package payload
 import (
 	"strconv"
 
-	"github.com/google/uuid"
-
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/strictjson"
 	"dcm-receiver/schemas"
@@ -20,7 +18,7 @@ var requested = []struct{ list, id, object string }{
 // objects are what is asked for, without places of their own; where any of them is
 // not valid, the message is not. The error is a *SyntaxError.
 func ReadRequestsForUpdate(body []byte, o Options) (*Message[dcm.RequestForUpdate], error) {
-	r := newReader(body)
+	r := newReader(body, o)
 	m := &Message[dcm.RequestForUpdate]{}
 	entries := 0
 	all := map[string]bool{}
@@ -39,7 +37,6 @@ func ReadRequestsForUpdate(body []byte, o Options) (*Message[dcm.RequestForUpdat
 
 // requestForUpdate reads one entry of an IdBasedRequestForUpdate.
 func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer string, all map[string]bool) {
-	var have fields
 	everything, members, meant := true, 0, ""
 	list := func(object, idName string) bool {
 		everything = false
@@ -48,25 +45,17 @@ func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer stri
 		ok := r.Array(func(int) {
 			n++
 			request := dcm.RequestForUpdate{Object: object}
-			var id uuid.UUID
-			have := fields{required: required}
-			have.sure(r.Object(func(name string) {
-				var ok bool
+			if !r.object(required, func(name string) (ok bool) {
 				switch name {
 				case idName:
-					id, ok = r.id()
-					request.ID = &id
+					request.ID, ok = optional(r.id())
 				case "changedAt":
-					var t dcm.Timestamp
-					t, ok = r.timestamp(dcm.ParseXSDDateTime)
-					request.ChangedAt = &t
+					request.ChangedAt, ok = optional(r.timestamp(dcm.ParseXSDDateTime))
 				default:
-					r.unknown()
-					return
+					ok = r.unknown()
 				}
-				have.read(name, ok)
-			}))
-			if !have.all() {
+				return ok
+			}) {
 				valid = false
 				return
 			}
@@ -77,20 +66,21 @@ func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer stri
 		}
 		return ok && valid
 	}
+	valid := false
 	raw := r.Raw(func() {
-		have.sure(r.Object(func(name string) {
+		valid = r.object(nil, func(name string) bool {
 			members++
 			for _, kind := range requested {
 				if name == kind.list {
-					have.read(name, list(kind.object, kind.id))
-					return
+					return list(kind.object, kind.id)
 				}
 				if meant == "" && schemas.Alike(strictjson.Shorten(name), kind.list) {
 					meant = "; " + strconv.Quote(strictjson.Shorten(name)) + " is there; did you mean " + kind.list + "?"
 				}
 			}
 			r.Skip()
-		}))
+			return true
+		})
 	})
 	if everything && members > 0 && !r.Failed() {
 		// An empty entry asks for everything; this is something else.
@@ -102,7 +92,7 @@ func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer stri
 			all[kind.object] = true
 		}
 	}
-	if !r.Failed() && have.unsure && m.Errors.count() < maxCounted {
+	if !r.Failed() && !valid && m.Errors.count() < maxCounted {
 		m.Errors.askSchema(schemas.RequestForUpdate, raw, pointer, MaxErrors)
 	}
 }

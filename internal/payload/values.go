@@ -15,11 +15,13 @@ type SyntaxError = strictjson.SyntaxError
 // reader reads the values that our objects have.
 type reader struct {
 	*strictjson.Reader
-	strange   bool // an unknown name was met since this was last reset
-	weekAhead bool // past weeks do not count as other weeks
+	options Options
+	strange bool // an unknown name was met since this was last reset
 }
 
-func newReader(body []byte) *reader { return &reader{Reader: strictjson.New(body)} }
+func newReader(body []byte, o Options) *reader {
+	return &reader{Reader: strictjson.New(body), options: o}
+}
 
 // string consumes a value; ok is true if it is a string without NUL, which
 // Postgres cannot store (and no partner means).
@@ -81,3 +83,5 @@ func (r *reader) matching(valid func(string) bool) (s string, ok bool) {
 	s, ok = r.string()
 	return s, ok && valid(s)
 }
+
+func optional[T any](value T, ok bool) (*T, bool) { return &value, ok }

@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"iter"
 	"time"
 
 	"dcm-receiver/internal/cx0048"
@@ -22,15 +23,24 @@ type Standard struct {
 	HeaderRequired bool
 	// WeekAhead tells that past weeks alone are not enough: the operator's choice,
 	// under cx-0128.
-	WeekAhead          bool
+	WeekAhead bool
+
+	groupWeeks, demandWeeks           weeksCheck
+	groupWeeksAhead, demandWeeksAhead weeksCheck // where WeekAhead is set
+
 	checkCapacityGroup func(*dcm.CapacityGroup, func(pointer, detail string)) // nil: there is nothing beyond the model's checks
 }
 
+// weeksCheck says what is wrong with the weeks of an object; "": nothing.
+type weeksCheck func(weeks iter.Seq2[int, dcm.Date], today dcm.Date) string
+
 // Standards are those that this version speaks, by their own folders.
 var Standards = []Standard{
-	{Name: "cx-0048", CapacityGroups: cx0048.CapacityGroups, MaterialDemands: cx0048.MaterialDemands},
+	{Name: "cx-0048", CapacityGroups: cx0048.CapacityGroups, MaterialDemands: cx0048.MaterialDemands,
+		groupWeeks: cx0048.GroupWeeks, demandWeeks: cx0048.DemandWeeks},
 	{Name: "cx-0128", CapacityGroups: cx0128.CapacityGroups, MaterialDemands: cx0128.MaterialDemands, Comments: &cx0128.Comments,
-		HeaderRequired: true, checkCapacityGroup: cx0128.CheckCapacityGroup},
+		HeaderRequired: true, checkCapacityGroup: cx0128.CheckCapacityGroup,
+		groupWeeks: cx0048.GroupWeeks, demandWeeks: cx0048.DemandWeeks, groupWeeksAhead: cx0128.GroupWeeksAhead, demandWeeksAhead: cx0128.DemandWeeksAhead},
 }
 
 // StandardOf is the standard with the given name; ok is false if there is none.
@@ -53,11 +63,7 @@ func StandardNames() (names []string) {
 
 // ReadCapacityGroups reads what the standard takes for capacity groups.
 func (s *Standard) ReadCapacityGroups(body []byte, now time.Time) (*payload.Message[dcm.CapacityGroup], error) {
-	o := s.options(dcm.CapacityGroupEndpoint, now)
-	if check := s.checkCapacityGroup; check != nil {
-		return payload.ReadCapacityGroups(body, o, func(g *dcm.CapacityGroup, report payload.Report) { check(g, report) })
-	}
-	return payload.ReadCapacityGroups(body, o)
+	return payload.ReadCapacityGroups(body, s.options(dcm.CapacityGroupEndpoint, now))
 }
 
 // Foretell is what the rules after the first say of a valid group: refused for
@@ -90,7 +96,15 @@ func (s *Standard) ReadRequestsForUpdate(body []byte, now time.Time) (*payload.M
 }
 
 func (s *Standard) options(e dcm.Endpoint, now time.Time) payload.Options {
-	o := payload.Options{Today: dcm.DateOf(now.UTC()), HeaderRequired: s.HeaderRequired, WeekAhead: s.WeekAhead}
+	groupWeeks, demandWeeks, today := s.groupWeeks, s.demandWeeks, dcm.DateOf(now.UTC())
+	if s.WeekAhead {
+		groupWeeks, demandWeeks = s.groupWeeksAhead, s.demandWeeksAhead
+	}
+	o := payload.Options{
+		HeaderRequired: s.HeaderRequired, Weeks: cx0048.Weeks, CapacityGroup: s.checkCapacityGroup,
+		GroupWeeks:  func(weeks iter.Seq2[int, dcm.Date]) string { return groupWeeks(weeks, today) },
+		DemandWeeks: func(weeks iter.Seq2[int, dcm.Date]) string { return demandWeeks(weeks, today) },
+	}
 	if s.HeaderRequired {
 		o.Model = e.Model
 	}
