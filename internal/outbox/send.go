@@ -232,13 +232,32 @@ func (s *Sender) round(ctx, work context.Context, wait *sync.WaitGroup) error {
 	if err != nil {
 		return fmt.Errorf("look for what is due: %w", err)
 	}
-	partners, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
+	var partners, asked []string
+	var partner string
+	var hasAsked bool
+	if _, err := pgx.ForEachRow(rows, []any{&partner, &hasAsked}, func() error {
+		if hasAsked {
+			asked = append(asked, partner)
+		} else {
+			partners = append(partners, partner)
+		}
+		return nil
+	}); err != nil {
 		return fmt.Errorf("look for what is due: %w", err)
 	}
-	for len(partners) > 0 {
+	// An answer is awaited within seconds: however many others are sent to, or hang,
+	// an eighth is left for those who have asked.
+	if err := s.claimAll(ctx, work, wait, asked, s.Parallel); err != nil {
+		return err
+	}
+	return s.claimAll(ctx, work, wait, partners, s.Parallel-s.Parallel/8)
+}
+
+// claimAll begins to serve partners, as long as fewer than most are served.
+func (s *Sender) claimAll(ctx, work context.Context, wait *sync.WaitGroup, partners []string, most int) error {
+	for {
 		s.mu.Lock()
-		room := s.Parallel - len(s.serving)
+		room := most - len(s.serving)
 		partners = slices.DeleteFunc(partners, func(partner string) bool { return s.serving[partner] != nil })
 		s.mu.Unlock()
 		some := partners[:min(len(partners), max(room, 0), claimedAtOnce)]
@@ -254,7 +273,6 @@ func (s *Sender) round(ctx, work context.Context, wait *sync.WaitGroup) error {
 			s.begin(ctx, work, wait, partner, begin)
 		}
 	}
-	return nil
 }
 
 // claimedAtOnce is how many partners are claimed in a transaction: with one for

@@ -79,6 +79,43 @@ func TestLease(t *testing.T) {
 	}
 }
 
+// TestAskedFirst: with as many partners hanging as are sent to at once, one that
+// asks has its answer.
+func TestAskedFirst(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.release("A", 1)
+	partners := []*edctest.Partner{w.partner}
+	for n := range 20 {
+		p := &edctest.Partner{BPNL: fmt.Sprintf("BPNL%012d", n), Sender: us, Proxy: true, Offers: []edctest.Offer{edctest.OfferOf(dcm.MaterialDemandEndpoint)},
+			Backend: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
+		p.Delay(time.Hour)
+		partners = append(partners, p)
+	}
+	w.connector = edctest.New(t, partners...)
+	for _, p := range partners {
+		w.exec(`insert into outbox.partner (bpnl, dsp_url, protocol) values ($1, $2, 'dataspace-protocol-http')
+			on conflict (bpnl) do update set dsp_url = excluded.dsp_url, protocol = excluded.protocol`, p.BPNL, w.connector.Address(p))
+	}
+	w.exec(`insert into outbox.demand_line (supplier, customer, material_number_customer, customer_location, point_in_time, demand)
+		select bpnl, $1, 'M', 'BPNS8888888888XX', date_trunc('week', now())::date + 28, 1 from outbox.partner where bpnl <> $2`, us, them)
+	w.exec("select outbox.release()")
+	w.exec("update dcm.delivery set queued_at = now() + interval '1 h' where partner = $1", them) // the last in line
+	s := w.sender()
+	s.Parallel = 8
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go s.Run(ctx) // it does not wait for those that hang
+	w.eventually("as many as there may be on their way", func() bool {
+		return w.text("select count(*)::text from planning.delivery where state = 'sending'") == "7"
+	})
+	w.exec(`insert into dcm.requested_update (partner, message_key, message_id, requested_at, material_demands, requested_id, changed_at, changed_at_nanosecond)
+		values ($1, gen_random_uuid(), gen_random_uuid(), now(), 1, array[null::uuid], array[null::timestamptz], array[null::smallint])`, them)
+	w.eventually("an answer", func() bool {
+		return w.text("select state from planning.delivery where supplier = $1", them) == "delivered"
+	})
+}
+
 // TestNoConnection: where messages have taken all connections, a partner is claimed
 // and the claim is renewed all the same.
 func TestNoConnection(t *testing.T) {

@@ -1,8 +1,9 @@
--- Partners for whom something is due and whom no replica serves.
-select d.partner
+-- Partners for whom something is due and whom no replica serves; first those who
+-- have asked for it.
+select d.partner, bool_or(d.answers_message_id is not null) as asked
 from dcm.delivery d
 where d.state in ('waiting', 'sending') and (d.next_attempt_at is null or d.next_attempt_at <= now())
     and not exists (select from dcm.sending s where s.partner = d.partner and s.until > now())
 group by d.partner
-order by min(d.queued_at)
+order by asked desc, min(d.queued_at)
 limit 1000
