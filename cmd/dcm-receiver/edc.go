@@ -287,17 +287,17 @@ func (c *edcRegisterCommand) checkOutside(ctx context.Context, m *edc.Management
 
 type edcSendCommand struct {
 	connectorSettings
-	Files       []string      `arg:"" name:"file" help:"Messages to send, in this order; - is standard input."`
-	Customer    string        `env:"DCM_EDC_CUSTOMER" placeholder:"BPNL" help:"The customer's BPNL (with protocol 2025-1 its DID). Required."`
-	CustomerURL string        `env:"DCM_EDC_CUSTOMER_URL" name:"customer-url" placeholder:"URL" help:"DSP address of the customer's connector, such as https://connector.customer.example/api/v1/dsp. Required."`
-	Protocol    string        `env:"DCM_EDC_PROTOCOL" default:"dataspace-protocol-http" help:"DSP version: dataspace-protocol-http, or dataspace-protocol-http:2025-1 between connectors from 0.11 on."`
-	Endpoint    string        `env:"DCM_ENDPOINT" default:"week-based-capacity-group" help:"What the files are: week-based-capacity-group, week-based-material-demand, id-based-request-for-update or id-based-comment."`
-	Asset       string        `env:"DCM_EDC_ASSET" placeholder:"ID" help:"The customer's asset, where the catalogue shows several."`
-	New         bool          `env:"DCM_EDC_NEW" name:"new" help:"Agree on a new contract instead of using the one of the last time."`
-	DryRun      bool          `env:"DCM_EDC_DRY_RUN" name:"dry-run" help:"Do everything but the POST."`
-	Timeout     time.Duration `env:"DCM_EDC_TIMEOUT" default:"5m" help:"How long to wait for the answer to one file. A data plane repeats a request for up to three minutes."`
-	CacheDir    string        `env:"DCM_EDC_CACHE_DIR" name:"cache-dir" placeholder:"DIR" help:"Where open transfers are remembered. Default: dcm-receiver in your cache folder."`
-	JSON        bool          `name:"json" help:"Print a JSON object a file."`
+	Files       []string `arg:"" name:"file" help:"Messages to send, in this order; - is standard input."`
+	Customer    string   `env:"DCM_EDC_CUSTOMER" placeholder:"BPNL" help:"The customer's BPNL (with protocol 2025-1 its DID). Required."`
+	CustomerURL string   `env:"DCM_EDC_CUSTOMER_URL" name:"customer-url" placeholder:"URL" help:"DSP address of the customer's connector, such as https://connector.customer.example/api/v1/dsp. Required."`
+	Protocol    string   `env:"DCM_EDC_PROTOCOL" default:"dataspace-protocol-http" help:"DSP version: dataspace-protocol-http, or dataspace-protocol-http:2025-1 between connectors from 0.11 on."`
+	Endpoint    string   `env:"DCM_ENDPOINT" default:"week-based-capacity-group" help:"What the files are: week-based-capacity-group, week-based-material-demand, id-based-request-for-update or id-based-comment."`
+	Asset       string   `env:"DCM_EDC_ASSET" placeholder:"ID" help:"The customer's asset, where the catalogue shows several."`
+	New         bool     `env:"DCM_EDC_NEW" name:"new" help:"Agree on a new contract instead of using the one of the last time."`
+	DryRun      bool     `env:"DCM_EDC_DRY_RUN" name:"dry-run" help:"Do everything but the POST."`
+	Timeout     duration `env:"DCM_EDC_TIMEOUT" default:"5m" help:"How long to wait for the answer to one file. A data plane repeats a request for up to three minutes."`
+	CacheDir    string   `env:"DCM_EDC_CACHE_DIR" name:"cache-dir" placeholder:"DIR" help:"Where open transfers are remembered. Default: dcm-receiver in your cache folder."`
+	JSON        bool     `name:"json" help:"Print a JSON object a file."`
 }
 
 // Run sends the files one after the other. Progress goes to standard error,
@@ -308,6 +308,8 @@ func (c *edcSendCommand) Run() error {
 		return failure{errors.New("DCM_EDC_CUSTOMER is not set: give the partner's BPNL"), wrongUse}
 	case c.CustomerURL == "":
 		return failure{errors.New("DCM_EDC_CUSTOMER_URL is not set: give the DSP address of the partner's connector"), wrongUse}
+	case c.Timeout < duration(time.Second):
+		return failure{fmt.Errorf("DCM_EDC_TIMEOUT: %s leaves no time; give at least 1s", c.Timeout), wrongUse}
 	}
 	m, err := c.management()
 	if err != nil {
@@ -381,7 +383,7 @@ const notLetIn = "The receiver answered the connector 401, 403 or 404, which it 
 
 // send sends one file, says what came back, and fetches what the connector hides.
 func (c *edcSendCommand) send(ctx context.Context, s *edc.Supplier, kind edc.Kind, body []byte, f *sentFile) error {
-	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(c.Timeout))
 	defer cancel()
 	a, err := s.Post(ctx, kind, c.Asset, body)
 	if err != nil {

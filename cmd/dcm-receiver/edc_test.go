@@ -39,6 +39,8 @@ func TestConnectorCommands(t *testing.T) {
 		{"wrong key", []string{backend, "DCM_API_KEYS=k", "DCM_EDC_MANAGEMENT_URL=" + locked.URL}, []string{"register"}, 2, []string{"set DCM_EDC_MANAGEMENT_KEY"}, nil},
 		{"an endpoint that is none", []string{"DCM_EDC_MANAGEMENT_URL=" + locked.URL, "DCM_EDC_CUSTOMER=BPNL8888888888XX", "DCM_EDC_CUSTOMER_URL=http://x"},
 			[]string{"send", "--endpoint", "x", "-"}, 2, []string{"id-based-comment"}, nil},
+		{"no time", []string{"DCM_EDC_MANAGEMENT_URL=" + locked.URL, "DCM_EDC_CUSTOMER=BPNL8888888888XX", "DCM_EDC_CUSTOMER_URL=http://x", "DCM_EDC_TIMEOUT=0"},
+			[]string{"send", "-"}, 2, []string{"DCM_EDC_TIMEOUT: 0s leaves no time"}, nil},
 		{"customer of cx-0048", []string{backend, "DCM_API_KEYS=k"}, []string{"register", "--dry-run"}, 0,
 			[]string{"#DcmWeekBasedCapacityGroup", "#DcmIdBasedRequestForUpdate"}, []string{"#DcmWeekBasedMaterialDemand", "#DcmIdBasedComment", "#DcmLoadFactor"}},
 		{"supplier of cx-0048", []string{backend, "DCM_API_KEYS=k", "DCM_SUPPLIER_BPNLS=BPNL6666666666YY"}, []string{"register", "--dry-run"}, 0,
