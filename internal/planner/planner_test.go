@@ -262,6 +262,20 @@ func TestWorld(t *testing.T) {
 	}
 }
 
+// TestPartnersOfASupplier: what we send as a supplier waits for the customer, not
+// for ourselves.
+func TestPartnersOfASupplier(t *testing.T) {
+	s := newSite(t)
+	if _, err := s.conn.Exec(t.Context(), `insert into outbox.comment (supplier, customer, sender, object_id, comment_text)
+		values ($1, $2, $1, $3, 'We are ready.')`, supplier, customer, id); err != nil {
+		t.Fatal(err)
+	}
+	body := s.get("/partners", 200).Body.String()
+	if !strings.Contains(body, customer+"</a>") || strings.Contains(body, supplier+"</a>") || !strings.Contains(body, "<b>1</b> waiting") {
+		t.Errorf("who has to be called is not said:\n%s", body)
+	}
+}
+
 // TestSQLThatIsShown: the queries under the pages run as they stand, in the
 // planners' role.
 func TestSQLThatIsShown(t *testing.T) {

@@ -2,7 +2,7 @@ with partner as (
     select supplier as bpnl from planning.capacity_group
     union select sender from planning.message
     union select supplier from planning.request_for_update
-    union select supplier from planning.delivery
+    union select partner from planning.delivery
 ), groups as (
     select supplier as bpnl, count(*) as groups from planning.capacity_group where not is_inactive group by supplier
 ), sent as (
@@ -29,10 +29,10 @@ with partner as (
     group by sender
 ), delivery as (
     select
-        supplier as bpnl, count(*) filter (where state in ('waiting', 'sending')) as waiting, count(*) filter (where state = 'refused') as not_taken,
+        partner as bpnl, count(*) filter (where state in ('waiting', 'sending')) as waiting, count(*) filter (where state = 'refused') as not_taken,
         max(reason) filter (where state in ('waiting', 'sending', 'refused')) as why
     from planning.delivery
-    group by supplier
+    group by partner
 ), asked as (
     select supplier as bpnl, count(*) as requests from planning.request_for_update where answer = 'waiting' group by supplier
 )
