@@ -361,7 +361,9 @@ func (s *Supplier) negotiate(ctx context.Context, kind Kind, asset string) (id, 
 // agreed waits for the end of a negotiation.
 func (s *Supplier) agreed(ctx context.Context, negotiation string) (agreement string, err error) {
 	got, err := s.wait(ctx, "/contractnegotiations/"+url.PathEscape(negotiation), "FINALIZED")
-	if err != nil {
+	if errors.Is(err, context.Canceled) {
+		return "", err
+	} else if err != nil {
 		return "", fmt.Errorf("no contract came about: %w. Your wallet must hold the credentials for the conditions above, the partner's BPNL must be the one of the connector at %s, and that connector must be able to reach yours", err, s.Address)
 	}
 	agreement, _ = got["contractAgreementId"].(string)
@@ -383,7 +385,9 @@ func (s *Supplier) start(ctx context.Context, asset, agreement string) (id strin
 	if err != nil {
 		return "", fmt.Errorf("the transfer could not be started: %w", err)
 	}
-	if _, err := s.wait(ctx, "/transferprocesses/"+url.PathEscape(started.ID), "STARTED"); err != nil {
+	if _, err := s.wait(ctx, "/transferprocesses/"+url.PathEscape(started.ID), "STARTED"); errors.Is(err, context.Canceled) {
+		return "", err
+	} else if err != nil {
 		return "", fmt.Errorf("the transfer did not start: %w. The partner's data plane may be down: its operations must look", err)
 	}
 	s.Say("   Open: transfer %s.", started.ID)
@@ -474,6 +478,7 @@ func field(m map[string]any, name string) any {
 
 // wait asks until the state is the one wanted.
 func (s *Supplier) wait(ctx context.Context, path, state string) (map[string]any, error) {
+	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	now := "not begun"
@@ -501,6 +506,9 @@ func (s *Supplier) wait(ctx context.Context, path, state string) (map[string]any
 			next = next.Add(5 * time.Second)
 		}
 		if s.sleep(ctx) != nil {
+			if errors.Is(caller.Err(), context.Canceled) {
+				return nil, fmt.Errorf("interrupted while the connectors were still at %s; the next call goes on from there (%w)", now, caller.Err())
+			}
 			return nil, about{fmt.Errorf("still %s after %.0f s", now, time.Since(begun).Seconds()), ErrUnreachable}
 		}
 	}

@@ -3,6 +3,7 @@ package edc
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -207,6 +208,7 @@ func TestWaitEnds(t *testing.T) {
 	c := &conversation{t: t, exchanges: []exchange{
 		{Method: "GET", Path: "/management/v3/x", Status: 200, Answer: `{"state":"TERMINATED","errorDetail":"<p>Policy not\n fulfilled</p>"}`},
 		{Method: "GET", Path: "/management/v3/x", Status: 200, Answer: `{"state":"REQUESTED"}`},
+		{Method: "GET", Path: "/management/v3/x", Status: 200, Answer: `{"state":"REQUESTED"}`},
 	}}
 	server := http.Server{Handler: c}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -222,7 +224,12 @@ func TestWaitEnds(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := s.wait(ctx, "/x", "FINALIZED"); err == nil || !strings.Contains(err.Error(), "still REQUESTED") {
+	if _, err := s.wait(ctx, "/x", "FINALIZED"); !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "still REQUESTED") {
+		t.Errorf("got %v", err)
+	}
+	ctx, interrupt := context.WithCancel(context.Background())
+	time.AfterFunc(50*time.Millisecond, interrupt)
+	if _, err := s.wait(ctx, "/x", "FINALIZED"); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "interrupted while the connectors were still at REQUESTED; the next call goes on from there") {
 		t.Errorf("got %v", err)
 	}
 }
