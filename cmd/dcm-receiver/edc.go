@@ -25,8 +25,8 @@ import (
 )
 
 type edcCommands struct {
-	Register edcRegisterCommand `cmd:"" help:"Create or update assets, policies and contract definitions on the customer's connector, so that suppliers find the endpoints. Run twice it changes nothing; it touches nothing that it did not make."`
-	Send     edcSendCommand     `cmd:"" help:"As a supplier: send files through your own connector to the customer's."`
+	Register edcRegisterCommand `cmd:"" help:"Create or update assets, policies and contract definitions on your connector, so that partners find the endpoints. Run twice it changes nothing; it touches nothing that it did not make."`
+	Send     edcSendCommand     `cmd:"" help:"Send files through your own connector to a partner's: as a supplier to the customer's, or the other way round."`
 }
 
 // connectorSettings say where one's own connector is.
@@ -68,12 +68,12 @@ func withStatus(err error) error {
 	return err
 }
 
-// registrationSettings say what the customer's connector is to offer. What the
+// registrationSettings say what our connector is to offer. What the
 // receiver itself is told, too (keys, partners, header), comes from there.
 type registrationSettings struct {
 	connectorSettings
 	BackendURL  string `env:"DCM_EDC_BACKEND_URL" name:"backend-url" placeholder:"URL" help:"The partner listener as the connector's data plane reaches it, such as http://dcm-receiver:8080."`
-	Version     string `env:"DCM_EDC_VERSION" name:"connector-version" default:"0.10.0" help:"Version of the customer's tractusx-edc; from 0.11 on policies are written in another way."`
+	Version     string `env:"DCM_EDC_VERSION" name:"connector-version" default:"0.10.0" help:"Version of your tractusx-edc; from 0.11 on policies are written in another way."`
 	AssetType   string `env:"DCM_EDC_ASSET_TYPE" name:"asset-type" default:"HttpData" help:"HttpData, or ProxyHttpData (tractusx-edc from 0.11 on), which shows suppliers the receiver's status and problem document."`
 	PerSupplier bool   `env:"DCM_EDC_PER_SUPPLIER" name:"per-supplier" help:"An asset for each BPNL of DCM_PARTNERS that names it in the sender header; needed for ProxyHttpData before 0.13."`
 	UsagePolicy string `env:"DCM_EDC_USAGE_POLICY" name:"usage-policy" default:"framework" help:"framework: Membership, FrameworkAgreement DataExchangeGovernance:1.0 and UsagePurpose cx.dcm.base:1; use: the plain use of CX-0048's example."`
@@ -130,7 +130,7 @@ func (s registrationSettings) registration(own ownSettings) (edc.Registration, e
 
 // edcServeSettings are those of serve.
 type edcServeSettings struct {
-	Register bool `env:"DCM_EDC_REGISTER" name:"register" help:"Register at the customer's connector in the background, and again every hour."`
+	Register bool `env:"DCM_EDC_REGISTER" name:"register" help:"Register at your connector in the background, and again every hour."`
 	registrationSettings
 }
 
@@ -288,11 +288,11 @@ func (c *edcRegisterCommand) checkOutside(ctx context.Context, m *edc.Management
 type edcSendCommand struct {
 	connectorSettings
 	Files       []string `arg:"" name:"file" help:"Messages to send, in this order; - is standard input."`
-	Customer    string   `env:"DCM_EDC_CUSTOMER" placeholder:"BPNL" help:"The customer's BPNL (with protocol 2025-1 its DID). Required."`
-	CustomerURL string   `env:"DCM_EDC_CUSTOMER_URL" name:"customer-url" placeholder:"URL" help:"DSP address of the customer's connector, such as https://connector.customer.example/api/v1/dsp. Required."`
+	Customer    string   `env:"DCM_EDC_CUSTOMER" placeholder:"BPNL" help:"The partner's BPNL (with protocol 2025-1 its DID), the customer's as a rule. Required."`
+	CustomerURL string   `env:"DCM_EDC_CUSTOMER_URL" name:"customer-url" placeholder:"URL" help:"DSP address of the partner's connector, such as https://connector.customer.example/api/v1/dsp. Required."`
 	Protocol    string   `env:"DCM_EDC_PROTOCOL" default:"dataspace-protocol-http" help:"DSP version: dataspace-protocol-http, or dataspace-protocol-http:2025-1 between connectors from 0.11 on."`
 	Endpoint    string   `env:"DCM_ENDPOINT" default:"week-based-capacity-group" help:"What the files are: week-based-capacity-group, week-based-material-demand, id-based-request-for-update or id-based-comment."`
-	Asset       string   `env:"DCM_EDC_ASSET" placeholder:"ID" help:"The customer's asset, where the catalogue shows several."`
+	Asset       string   `env:"DCM_EDC_ASSET" placeholder:"ID" help:"The partner's asset, where the catalogue shows several."`
 	New         bool     `env:"DCM_EDC_NEW" name:"new" help:"Agree on a new contract instead of using the one of the last time."`
 	DryRun      bool     `env:"DCM_EDC_DRY_RUN" name:"dry-run" help:"Do everything but the POST."`
 	Timeout     duration `env:"DCM_EDC_TIMEOUT" default:"5m" help:"How long to wait for the answer to one file. A data plane repeats a request for up to three minutes."`
@@ -379,7 +379,7 @@ type sentFile struct {
 	Stored  bool    `json:"accepted"`         // the receiver answered 2xx
 }
 
-const notLetIn = "The receiver answered the connector 401, 403 or 404, which it does before it reads a message: the customer does not allow your BPNL to send, or its connector shows the receiver a wrong key or path. Ask the customer."
+const notLetIn = "The receiver answered the connector 401, 403 or 404, which it does before it reads a message: the partner does not allow your BPNL to send, or its connector shows the receiver a wrong key or path. Ask the partner."
 
 // send sends one file, says what came back, and fetches what the connector hides.
 func (c *edcSendCommand) send(ctx context.Context, s *edc.Supplier, kind edc.Kind, body []byte, f *sentFile) error {

@@ -27,7 +27,7 @@ type commands struct {
 	Ready      readyCommand      `cmd:"" help:"Ask a running serve whether it can take messages. Exit status 1 if it cannot, 3 if nobody answers."`
 	Validate   validateCommand   `cmd:"" help:"Say what is wrong with payloads, offline: what rule 1 of the standard says, with the place of each error. Exit status 1 if one is invalid."`
 	Example    exampleCommand    `cmd:"" help:"Print a realistic valid WeekBasedCapacityGroup message."`
-	EDC        edcCommands       `cmd:"" name:"edc" help:"The connector: register the endpoints there as the customer, or send through it as a supplier."`
+	EDC        edcCommands       `cmd:"" name:"edc" help:"The connector: register our endpoints there, or send files through it to a partner."`
 	Group      groupCommands     `cmd:"" help:"What an operator does to a stored capacity group."`
 	Demand     demandCommands    `cmd:"" help:"Our demands: import files, release them for sending, say what became of them."`
 	Partner    partnerCommands   `cmd:"" help:"Whom we can send to."`

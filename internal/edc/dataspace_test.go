@@ -941,7 +941,7 @@ func (l *lab) commands(t *testing.T) {
 	contains(run(1, "edc", "send", "--json", file(good), file(bad)), `"accepted":true`, `"accepted":false`, `"kept":{"id":`)
 
 	l.restart(t, "DCM_PARTNERS=BPNL00000000OTHR")
-	contains(run(1, "edc", "send", file(good)), "the customer does not allow your BPNL to send")
+	contains(run(1, "edc", "send", file(good)), "the partner does not allow your BPNL to send")
 	l.restart(t)
 }
 
