@@ -251,6 +251,15 @@ func local(back string) string {
 	return back
 }
 
+// cookieName makes a browser take a cookie of https pages from this host alone,
+// not from a neighbour under the same domain.
+func (o *OpenIDConnect) cookieName(name string) string {
+	if o.secure {
+		return "__Host-" + name
+	}
+	return name
+}
+
 // setCookie sends a ticket, encrypted and signed; an age below zero removes it.
 func (o *OpenIDConnect) setCookie(w http.ResponseWriter, name string, t ticket, age time.Duration) {
 	value, err := o.cookies.Encode(name, t)
@@ -259,12 +268,12 @@ func (o *OpenIDConnect) setCookie(w http.ResponseWriter, name string, t ticket, 
 		return
 	}
 	http.SetCookie(w, &http.Cookie{
-		Name: name, Value: value, Path: "/", HttpOnly: true, Secure: o.secure, SameSite: http.SameSiteLaxMode, MaxAge: int(age.Seconds()),
+		Name: o.cookieName(name), Value: value, Path: "/", HttpOnly: true, Secure: o.secure, SameSite: http.SameSiteLaxMode, MaxAge: int(age.Seconds()),
 	})
 }
 
 // ticket reads what setCookie sent, unless its time is over.
 func (o *OpenIDConnect) ticket(r *http.Request, name string, t *ticket) bool {
-	cookie, err := r.Cookie(name)
+	cookie, err := r.Cookie(o.cookieName(name))
 	return err == nil && o.cookies.Decode(name, cookie.Value, t) == nil && time.Now().Before(t.Until)
 }

@@ -218,7 +218,7 @@ func TestSessionCookies(t *testing.T) {
 	}
 	anna := ticket{User: "anna", Until: time.Now().Add(time.Hour)}
 	renamed := cookie(ours, loginCookie, anna)
-	renamed.Name = sessionCookie
+	renamed.Name = ours.cookieName(sessionCookie)
 	for _, c := range []struct {
 		name   string
 		cookie *http.Cookie
@@ -230,7 +230,7 @@ func TestSessionCookies(t *testing.T) {
 		{name: "of a login", cookie: renamed, want: 302},
 		{name: "that is over", cookie: cookie(ours, sessionCookie, ticket{User: "anna", Until: time.Now().Add(-time.Second)}), want: 302},
 		{name: "of nobody", cookie: cookie(ours, sessionCookie, ticket{Until: time.Now().Add(time.Hour)}), want: 302},
-		{name: "made up", cookie: &http.Cookie{Name: sessionCookie, Value: "YW5uYQ"}, want: 302},
+		{name: "made up", cookie: &http.Cookie{Name: ours.cookieName(sessionCookie), Value: "YW5uYQ"}, want: 302},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := httptest.NewRequest("GET", "/", nil)
@@ -242,7 +242,7 @@ func TestSessionCookies(t *testing.T) {
 			}
 		})
 	}
-	if c := cookie(ours, sessionCookie, anna); !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode {
+	if c := cookie(ours, sessionCookie, anna); c.Name != "__Host-dcm_session" || c.Path != "/" || c.Domain != "" || !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode {
 		t.Errorf("the cookie of https pages is not closed: %+v", c)
 	}
 }
