@@ -4,12 +4,24 @@ import (
 	"bytes"
 	"encoding/json"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"dcm-receiver/internal/example"
 	"dcm-receiver/internal/payload"
 )
+
+// cpu is what the process has used so far, which a busy machine does not change as
+// much as the time that passes.
+func cpu(t *testing.T) time.Duration {
+	t.Helper()
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+}
 
 // TestCostOfNames: no list takes more than twenty times as long as a usual one of its
 // size, whatever its names look like.
@@ -22,11 +34,11 @@ func TestCostOfNames(t *testing.T) {
 	took := func(body []byte) time.Duration {
 		least := time.Hour
 		for range 3 {
-			start := time.Now()
+			start := cpu(t)
 			if _, err := payload.ReadCapacityGroups(body, checked); err != nil {
 				t.Fatal(err)
 			}
-			least = min(least, time.Since(start))
+			least = min(least, cpu(t)-start)
 		}
 		return least
 	}

@@ -223,10 +223,13 @@ func (r *reader) envelope(m *Envelope, item func(base string, i int)) (place str
 			r.messageHeader(m)
 		case "content":
 			place, content = "/content", true
-			members := 0
+			members, meant := 0, ""
 			isObject := r.Object(func(name string) {
 				members++
 				if name != "informationObject" {
+					if meant == "" && schemas.Alike(strictjson.Shorten(name), "informationObject") {
+						meant = strconv.Quote(strictjson.Shorten(name))
+					}
 					r.Skip()
 					return
 				}
@@ -238,7 +241,13 @@ func (r *reader) envelope(m *Envelope, item func(base string, i int)) (place str
 			if !isObject {
 				m.Errors.add(MaxErrors, "/content", "content must be an object with the list informationObject")
 			} else if members > 0 && place == "/content" {
-				m.Errors.add(MaxErrors, "/content", "content has no informationObject; the objects stand there, in a list")
+				detail := "content has no informationObject; the objects stand there, in a list"
+				if meant != "" {
+					detail += "; did you mean it by " + meant + "?"
+				}
+				m.Errors.add(MaxErrors, "/content", detail)
+			} else if meant != "" {
+				m.Warnings.add(MaxErrors, "/content", meant+" is not a known property and was ignored; did you mean informationObject?")
 			}
 		case "header":
 			// Ignoring it would skip the check of the sender.

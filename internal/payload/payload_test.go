@@ -667,26 +667,32 @@ func set(v any, path []any, value any) {
 	}
 }
 
-// holdEqual compares the one pass with the schema: an object is without schema
-// violations for both or for neither. The capacities of one that is taken are
-// those that another reader finds.
-func holdEqual(t *testing.T, g *payload.Object[dcm.CapacityGroup]) {
+// holdSchema compares the one pass with the schema: an object is without schema
+// violations for both or for neither.
+func holdSchema[T any](t *testing.T, schema *schemas.Schema, o *payload.Object[T]) {
 	t.Helper()
 	found := map[schemas.Violation]bool{}
-	schemas.CapacityGroup.Check(g.Raw, func(v schemas.Violation) bool {
-		v.Pointer = g.Pointer + v.Pointer
+	schema.Check(o.Raw, func(v schemas.Violation) bool {
+		v.Pointer = o.Pointer + v.Pointer
 		found[v] = true
 		return true
 	})
-	for _, v := range g.Errors.List {
+	for _, v := range o.Errors.List {
 		if strings.Contains(v.Detail, "could not be read") {
-			t.Fatalf("the schema accepts what the one pass does not: %s", g.Raw)
+			t.Fatalf("the schema accepts what the one pass does not: %s", o.Raw)
 		}
 		delete(found, v)
 	}
-	if len(found) > 0 && g.Errors.More == 0 {
-		t.Fatalf("the one pass accepts what the schema refuses: %s: %v", g.Raw, found)
+	if len(found) > 0 && o.Errors.More == 0 {
+		t.Fatalf("the one pass accepts what the schema refuses: %s: %v", o.Raw, found)
 	}
+}
+
+// holdEqual holds a group to the schema. The capacities of one that is taken are those
+// that another reader finds.
+func holdEqual(t *testing.T, g *payload.Object[dcm.CapacityGroup]) {
+	t.Helper()
+	holdSchema(t, schemas.CapacityGroup, g)
 	if g.Errors.Any() {
 		return
 	}

@@ -78,12 +78,15 @@ func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer stri
 					meant = "; " + strconv.Quote(strictjson.Shorten(name)) + " is there; did you mean " + kind.list + "?"
 				}
 			}
-			r.Skip()
-			return true
+			return r.unknown()
 		})
 	})
-	if everything && members > 0 && !r.Failed() {
+	if r.Failed() {
+		return
+	}
+	if everything && members > 0 {
 		// An empty entry asks for everything; this is something else.
+		r.strange = false
 		m.Errors.add(MaxErrors, pointer, "there is neither weekBasedMaterialDemand nor weekBasedCapacityGroup; name what is to be sent again in one of these lists, or send {} for everything"+meant)
 		return
 	}
@@ -92,7 +95,8 @@ func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer stri
 			all[kind.object] = true
 		}
 	}
-	if !r.Failed() && !valid && m.Errors.count() < maxCounted {
+	r.warn(&m.Warnings, schemas.RequestForUpdate, raw, pointer, MaxErrors)
+	if !valid && m.Errors.count() < maxCounted {
 		m.Errors.askSchema(schemas.RequestForUpdate, raw, pointer, MaxErrors)
 	}
 }
