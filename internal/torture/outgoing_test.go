@@ -227,9 +227,11 @@ func (w *world) sendRound(duration time.Duration, faults []fault) findings {
 			for sleep(ctx, time.Duration(200+feeling.IntN(2000))*time.Millisecond) {
 				mood := feeling.IntN(len(moods))
 				o.feel(r, mood)
-				o.mu.Lock()
-				w.figures.faults["partner: "+moods[mood].name]++
-				o.mu.Unlock()
+				if name := moods[mood].name; name != "well" {
+					o.mu.Lock()
+					w.figures.faults["partner: "+name]++
+					o.mu.Unlock()
+				}
 			}
 		})
 		if slices.Contains(w.history.suppliers, r.BPNL) {
