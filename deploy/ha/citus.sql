@@ -21,6 +21,8 @@ select create_distributed_table('dcm.comment', 'partner', colocate_with => 'dcm.
 select create_distributed_table('dcm.demand_series', 'partner', colocate_with => 'dcm.capacity_group');
 select create_distributed_table('dcm.demand_series_history', 'partner', colocate_with => 'dcm.capacity_group');
 select create_distributed_table('dcm.capacity_group_history', 'supplier', colocate_with => 'dcm.capacity_group');
+select create_distributed_table('dcm.measurement_history', 'supplier', colocate_with => 'dcm.capacity_group');
+select create_distributed_table('dcm.activity_history', 'partner', colocate_with => 'dcm.capacity_group');
 
 select create_distributed_table('dcm.delivery', 'partner', colocate_with => 'dcm.capacity_group');
 select create_distributed_table('dcm.sending', 'partner', colocate_with => 'dcm.capacity_group');

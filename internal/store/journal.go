@@ -106,7 +106,8 @@ func (s *Store) RemoveOld(ctx context.Context, before time.Time) (removed int64,
 // RemoveHistory removes states of groups and demands that were superseded before
 // the given time, and returns how many.
 func (s *Store) RemoveHistory(ctx context.Context, before time.Time) (removed int64, err error) {
-	return s.remove(ctx, before, removal{oldestGroupState, removeGroupStates}, removal{oldestDemandState, removeDemandStates})
+	return s.remove(ctx, before, removal{oldestGroupState, removeGroupStates}, removal{oldestDemandState, removeDemandStates},
+		removal{oldestMeasurement, removeMeasurements}, removal{oldestActivity, removeActivities})
 }
 
 // removal is how old rows of a table are found and removed.

@@ -86,6 +86,18 @@ func (w *world) demand(d dcm.MaterialDemand) {
 	}
 }
 
+// sent stores a demand as one that we sent.
+func (w *world) sent(d dcm.MaterialDemand) {
+	w.t.Helper()
+	w.demand(d)
+	for _, table := range []string{"material_demand", "demand_series"} {
+		if _, err := w.conn.Exec(context.Background(), "update dcm."+table+" set direction = 'sent', partner = supplier where direction = 'received' and material_number_customer = $1",
+			d.MaterialNumberCustomer); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
 // query reads one column of text.
 func (w *world) query(sql string, args ...any) []string {
 	w.t.Helper()
@@ -259,7 +271,7 @@ func TestChoices(t *testing.T) {
 func TestGroupWeek(t *testing.T) {
 	w := newWorld(t)
 	const groups, materials, weeks = 5, 4, 3
-	quantity := rapid.SampledFrom([]dcm.Decimal{"", "0", "1", "2", "10", "0.5", "3.25"})
+	quantity := rapid.SampledFrom([]dcm.Decimal{"", "0", "1", "2", "10", "0.5", "3.25", "999999999999999999.999"})
 	rapid.Check(t, func(rt *rapid.T) {
 		for _, table := range []string{"capacity_group", "material_demand", "demand_series", "message"} {
 			if _, err := w.conn.Exec(context.Background(), "delete from dcm."+table); err != nil {
@@ -286,21 +298,31 @@ func TestGroupWeek(t *testing.T) {
 				}
 			}
 		}
+		// Of a material that was both sent and received, what was sent counts, also
+		// where it is inactive.
 		var demands [materials]dcm.MaterialDemand
 		for m := range demands {
-			demands[m] = demandOf(uuid.UUID{0: 1, 15: byte(m)}, fmt.Sprint("M", m), quantity.Draw(rt, "demand"), quantity.Draw(rt, "demand"), quantity.Draw(rt, "demand"))
-			demands[m].IsInactive = rapid.IntRange(0, 5).Draw(rt, "idle") == 0
-			if rapid.Bool().Draw(rt, "known") {
-				w.demand(demands[m])
-			} else {
-				demands[m].IsInactive = true // as good as none
+			demands[m].IsInactive = true // as good as none
+			for _, store := range []func(dcm.MaterialDemand){w.sent, w.demand} {
+				if rapid.Bool().Draw(rt, "unknown") {
+					continue
+				}
+				d := demandOf(uuid.New(), fmt.Sprint("M", m), quantity.Draw(rt, "demand"), quantity.Draw(rt, "demand"), quantity.Draw(rt, "demand"))
+				d.IsInactive = rapid.IntRange(0, 5).Draw(rt, "idle") == 0
+				if rapid.IntRange(0, 3).Draw(rt, "other unit") == 0 { // shown, but not converted
+					d.UnitOfMeasure = "unit:kilogram"
+				}
+				store(d)
+				if demands[m].ID == (uuid.UUID{}) {
+					demands[m] = d
+				}
 			}
 		}
 		for i := range all {
 			w.receive(all[i])
 		}
-		got := w.query(`select concat_ws(' ', right(capacity_group_id::text, 1), point_in_time, coalesce(trim_scale(demand)::text, '-'), coalesce(trim_scale(actual_capacity)::text, '-'))
-			from planning.group_week`)
+		got := w.query(`select concat_ws(' ', right(capacity_group_id::text, 1), point_in_time, coalesce(trim_scale(demand)::text, '-'), coalesce(trim_scale(actual_capacity)::text, '-'),
+			result, colour) from planning.group_week`)
 		sort.Strings(got)
 		if diff := cmp.Diff(expected(all[:], demands[:], weeks), got); diff != "" {
 			rt.Fatal(diff)
@@ -327,7 +349,7 @@ func expected(groups []dcm.CapacityGroup, demands []dcm.MaterialDemand, weeks in
 		}
 		visit(i)
 		for n := range weeks {
-			var demand, actual *big.Rat
+			var demand, actual, maximum *big.Rat
 			for m := range members {
 				for _, l := range groups[m].LinkedDemandSeries {
 					for _, d := range demands {
@@ -352,7 +374,7 @@ func expected(groups []dcm.CapacityGroup, demands []dcm.MaterialDemand, weeks in
 			}
 			for _, c := range groups[i].Capacities {
 				if c.PointInTime == week(n) {
-					actual = number(c.ActualCapacity)
+					actual, maximum = number(c.ActualCapacity), number(c.MaximumCapacity)
 					if demand != nil && c.DeltaProductionResult != "" {
 						demand.Add(demand, number(c.DeltaProductionResult))
 					}
@@ -365,10 +387,26 @@ func expected(groups []dcm.CapacityGroup, demands []dcm.MaterialDemand, weeks in
 				if r == nil {
 					return "-"
 				}
-				s := r.FloatString(9)
+				s := r.FloatString(6)
 				return strings.TrimSuffix(strings.TrimRight(s, "0"), ".")
 			}
-			rows = append(rows, fmt.Sprintf("%d %s %s %s", i, week(n), show(demand), show(actual)))
+			var result string // CX-0128 §5.7.1
+			switch {
+			case groups[i].IsInactive:
+			case demand == nil:
+				result = " no demand"
+			case actual == nil:
+				result = " no capacity"
+			case demand.Cmp(actual) == 0:
+				result = " zero deviation green"
+			case demand.Cmp(actual) < 0:
+				result = " surplus green"
+			case demand.Cmp(maximum) <= 0:
+				result = " bottleneck orange"
+			default:
+				result = " bottleneck red"
+			}
+			rows = append(rows, fmt.Sprintf("%d %s %s %s%s", i, week(n), show(demand), show(actual), result))
 		}
 	}
 	sort.Strings(rows)

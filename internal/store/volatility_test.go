@@ -132,12 +132,61 @@ func TestVolatilityOfLinksThen(t *testing.T) {
 	}
 	parent.DemandVolatility.StartReferenceDateTime = dcm.Timestamp{Time: start.Add(24 * time.Hour)}
 	w.receive(parent)
-	got = w.query(`select count(*) filter (where measured_at = $1)::text from planning.volatility where measured_at < $2`, start.Add(8*day), start.Add(8*day+time.Hour))
-	if !slices.Equal(got, []string{"1"}) {
-		t.Errorf("%q, want the measurement of the new start", got)
+	got = w.query(`select extract(epoch from measured_at - $1)::int8::text from planning.volatility where measured_at < $2 group by measured_at order by measured_at`, start, start.Add(14*day))
+	if want := []string{fmt.Sprint(7 * 86400), fmt.Sprint(8 * 86400)}; !slices.Equal(got, want) {
+		t.Errorf("measured %s s after the start, want %s: the one before the start was changed, and that of the new one", got, want)
 	}
-	if got := w.query(`select count(*)::text from planning.volatility where measured_at = $1`, start.Add(7*day)); got[0] != "0" {
+	if got := w.query(`select count(*)::text from planning.volatility where measured_at = $1`, start.Add(14*day)); got[0] != "0" {
 		t.Errorf("%s rows of the start before", got[0])
+	}
+}
+
+// TestVolatilityOfThresholdsThen: a measurement is judged by the thresholds of its
+// own time, and takes a demand that was active then.
+func TestVolatilityOfThresholdsThen(t *testing.T) {
+	for _, none := range []bool{false, true} {
+		w := newWorld(t)
+		if none {
+			w.store.KeepNoHistory()
+		}
+		start, _ := time.Parse(time.DateOnly, monday(-2).String())
+		const day = 24 * time.Hour
+		group := dcm.CapacityGroup{ID: uuid.UUID{1}, Name: "g", LinkedDemandSeries: []dcm.LinkedDemandSeries{link("M", "")},
+			DemandVolatility: &dcm.DemandVolatilityParameters{StartReferenceDateTime: dcm.Timestamp{Time: start}, MeasurementInterval: "1",
+				AlertThresholds: []dcm.AlertThreshold{{SequenceNumber: "1", SubhorizonLength: "9", AbsolutePositiveDeviation: "5"}}}}
+		demand := func(at time.Time, quantity dcm.Decimal, inactive bool) {
+			w.now = at
+			d := demandOf(uuid.UUID{2}, "M")
+			d.Series[0].Demands, d.IsInactive = []dcm.Demand{{PointInTime: monday(4), Demand: quantity}}, inactive
+			w.demand(d)
+		}
+		w.now = start.Add(-2 * day)
+		w.receive(group)
+		demand(start.Add(-day), "10", false)
+		demand(start.Add(3*day), "20", false) // more by 10 at the first comparison
+		w.now = start.Add(8 * day)
+		group.DemandVolatility.AlertThresholds[0].AbsolutePositiveDeviation = "50"
+		w.receive(group)
+		demand(start.Add(10*day), "40", false) // more by 20 at the second
+		w.now = start.Add(13 * day)
+		group.Name = "h" // which changes nothing here
+		w.receive(group)
+		demand(start.Add(15*day), "40", true)
+		got := w.query(`select concat_ws(' ', extract(day from measured_at - $1), latest, previous, alert) from planning.volatility where measured_at < $2 order by measured_at`,
+			start, start.Add(15*day))
+		want := []string{"7 20 10 absolute positive", "14 40 20"}
+		if none {
+			want = []string{} // neither thresholds nor demands of then are known
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("no history %t: %s", none, diff)
+		}
+		if got := w.query(`select count(*)::text from dcm.measurement_history`); !none && got[0] != "1" {
+			t.Errorf("%s earlier thresholds", got[0])
+		}
+		if removed, err := w.store.RemoveHistory(context.Background(), start.Add(60*day)); err != nil || !none && removed != 4 { // two states of the demand, thresholds, activity
+			t.Errorf("%d removed: %v", removed, err)
+		}
 	}
 }
 

@@ -7,7 +7,7 @@ select
         select format('%s on %s for %s', r.privilege, t.name, current_user)
         from unnest(array[
             'dcm.capacity_group', 'dcm.message', 'dcm.requested_update', 'dcm.material_demand', 'dcm.demand_series', 'dcm.message_count', 'dcm.comment',
-            'dcm.capacity_group_history', 'dcm.demand_series_history' -- their triggers write as who writes
+            'dcm.capacity_group_history', 'dcm.demand_series_history', 'dcm.measurement_history', 'dcm.activity_history' -- their triggers write as who writes
         ]) as t (name)
         cross join unnest(array['SELECT', 'INSERT', 'UPDATE', 'DELETE']) as r (privilege)
         where not has_table_privilege(t.name, r.privilege)

@@ -1,0 +1,1 @@
+select min(superseded_at) from dcm.measurement_history where superseded_at < @before

@@ -1,0 +1,1 @@
+delete from dcm.activity_history where superseded_at < @before

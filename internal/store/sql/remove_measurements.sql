@@ -1,0 +1,1 @@
+delete from dcm.measurement_history where superseded_at < @before
