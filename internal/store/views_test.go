@@ -46,7 +46,7 @@ var promised = []struct{ name, columns string }{
 	{"planning.volatility", "supplier, customer, capacity_group_id uuid, point_in_time date, measured_at timestamptz, latest numeric, previous numeric," +
 		" absolute_deviation numeric, relative_deviation numeric, alert"},
 	{"outbox.demand_line", "customer, supplier, material_number_customer, customer_location, demand_category_code, point_in_time date, demand numeric," +
-		" material_number_supplier, material_description_customer, material_global_asset_id, unit_of_measure, expected_supplier_location, is_inactive boolean"},
+		" material_number_supplier, material_description_customer, material_global_asset_id uuid, unit_of_measure, expected_supplier_location, is_inactive boolean"},
 	{"outbox.comment", "supplier, customer, object_id uuid, comment_text"},
 	{"outbox.request_for_update", "supplier, customer"},
 	{"outbox.partner", "bpnl, dsp_url, did, protocol"},
