@@ -162,8 +162,9 @@ func found[T any](m *payload.Message[T], err error, now time.Time, of func(*T) s
 			if h := m.Header; h != nil && s.sender != "" && s.sender != h.SenderBPN {
 				o.Errors.Add(o.Pointer+"/"+s.senderName, fmt.Sprintf("%s is %s, but senderBpn in the header is %s; they must be the same", s.senderName, s.sender, h.SenderBPN))
 			}
+			// Valid is what rule 1 lets pass; what comes of it by later rules is said too.
 			for _, d := range s.refused {
-				o.Errors.Add(o.Pointer+"/"+d.Property, d.Text)
+				o.Warnings.Add(o.Pointer+"/"+d.Property, "it will be refused by a later rule: "+d.Text)
 			}
 			for _, d := range s.perhaps {
 				o.Warnings.Add(o.Pointer+"/"+d.Property, "it will be refused unless the receiver has this value already: "+d.Text)
