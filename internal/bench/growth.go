@@ -13,9 +13,9 @@ import (
 // questions are the questions of api/planners.md.
 var questions = []struct{ name, sql string }{
 	{"free capacity by week, for the next four", `select point_in_time as week, unit_of_measure, count(*) as groups, sum(actual_capacity) as planned, sum(flexible_capacity) as free
-		from planning.capacity where not is_inactive and point_in_time >= date_trunc('week', current_date)::date and point_in_time < date_trunc('week', current_date)::date + 28 group by week, unit_of_measure order by week`},
+		from planning.capacity where not is_inactive and point_in_time >= (select date_trunc('week', current_date)::date) and point_in_time < (select date_trunc('week', current_date)::date + 28) group by week, unit_of_measure order by week`},
 	{"the same of one supplier", `select point_in_time as week, unit_of_measure, count(*) as groups, sum(actual_capacity) as planned, sum(flexible_capacity) as free
-		from planning.capacity where supplier = 'BPNLBENCH0000001' and not is_inactive and point_in_time >= date_trunc('week', current_date)::date and point_in_time < date_trunc('week', current_date)::date + 28 group by week, unit_of_measure order by week`},
+		from planning.capacity where supplier = 'BPNLBENCH0000001' and not is_inactive and point_in_time >= (select date_trunc('week', current_date)::date) and point_in_time < (select date_trunc('week', current_date)::date + 28) group by week, unit_of_measure order by week`},
 	{"groups not updated for 14 days", `select supplier, name, received_at::date as last_received, changed_at::date as last_changed
 		from planning.capacity_group where received_at < now() - interval '14 days' and not is_inactive order by received_at`},
 	{"refused messages of 7 days, and why", `select m.sender, m.received_at::timestamp(0), m.status, o.rule, e.pointer, e.detail

@@ -46,7 +46,7 @@ func main() {
 	defer cancel()
 	b := &bench{}
 	connections := flag.String("connections", "1,8,32,128", "connections of the small messages")
-	only := flag.String("only", "", "measure only what matches this regular expression: a kind of small message, lists, half load, replicas, fairness, outgoing, ready")
+	only := flag.String("only", "", "measure only what matches this regular expression: a kind of small message, lists, half load, replicas, fairness, planners, outgoing, ready")
 	dir := flag.String("dir", "/var/tmp", "where the database is made, on a disk")
 	grow := flag.String("grow", "", "instead measure with so many stored groups, such as 10000,100000,1000000 (4 GB)")
 	flag.IntVar(&b.repeat, "repeat", 5, "how often each figure is taken")
@@ -144,6 +144,11 @@ func (b *bench) run(ctx context.Context, parent string, grow []int, other string
 	}
 	if b.only.MatchString("lists") {
 		if err := b.lists(ctx, k, f, r); err != nil {
+			return err
+		}
+	}
+	if b.only.MatchString("planners") {
+		if err := b.planners(ctx); err != nil {
 			return err
 		}
 	}
