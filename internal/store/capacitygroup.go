@@ -196,49 +196,15 @@ func lookUpRequested(b *batches, o owner, subjects []Subject, into *locked) {
 	})
 }
 
-// writeGroups stores the groups that messages write, new ones in the order of
-// their keys: two transactions that insert the same keys then wait for each
-// other in one direction only.
+// writeGroups stores the groups that messages write.
 func writeGroups(b *batches, messages []*saving) error {
-	var insertions, changes []groupRow
-	for _, m := range messages {
-		unchanged := map[owner][]pgtype.UUID{}
-		m.ground.changes(func(k Key, w Write, c change) {
-			row := groupRow{w.group, w.hash, &m.Arrival}
-			switch {
-			case w.group == nil: // of another kind
-			case c == created:
-				insertions = append(insertions, row)
-			case c == changed:
-				changes = append(changes, row)
-			default:
-				o := owner{k.Supplier, k.Customer}
-				unchanged[o] = append(unchanged[o], pgUUID(&k.ID))
-			}
-		})
-		touch(&b.next, touchCapacityGroup, touchCapacityGroups, unchanged, m)
-	}
+	insertions, changes := sortOut(b, messages, touchCapacityGroup, touchCapacityGroups, func(m *saving, _ Key, w Write) (groupRow, bool) {
+		return groupRow{w.group, w.hash, &m.Arrival}, w.group != nil
+	})
 	if err := overwriteCapacityGroups.write(b, changes); err != nil {
 		return err
 	}
-	slices.SortFunc(insertions, func(r, other groupRow) int {
-		return cmp.Or(strings.Compare(r.Supplier, other.Supplier), strings.Compare(r.Customer, other.Customer), bytes.Compare(r.ID[:], other.ID[:]))
-	})
 	return insertCapacityGroups.copy(b, insertions)
-}
-
-// touch notes that objects came again as they are stored.
-func touch(b *pgx.Batch, one, many statement, ids map[owner][]pgtype.UUID, m *saving) {
-	for o, ids := range ids {
-		args := values{"supplier": o.supplier, "customer": o.customer, "received_at": m.ReceivedAt, "message_id": pgUUID(m.MessageID)}
-		s := many
-		if len(ids) == 1 {
-			s, args["id"] = one, ids[0]
-		} else {
-			args["ids"] = ids
-		}
-		s.queue(b, args)
-	}
 }
 
 // owner is whose objects one statement is about.

@@ -1,10 +1,6 @@
 package store
 
 import (
-	"bytes"
-	"cmp"
-	"slices"
-	"strings"
 	"time"
 
 	"dcm-receiver/internal/dcm"
@@ -149,24 +145,10 @@ func lockComments(b *batches, o owner, subjects []Subject, into *locked) {
 
 // writeComments stores the comments that messages write, or deletes them.
 func writeComments(b *batches, messages []*saving) error {
-	var insertions, changes []commentRow
-	for _, m := range messages {
-		m.ground.changes(func(_ Key, w Write, c change) {
-			row := commentRow{w.comment, w.state, &m.Arrival}
-			switch {
-			case w.comment == nil: // of another kind
-			case c == created:
-				insertions = append(insertions, row)
-			case c == changed:
-				changes = append(changes, row)
-			}
-		})
-	}
-	for _, rows := range [][]commentRow{insertions, changes} {
-		slices.SortFunc(rows, func(r, other commentRow) int {
-			return cmp.Or(strings.Compare(r.Supplier, other.Supplier), strings.Compare(r.Customer, other.Customer), bytes.Compare(r.ID[:], other.ID[:]))
-		})
-	}
+	// A comment that comes again as it is needs no writing.
+	insertions, changes := sortOut(b, messages, statement{}, statement{}, func(m *saving, _ Key, w Write) (commentRow, bool) {
+		return commentRow{w.comment, w.state, &m.Arrival}, w.comment != nil
+	})
 	if err := overwriteComments.write(b, changes); err != nil {
 		return err
 	}

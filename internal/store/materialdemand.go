@@ -1,11 +1,8 @@
 package store
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
-	"slices"
-	"strings"
 	"time"
 
 	"dcm-receiver/internal/dcm"
@@ -120,29 +117,9 @@ func lockDemands(b *batches, o owner, subjects []Subject, into *locked) {
 
 // writeDemands stores the demands that messages write.
 func writeDemands(b *batches, messages []*saving) error {
-	var insertions, changes []demandRow
-	for _, m := range messages {
-		unchanged := map[owner][]pgtype.UUID{}
-		m.ground.changes(func(k Key, w Write, c change) {
-			row := demandRow{w.demand, w.hash, &m.Arrival, m.ground.stored.objects[k].material}
-			switch {
-			case w.demand == nil: // of another kind
-			case c == created:
-				insertions = append(insertions, row)
-			case c == changed:
-				changes = append(changes, row)
-			default:
-				o := owner{k.Supplier, k.Customer}
-				unchanged[o] = append(unchanged[o], pgUUID(&k.ID))
-			}
-		})
-		touch(&b.next, touchMaterialDemand, touchMaterialDemands, unchanged, m)
-	}
-	for _, rows := range [][]demandRow{insertions, changes} {
-		slices.SortFunc(rows, func(r, other demandRow) int {
-			return cmp.Or(strings.Compare(r.Supplier, other.Supplier), strings.Compare(r.Customer, other.Customer), bytes.Compare(r.ID[:], other.ID[:]))
-		})
-	}
+	insertions, changes := sortOut(b, messages, touchMaterialDemand, touchMaterialDemands, func(m *saving, k Key, w Write) (demandRow, bool) {
+		return demandRow{w.demand, w.hash, &m.Arrival, m.ground.stored.objects[k].material}, w.demand != nil
+	})
 	// What a demand no longer has goes first: its material may be another one's now.
 	for _, r := range changes {
 		locations, categories := []string{}, []string{}
