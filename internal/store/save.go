@@ -31,6 +31,8 @@ type saving struct {
 	decision  Decision
 	committed bool // a commit was sent: whether it succeeded is known by its answer alone
 	saved     chan error
+
+	unanswered []Decision // of all tries whose commit has no answer
 }
 
 // ErrUnknown means that it is not known whether the message was stored: its commit
@@ -64,7 +66,7 @@ func (s *Store) Save(ctx context.Context, a Arrival, subjects []Subject, decide 
 		}
 		if m.committed && hasNoAnswer(err) {
 			decision := m.decision
-			unknown = &decision
+			unknown, m.unanswered = &decision, append(m.unanswered, decision)
 		}
 		if violates(err, "message_pkey") && unknown != nil || errors.Is(err, errUnreplicated) {
 			// The commit had succeeded, as far as one server can tell.
@@ -73,6 +75,9 @@ func (s *Store) Save(ctx context.Context, a Arrival, subjects []Subject, decide 
 				d = *unknown
 			}
 			if err = s.confirm(ctx, a); err == nil {
+				d, err = s.committed(ctx, m, d)
+			}
+			if err == nil {
 				return d, nil
 			}
 			unknown = &d
@@ -115,6 +120,24 @@ func (s *Store) confirm(ctx context.Context, a Arrival) error {
 		return fmt.Errorf("confirm message: %w", err)
 	}
 	return nil
+}
+
+// committed is which of several decisions without answer the journal has, each made
+// on what an earlier try may have stored.
+func (s *Store) committed(ctx context.Context, m *saving, last Decision) (Decision, error) {
+	if len(m.unanswered) < 2 {
+		return last, nil
+	}
+	journal, err := s.Message(ctx, m.Sender, m.ID)
+	if err != nil || journal == nil {
+		return last, errors.Join(err, errUnreplicated)
+	}
+	for _, d := range m.unanswered {
+		if d.Entry.Status == journal.Status && slices.EqualFunc(d.Entry.Results, journal.Results, func(a, b Result) bool { return a.Rule == b.Rule }) {
+			return d, nil
+		}
+	}
+	return m.unanswered[0], nil // recorded in brief; the first is what others were decided on
 }
 
 // backoff is a pause that grows, with jitter.

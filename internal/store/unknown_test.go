@@ -30,17 +30,21 @@ func TestALostCommitIsFoundOut(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		recovers time.Duration
+		loses    int   // answers to commits
 		bytes    int64 // of the message: small ones share a transaction
 		unknown  bool
 	}{
-		{"a small message", time.Second, 100, false},
-		{"a large message", time.Second, 1 << 20, false},
-		{"the recovery takes longer than the request", time.Minute, 100, true},
+		{"a small message", time.Second, 1, 100, false},
+		{"a large message", time.Second, 1, 1 << 20, false},
+		// The second try finds what the first has stored, and would be answered otherwise.
+		{"the answer to the second try is lost too", 100 * time.Millisecond, 2, 100, false},
+		{"the same of a large message", 100 * time.Millisecond, 2, 1 << 20, false},
+		{"the recovery takes longer than the request", time.Minute, 1, 100, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			url := pgtest.New(t)
-			link := &forgetfulLink{recovers: c.recovers}
+			link := &forgetfulLink{recovers: c.recovers, loses: c.loses}
 			s, err := store.Open(link.to(t, url), 4, 20*time.Second)
 			if err != nil {
 				t.Fatal(err)
@@ -59,8 +63,8 @@ func TestALostCommitIsFoundOut(t *testing.T) {
 					UnitOfMeasureIsOmitted: true, ChangedAt: dcm.Timestamp{Time: time.Now()}}, store.ContentOf([]byte("{}"))))
 				return store.Decision{Entry: store.Entry{Status: 201, Objects: 1, Results: []store.Result{result}}}
 			})
-			if !link.cut {
-				t.Fatal("no commit was lost, so nothing was tried")
+			if link.lost != c.loses {
+				t.Fatalf("%d commits were lost, so it was not tried", link.lost)
 			}
 			switch {
 			case c.unknown:
@@ -80,13 +84,14 @@ func TestALostCommitIsFoundOut(t *testing.T) {
 	}
 }
 
-// forgetfulLink is a way to a database that loses the answer to the first commit.
-// After that, the database says for a while that it recovers.
+// forgetfulLink is a way to a database that loses the answers to the first commits.
+// After each, the database says for a while that it recovers.
 type forgetfulLink struct {
 	recovers time.Duration
+	loses    int
 	server   func() (net.Conn, error)
 	mu       sync.Mutex // owns the fields below
-	cut      bool
+	lost     int
 	until    time.Time
 }
 
@@ -160,13 +165,13 @@ func (l *forgetfulLink) serve(near net.Conn) {
 		mu.Lock()
 		lose := losing
 		mu.Unlock()
-		if l.mu.Lock(); lose && !l.cut {
+		if l.mu.Lock(); lose && l.lost < l.loses {
 			l.mu.Unlock()
-			if n > 0 && !bytes.HasSuffix(buffer[:n], []byte{'Z', 0, 0, 0, 5, 'I'}) {
+			if n > 0 && !bytes.HasSuffix(buffer[:n-1], []byte{'Z', 0, 0, 0, 5}) {
 				continue // the commit is not done yet
 			}
 			l.mu.Lock()
-			l.cut, l.until = true, time.Now().Add(l.recovers)
+			l.lost, l.until = l.lost+1, time.Now().Add(l.recovers)
 			l.mu.Unlock()
 			return
 		}
