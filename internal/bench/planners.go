@@ -28,7 +28,7 @@ var plannersWorld = []string{
 	from dcm.material_demand d
 	cross join lateral (
 		select array_agg(date_trunc('week', current_date)::date + 7 * n order by n) as weeks,
-			array_agg((400 + hashtext(d.supplier || d.material_number_customer || n) % 90)::numeric / 10 * 10 order by n) as demand
+			array_agg((400 + hashtext(d.supplier || d.material_number_customer || n) % 90)::numeric order by n) as demand
 		from generate_series(0, 103) n
 	) w
 	where d.supplier like 'BPNLPLAN%'`,
@@ -66,6 +66,7 @@ const worst = `select g.supplier, g.customer, g.capacity_group_id, g.name, w.red
 		from planning.group_week w
 		where w.supplier = g.supplier and w.customer = g.customer and w.capacity_group_id = g.capacity_group_id and w.point_in_time < $1
 	) w
+	where g.supplier like 'BPNLPLAN%' -- there are others in this database
 	order by w.missing desc nulls last limit 50`
 
 // planners measures what planners ask of 10,000 groups of 104 weeks.
@@ -93,12 +94,12 @@ func (b *bench) planners(ctx context.Context) error {
 		{"one supplier's 100 groups", "select * from planning.group_week" + of, supplier},
 		{"the worst 50 of all, 26 weeks", worst, until(26)},
 		{"the worst 50 of all, 104 weeks", worst, until(104)},
-		{"links that lead nowhere, all", "select * from planning.unmatched_link", none},
+		{"links that lead nowhere, all", "select * from planning.unmatched_link where supplier like 'BPNLPLAN%'", none},
 		{"volatility of one group, four measurements", "select * from planning.volatility" + one, group},
 		{"volatility of one supplier's 100 groups", "select * from planning.volatility" + of, supplier},
 		{"demands of one supplier as of 20 days ago", "select * from planning.demand_history" + of +
 			" and received_at <= now() - interval '20 days' and (superseded_at is null or superseded_at > now() - interval '20 days')", supplier},
-		{"free capacity by week, for the next four, all", questions[0].sql, none},
+		{"free capacity by week, for the next four, all", strings.Replace(questions[0].sql, "where ", "where supplier like 'BPNLPLAN%' and ", 1), none},
 	} {
 		type taken struct{ wall, cpu float64 }
 		var all []taken
