@@ -9,6 +9,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,25 +31,96 @@ type attack struct {
 // struck counts what came of an attack.
 type struck struct{ requests, busy atomic.Int64 }
 
+// attackCommand is the first argument of this program when it is started again,
+// as the attacker.
+const attackCommand = "attack"
+
+// attackMain is the attacker: NAME ADDRESS runs that attack until its standard
+// input ends, and prints how many requests there were and how many were answered
+// 503.
+func attackMain(ctx context.Context, name, address string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for _, a := range attacks(newKinds()) {
+		if a.name != name {
+			continue
+		}
+		go func() {
+			_, _ = io.Copy(io.Discard, os.Stdin)
+			cancel()
+		}()
+		var all sync.WaitGroup
+		var o struck
+		for range a.connections {
+			all.Go(func() {
+				for ctx.Err() == nil {
+					a.run(ctx, address, &o)
+				}
+			})
+		}
+		all.Wait()
+		fmt.Println(o.requests.Load(), o.busy.Load())
+		return nil
+	}
+	return fmt.Errorf("there is no attack %q", name)
+}
+
+// startAttack runs an attack in a process of its own, which gets the time of the
+// processors that nobody else wants: a real attacker has a machine of its own. end
+// ends it and says what it did.
+func startAttack(name, address string) (end func() (requests, busy int64, err error), err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find this program: %w", err)
+	}
+	cmd := exec.Command("nice", "-n", "10", self, attackCommand, name, address)
+	cmd.Stderr = os.Stderr
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	in, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("start the attacker: %w", err)
+	}
+	return func() (requests, busy int64, err error) {
+		_ = in.Close()
+		if err = cmd.Wait(); err == nil {
+			_, err = fmt.Sscan(out.String(), &requests, &busy)
+		}
+		if err != nil {
+			err = fmt.Errorf("end the attacker: %w", err)
+		}
+		return requests, busy, err
+	}, nil
+}
+
 // fairness measures what one partner's worst costs another that sends 50 small
 // messages a second, at the limits of the chart. The attacks are bounded in
 // connections and time, and reach only the receiver that this program started.
 func (b *bench) fairness(ctx context.Context, k *kinds) error {
-	const duration = 6 * time.Second
+	const duration = 8 * time.Second
 	kind := kind{path: capacityGroups, next: k.changed(changedSet, stored, suppliers)}
 	fmt.Printf(`
-One partner does its worst for %.0f s, another sends 50 small messages a second. The receiver has GOMEMLIMIT=400MiB and is started anew for each attack.
+One partner does its worst for %.0f s, from a process of low priority; another sends %d small messages a second. The receiver has GOMEMLIMIT=400MiB and is started anew for each attack. A p99 is within the aim at 3 times of that alone plus 50 ms.
 
-| attack | connections | requests a second | of them 503 | other's p50, ms | alone | other's p99, ms | alone | other's 503 | other's failures | peak memory, MiB | database grew, MiB |
-|---|---|---|---|---|---|---|---|---|---|---|---|
-`, duration.Seconds())
+| attack | connections | requests a second | of them 503 | CPU ms a request not answered 503: receiver | Postgres | other's p50, ms | alone | other's p99, ms | alone | within the aim | other's 503 | other's failures | peak memory, MiB | database grew, MiB |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
+`, duration.Seconds(), othersRate)
 	for _, a := range attacks(k) {
+		if !b.attacks.MatchString(a.name) {
+			continue
+		}
 		if err := b.strike(ctx, a, kind, duration); err != nil {
 			return fmt.Errorf("%s: %w", a.name, err)
 		}
 	}
 	return ctx.Err()
 }
+
+// othersRate is how many messages a second the other partner sends.
+const othersRate = 50
 
 func (b *bench) strike(ctx context.Context, a attack, kind kind, duration time.Duration) error {
 	r, err := startReceiver(b.binary, b.url, b.dir, "GOMEMLIMIT=400MiB")
@@ -60,28 +133,25 @@ func (b *bench) strike(ctx context.Context, a attack, kind kind, duration time.D
 			return err
 		}
 	}
-	others := load{addresses: []string{r.partner}, kind: kind, connections: 8, rate: 50, time: duration / 2}
+	others := load{addresses: []string{r.partner}, kind: kind, connections: 8, rate: othersRate, time: duration / 2}
 	alone := others.run()
 	size, err := b.databaseSize(ctx)
 	if err != nil {
 		return err
 	}
-	striking, end := context.WithTimeout(ctx, duration+time.Second)
-	defer end()
-	var all sync.WaitGroup
-	var o struck
-	for range a.connections {
-		all.Go(func() {
-			for striking.Err() == nil {
-				a.run(striking, r.partner, &o)
-			}
-		})
+	end, err := startAttack(a.name, r.partner)
+	if err != nil {
+		return err
 	}
 	time.Sleep(time.Second) // until the attack has what it can get
 	others.time = duration
+	self, postgres := cpu(r.pid(), false), cpu(b.server.PID(), true)
 	beside := others.run()
-	end()
-	all.Wait()
+	self, postgres = cpu(r.pid(), false)-self, cpu(b.server.PID(), true)-postgres
+	requests, busy, err := end()
+	if err != nil {
+		return err
+	}
 	memory := fmt.Sprintf("%.0f", float64(peak(r.pid()))/(1<<20))
 	if peak(r.pid()) == 0 {
 		memory = "the process has ended"
@@ -96,8 +166,20 @@ func (b *bench) strike(ctx context.Context, a attack, kind kind, duration time.D
 		}
 		return milliseconds(o.quantile(q))
 	}
-	fmt.Printf("| %s | %d | %.0f | %d | %.1f | %.1f | %.1f | %.1f | %d of %d | %d | %s | %.1f |\n", a.name, a.connections,
-		float64(o.requests.Load())/(duration+time.Second).Seconds(), o.busy.Load(), p(beside, 0.5), p(alone, 0.5), p(beside, 0.99), p(alone, 0.99),
+	within := "no"
+	if p(beside, 0.99) <= 3*p(alone, 0.99)+50 {
+		within = "yes"
+	}
+	share := duration.Seconds() / (duration + time.Second).Seconds() // of the attack, that is measured
+	each := func(used time.Duration) string {
+		if requests == busy {
+			return ""
+		}
+		return fmt.Sprintf("%.2f", milliseconds(used)/share/float64(requests-busy))
+	}
+	fmt.Printf("| %s | %d | %.0f | %d | %s | %s | %.1f | %.1f | %.1f | %.1f | %s | %d of %d | %d | %s | %.1f |\n", a.name, a.connections,
+		float64(requests)/(duration+time.Second).Seconds(), busy, each(self), each(postgres),
+		p(beside, 0.5), p(alone, 0.5), p(beside, 0.99), p(alone, 0.99), within,
 		beside.busy, beside.messages, beside.failed, memory, float64(after-size)/(1<<20))
 	return nil
 }

@@ -33,6 +33,7 @@ type bench struct {
 	time        time.Duration // of each turn
 	connections []int
 	only        *regexp.Regexp
+	attacks     *regexp.Regexp
 	binary      string
 
 	dir    string
@@ -44,7 +45,15 @@ type bench struct {
 func main() {
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()
+	if len(os.Args) == 4 && os.Args[1] == attackCommand {
+		if err := attackMain(ctx, os.Args[2], os.Args[3]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench: attack:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	b := &bench{}
+	attacks := flag.String("attacks", "", "of fairness, only the attacks that match this regular expression")
 	connections := flag.String("connections", "1,8,32,128", "connections of the small messages")
 	only := flag.String("only", "", "measure only what matches this regular expression: a kind of small message, lists, half load, replicas, fairness, planners, outgoing, ready")
 	dir := flag.String("dir", "/var/tmp", "where the database is made, on a disk")
@@ -55,7 +64,7 @@ func main() {
 	other := flag.String("beside", "", "instead measure small messages turn by turn with this other program, such as an earlier version")
 	flag.Parse()
 	b.connections = numbers(*connections)
-	b.only = regexp.MustCompile(*only)
+	b.only, b.attacks = regexp.MustCompile(*only), regexp.MustCompile(*attacks)
 	if err := b.run(ctx, *dir, numbers(*grow), *other); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
