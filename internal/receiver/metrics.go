@@ -114,16 +114,16 @@ func newMetrics(rc *Receiver) *metrics {
 func (rc *Receiver) Register(c ...prometheus.Collector) { rc.metrics.registry.MustRegister(c...) }
 
 // observe counts a message that was answered.
-func (m *metrics) observe(in *inbound, e store.Entry, status int, took time.Duration) {
+func (m *metrics) observe(in *inbound, a *answered, took time.Duration) {
 	m.duration.WithLabelValues(in.Endpoint).Observe(took.Seconds())
 	m.bytes.WithLabelValues(in.Endpoint).Observe(float64(in.Bytes))
-	for _, r := range e.Results {
-		m.objects.WithLabelValues(in.Endpoint, e.Standard, strconv.Itoa(r.Rule), string(r.Outcome)).Inc()
+	for v, n := range a.verdicts {
+		m.objects.WithLabelValues(in.Endpoint, a.standard, strconv.Itoa(v.rule), string(v.outcome)).Add(float64(n))
 	}
 	if in.future > 0 {
 		m.future.WithLabelValues(in.Endpoint).Add(float64(in.future))
 	}
-	if status < 300 {
+	if a.status < 300 {
 		m.accepted(in.Sender, in.ReceivedAt)
 	}
 }

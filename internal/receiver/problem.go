@@ -3,6 +3,8 @@ package receiver
 import (
 	"fmt"
 	"net/http"
+	"slices"
+	"strconv"
 	"time"
 
 	"dcm-receiver/internal/dcm"
@@ -18,73 +20,113 @@ import (
 // answer is what a sender sees: the body of a 2xx, or the problem document
 // (RFC 9457) of a refusal.
 type answer struct {
-	Type     string `json:"type,omitempty"`
-	Title    string `json:"title,omitempty"`
-	Status   int    `json:"status,omitzero"`
-	Detail   string `json:"detail,omitempty"`
-	Instance string `json:"instance,omitempty"` // where GET shows this answer again
-	judged
+	summary
+	// Objects are judged one by one where idName, the name of their ID, is not "".
+	idName  string
+	results []store.Result
+	remarks
 }
 
-// judged is what both kinds of answer say of a message that was judged.
-type judged struct {
-	MessageID    string              `json:"messageId,omitempty"`
-	Standard     string              `json:"standard,omitempty"` // whose numbers the rules have
-	Results      *[]result           `json:"results,omitzero"`   // of endpoints whose objects are judged one by one
+// summary is how an answer begins.
+type summary struct {
+	Type      string `json:"type,omitempty"`
+	Title     string `json:"title,omitempty"`
+	Status    int    `json:"status,omitzero"`
+	Detail    string `json:"detail,omitempty"`
+	Instance  string `json:"instance,omitempty"` // where GET shows this answer again
+	MessageID string `json:"messageId,omitempty"`
+	Standard  string `json:"standard,omitempty"` // whose numbers the rules have
+}
+
+// remarks are about the message as a whole.
+type remarks struct {
 	Errors       []schemas.Violation `json:"errors,omitempty"`
 	MoreErrors   int                 `json:"moreErrors,omitzero"`
 	Warnings     []schemas.Violation `json:"warnings,omitempty"`
 	MoreWarnings int                 `json:"moreWarnings,omitzero"`
 }
 
-// result is what became of one object.
-type result struct {
-	index  int
-	idName string // of the object's ID
-	*store.Result
+// text is the answer written out: no more than that is held until it is read.
+func (a *answer) text() []byte { return a.appendTo(make([]byte, 0, 512+128*len(a.results))) }
+
+func (a *answer) appendTo(b []byte) []byte {
+	begin := len(b)
+	b = append(b, marshal(a.summary)...)
+	if a.idName != "" {
+		b = member(b, begin, "results")
+		b = append(b, '[')
+		for i := range a.results {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendResult(b, i, a.idName, &a.results[i])
+		}
+		b = append(b, "]}"...)
+	}
+	if rest := marshal(a.remarks); len(rest) > len("{}") {
+		if b = b[:len(b)-1]; len(b) > begin+1 {
+			b = append(b, ',')
+		}
+		b = append(b, rest[1:]...)
+	}
+	return b
 }
 
-// MarshalJSONTo names the ID as the model does.
-func (r result) MarshalJSONTo(e *jsontext.Encoder) error {
-	members := []struct {
-		name  string
-		value any
-		there bool
-	}{
-		{"index", r.index, true}, {r.idName, r.ObjectID, r.ObjectID != nil}, {"rule", r.Rule, true}, {"outcome", r.Outcome, true},
-		{"errors", r.Errors.Errors, len(r.Errors.Errors) > 0}, {"moreErrors", r.Errors.MoreErrors, r.Errors.MoreErrors > 0},
-		{"warnings", r.Warnings.Errors, len(r.Warnings.Errors) > 0}, {"moreWarnings", r.Warnings.MoreErrors, r.Warnings.MoreErrors > 0},
+// appendResult writes what became of one object. There may be many, so this is not
+// left to reflection.
+func appendResult(b []byte, index int, idName string, r *store.Result) []byte {
+	b = append(b, `{"index":`...)
+	b = strconv.AppendInt(b, int64(index), 10)
+	if r.ObjectID != nil {
+		b = append(append(append(b, `,"`...), idName...), `":"`...)
+		b = append(append(b, r.ObjectID.String()...), '"')
 	}
-	if err := e.WriteToken(jsontext.BeginObject); err != nil {
-		return err
+	b = append(b, `,"rule":`...)
+	b = strconv.AppendInt(b, int64(r.Rule), 10)
+	b = append(append(append(b, `,"outcome":"`...), r.Outcome...), `"}`...)
+	if len(r.Errors.Errors)+r.Errors.MoreErrors+len(r.Warnings.Errors)+r.Warnings.MoreErrors > 0 {
+		rest := marshal(remarks{r.Errors.Errors, r.Errors.MoreErrors, r.Warnings.Errors, r.Warnings.MoreErrors})
+		b = append(append(b[:len(b)-1], ','), rest[1:]...)
 	}
-	for _, m := range members {
-		if !m.there {
-			continue
-		}
-		if err := e.WriteToken(jsontext.String(m.name)); err != nil {
-			return err
-		}
-		if err := json.MarshalEncode(e, m.value); err != nil {
-			return err
-		}
-	}
-	return e.WriteToken(jsontext.EndObject)
+	return b
 }
 
-// paced is an answer on its way. It ends where the reader takes longer than the
-// answer's size allows, so that nobody holds memory for long by not reading.
-type paced struct {
-	http.ResponseWriter
-	control *http.ResponseController
-	start   time.Time
-	written int64
+// member begins another member of the object that b ends with, which began at
+// begin: what is appended is its value, and the end of the object.
+func member(b []byte, begin int, name string) []byte {
+	if b = b[:len(b)-1]; len(b) > begin+1 {
+		b = append(b, ',')
+	}
+	return append(append(append(b, '"'), name...), `":`...)
 }
 
-func (p *paced) Write(b []byte) (int, error) {
-	p.written += int64(len(b))
-	_ = p.control.SetWriteDeadline(p.start.Add(grace + time.Duration(p.written)*time.Second/answerRate)) // not every connection has one
-	return p.ResponseWriter.Write(b)
+func marshal(value any) []byte {
+	text, err := json.Marshal(value, jsontext.AllowInvalidUTF8(true))
+	if err != nil {
+		panic(err) // strings and numbers only
+	}
+	return text
+}
+
+// send writes an answer. It ends where the reader takes longer than the answer's
+// size allows, so that nobody holds memory for long by not reading.
+func send(w http.ResponseWriter, status int, text []byte) {
+	contentType := "application/json"
+	if status >= 400 {
+		contentType = "application/problem+json"
+	}
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	control, start, written := http.NewResponseController(w), time.Now(), 0
+	for piece := range slices.Chunk(text, 64<<10) {
+		written += len(piece)
+		_ = control.SetWriteDeadline(start.Add(grace + time.Duration(written)*time.Second/answerRate)) // not every connection has one
+		if _, err := w.Write(piece); err != nil {
+			return // the sender is gone; what is stored stays
+		}
+	}
 }
 
 // The last words of the types of those problems that the journal keeps.
@@ -99,29 +141,16 @@ const problemType = "urn:dcm-receiver:problem:"
 
 // refusal is the answer to a request that never gets as far as the rules.
 func refusal(status int, word, title, detail string) answer {
-	return answer{Type: problemType + word, Title: title, Status: status, Detail: detail}
-}
-
-func write(w http.ResponseWriter, status int, body any) {
-	contentType := "application/json"
-	if status >= 400 {
-		contentType = "application/problem+json"
-	}
-	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	// Piece by piece. The sender may be gone; what is stored stays.
-	_ = json.MarshalWrite(&paced{ResponseWriter: w, control: http.NewResponseController(w), start: time.Now()}, body)
+	return answer{summary: summary{Type: problemType + word, Title: title, Status: status, Detail: detail}}
 }
 
 // answerTo is the answer to a judged message, made from its journal entry, so that
 // the answer to the POST and the one fetched later are the same.
 func (rc *Receiver) answerTo(id uuid.UUID, messageID string, endpoint dcm.Endpoint, e store.Entry) answer {
-	a := answer{Instance: "/messages/" + id.String()}
+	a := answer{summary: summary{Instance: "/messages/" + id.String(), MessageID: messageID}}
 	if e.Record == store.NotAtAll {
 		a.Instance = "" // there is nothing to be fetched
 	}
-	a.MessageID = messageID
 	if e.Problem != "" {
 		a.Type, a.Status = problemType+e.Problem, rc.status(e)
 	}
@@ -138,13 +167,7 @@ func (rc *Receiver) answerTo(id uuid.UUID, messageID string, endpoint dcm.Endpoi
 	}
 	a.Standard = e.Standard
 	a.Errors, a.MoreErrors = e.Errors.Errors, e.Errors.MoreErrors
-	if endpoint.IDName != "" {
-		results := make([]result, len(e.Results))
-		for i := range e.Results {
-			results[i] = result{i, endpoint.IDName, &e.Results[i]}
-		}
-		a.Results = &results
-	}
+	a.idName, a.results = endpoint.IDName, e.Results
 	return a
 }
 

@@ -26,6 +26,7 @@ import (
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/edc"
 	"dcm-receiver/internal/fair"
+	"dcm-receiver/internal/rules"
 	"dcm-receiver/internal/store"
 	"dcm-receiver/schemas"
 
@@ -182,32 +183,47 @@ func (rc *Receiver) receive(endpoint dcm.Endpoint, judge judge) http.HandlerFunc
 	return func(w http.ResponseWriter, r *http.Request) {
 		start := rc.config.Now()
 		in := &inbound{Arrival: store.Arrival{ID: uuid.Must(uuid.NewV7()), Endpoint: endpoint.Path, ReceivedAt: start}}
-		entry, refused := rc.process(w, r, in, judge)
-		status, problem := rc.status(entry), ""
-		if refused != nil {
-			status, problem = refused.Status, refused.Type
-			rc.refuse(w, endpoint.Path, *refused)
-		} else {
-			in.body = nil // what is still held is the answer
-			size := entry.Size()
-			rc.bytes.Force(in.Sender, size)
-			write(w, status, rc.answerTo(in.ID, in.MessageIDAsSent, endpoint, entry))
-			rc.bytes.Give(in.Sender, size)
-			rc.metrics.messages.WithLabelValues(endpoint.Path, strconv.Itoa(status)).Inc()
-		}
+		a := rc.process(w, r, in, endpoint, judge)
+		rc.metrics.messages.WithLabelValues(endpoint.Path, strconv.Itoa(a.status)).Inc()
+		in.body = nil // what is still held is the answer
+		held := int64(len(a.text))
+		rc.bytes.Force(in.Sender, held)
+		send(w, a.status, a.text)
+		rc.bytes.Give(in.Sender, held)
 		took := rc.config.Now().Sub(start)
-		rc.metrics.observe(in, entry, status, took)
-		rc.logMessage(r.Context(), in, entry, status, problem, took)
+		rc.metrics.observe(in, &a, took)
+		rc.logMessage(r.Context(), in, &a, took)
 	}
 }
 
-// process returns the journal's entry of a message, or why it has none.
-func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, in *inbound, judge judge) (entry store.Entry, refused *answer) {
-	if refused = rc.admit(w, r, &in.Arrival, http.MethodPost); refused != nil {
-		return entry, refused
+// answered is what became of a message, without its objects.
+type answered struct {
+	status   int
+	problem  string // type of the problem document, where there is no journal entry
+	standard string // whose rules decided
+	objects  int
+	verdicts map[verdict]int // how many objects had which
+	text     []byte          // the answer
+}
+
+// verdict is what became of an object.
+type verdict struct {
+	rule    int
+	outcome rules.Outcome
+}
+
+func refused(a *answer) answered {
+	return answered{status: a.Status, problem: a.Type, text: a.text()}
+}
+
+// process does with a message all that takes memory and time, and returns what is
+// to be answered.
+func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, in *inbound, endpoint dcm.Endpoint, judge judge) answered {
+	if a := rc.admit(w, r, &in.Arrival, http.MethodPost); a != nil {
+		return refused(a)
 	}
 	if a := checkContent(r); a != nil {
-		return entry, a
+		return refused(a)
 	}
 	// Nothing may stand between the sender and the end of its body: a data plane
 	// that cannot get rid of it for 10 s sends it all again.
@@ -219,25 +235,44 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, in *inbound,
 	case errors.As(err, &tooLarge):
 		in.Bytes = max(tooLarge.read, r.ContentLength)
 	case errors.Is(err, errNoShare):
-		return entry, rc.heldBack(w, in.Sender, "bytes")
+		return refused(rc.heldBack(w, in.Sender, "bytes"))
 	case err != nil:
 		w.Header().Set("Connection", "close")
 		a := refusal(http.StatusBadRequest, "incomplete", "The body did not arrive", "the body could not be read to its end; send it again")
-		return entry, &a
+		return refused(&a)
 	}
 	if !rc.messages.Take(in.Sender, 1) {
-		return entry, rc.heldBack(w, in.Sender, "messages")
+		return refused(rc.heldBack(w, in.Sender, "messages"))
 	}
 	defer rc.messages.Give(in.Sender, 1)
 	// A message is finished even if its sender has disconnected: data planes send it
 	// again, and would cause the same work once more.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), rc.config.RequestTimeout)
 	defer cancel()
+	// All that costs as much as a message is large stands in its sender's turn: its
+	// objects, its entry and its answer, of which there are as many at a time as
+	// there is work.
 	done, err := rc.work.Begin(ctx, in.Sender, fair.Cost(int64(len(in.body))))
 	if err != nil {
-		return entry, rc.heldBack(w, in.Sender, "work")
+		return refused(rc.heldBack(w, in.Sender, "work"))
 	}
 	defer done()
+	entry, a := rc.judged(ctx, w, in, tooLarge, judge)
+	if a != nil {
+		return refused(a)
+	}
+	whole := rc.answerTo(in.ID, in.MessageIDAsSent, endpoint, entry)
+	end := answered{status: rc.status(entry), standard: entry.Standard, objects: entry.Objects, verdicts: map[verdict]int{}, text: whole.text()}
+	for i := range entry.Results {
+		end.verdicts[verdict{entry.Results[i].Rule, entry.Results[i].Outcome}]++
+	}
+	return end
+}
+
+// judged has a message judged and stored. It returns its journal entry, or why it
+// has none.
+func (rc *Receiver) judged(ctx context.Context, w http.ResponseWriter, in *inbound, tooLarge bodyTooLarge, judge judge) (entry store.Entry, _ *answer) {
+	var err error
 	if tooLarge.read > 0 {
 		entry, err = rc.journal(ctx, in, store.Entry{Status: http.StatusRequestEntityTooLarge, Problem: tooLargeProblem, Errors: store.ErrorList{Errors: []schemas.Violation{
 			{Detail: fmt.Sprintf("the body is larger than 15 MiB (%d bytes); send fewer objects in one message", MaxBody)}}}})
@@ -248,7 +283,7 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, in *inbound,
 	if errors.As(err, &tooMany) {
 		w.Header().Set("Retry-After", strconv.Itoa(int(tooMany.again/time.Second)+1))
 		a := refuseRequest(tooMany)
-		return store.Entry{}, &a
+		return entry, &a
 	}
 	if err != nil {
 		rc.ready.lookAgain()
@@ -256,7 +291,7 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, in *inbound,
 		rc.log.ErrorContext(ctx, "store failed; answered 503", "error", store.Describe(err), "kind", store.Kind(err), "message", in.ID)
 		w.Header().Set("Retry-After", retryAfter)
 		a := unavailable(whyUnavailable(err))
-		return store.Entry{}, &a
+		return entry, &a
 	}
 	if entry.Record == store.NotAtAll {
 		rc.recording.add(in, entry.Status)
@@ -296,7 +331,7 @@ func (rc *Receiver) heldBack(w http.ResponseWriter, sender, share string) *answe
 // refuse answers a request that has no journal entry.
 func (rc *Receiver) refuse(w http.ResponseWriter, endpoint string, a answer) {
 	rc.metrics.messages.WithLabelValues(endpoint, strconv.Itoa(a.Status)).Inc()
-	write(w, a.Status, a)
+	send(w, a.Status, a.text())
 }
 
 // admit checks who asks, and fills in the sender.
@@ -452,17 +487,17 @@ func drain(w http.ResponseWriter, next func([]byte) (int, error), read int64) er
 }
 
 // logMessage writes the one event of a request. It has no value of the payload.
-func (rc *Receiver) logMessage(ctx context.Context, in *inbound, e store.Entry, status int, problem string, took time.Duration) {
+func (rc *Receiver) logMessage(ctx context.Context, in *inbound, a *answered, took time.Duration) {
 	level := slog.LevelInfo
-	if status >= 500 || status == http.StatusUnauthorized || status == http.StatusForbidden {
+	if a.status >= 500 || a.status == http.StatusUnauthorized || a.status == http.StatusForbidden {
 		level = slog.LevelWarn
 	}
 	if !rc.log.Enabled(ctx, level) {
 		return
 	}
 	counts := map[string]int{}
-	for _, r := range e.Results {
-		counts[strconv.Itoa(r.Rule)]++
+	for v, n := range a.verdicts {
+		counts[strconv.Itoa(v.rule)] += n
 	}
 	var byRule []slog.Attr
 	for _, rule := range slices.Sorted(maps.Keys(counts)) {
@@ -472,8 +507,8 @@ func (rc *Receiver) logMessage(ctx context.Context, in *inbound, e store.Entry, 
 	if in.MessageID != nil {
 		messageID = in.MessageID.String()
 	}
-	rc.log.LogAttrs(ctx, level, "message", slog.String("endpoint", in.Endpoint), slog.Int("status", status), slog.String("problem", problem),
+	rc.log.LogAttrs(ctx, level, "message", slog.String("endpoint", in.Endpoint), slog.Int("status", a.status), slog.String("problem", a.problem),
 		slog.String("sender", in.Sender), slog.String("agreement", in.Agreement), slog.String("id", in.ID.String()),
-		slog.String("messageId", messageID), slog.Int("objects", e.Objects), slog.String("standard", e.Standard), slog.GroupAttrs("rules", byRule...),
+		slog.String("messageId", messageID), slog.Int("objects", a.objects), slog.String("standard", a.standard), slog.GroupAttrs("rules", byRule...),
 		slog.Int64("bytes", in.Bytes), slog.Float64("seconds", took.Seconds()))
 }

@@ -36,15 +36,100 @@ func (s *Store) Messages(ctx context.Context, sender string, refused bool, befor
 	return collect(rows, err)
 }
 
-// Message reads the sender's entry with the given ID: ours, or its own
-// messageId, of which the latest is read. There may be none.
+// MostListed is about how many bytes Messages reads of an entry at most: where its
+// errors and its objects take more, they are left out.
+const MostListed = 32 << 10
+
+// Place is where an entry is, and how large.
+type Place struct {
+	ID         uuid.UUID
+	Objects    int
+	ErrorBytes int64 // at most
+}
+
+// Find looks for the sender's entry with the given ID: ours, or its own messageId,
+// of which the latest is found. There may be none.
+func (s *Store) Find(ctx context.Context, sender string, id uuid.UUID) (*Place, error) {
+	var p Place
+	err := s.pool.QueryRow(ctx, findMessage.sql, findMessage.args(values{"sender": sender, "id": pgUUID(&id)})...).Scan(&p.ID, &p.Objects, &p.ErrorBytes)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("find journal entry: %w", err)
+	}
+	return &p, nil
+}
+
+// Message reads the sender's entry with the given ID of ours. There may be none. It
+// is read in pieces: a connection keeps the memory of the largest value that it has
+// read. What is more than a mebibyte of errors is counted only.
 func (s *Store) Message(ctx context.Context, sender string, id uuid.UUID) (*Recorded, error) {
 	rows, err := s.pool.Query(ctx, message.sql, message.args(values{"sender": sender, "id": pgUUID(&id)})...)
 	entries, err := collect(rows, err)
 	if err != nil || len(entries) == 0 {
 		return nil, err
 	}
-	return &entries[0], nil
+	m := &entries[0]
+	if err = s.readResults(ctx, sender, m); err != nil {
+		return nil, fmt.Errorf("read journal: %w", err)
+	}
+	return m, nil
+}
+
+func (s *Store) readResults(ctx context.Context, sender string, m *Recorded) error {
+	const piece, mostErrors = 8192, 1 << 20
+	of := values{"sender": sender, "id": pgUUID(&m.ID)}
+	for begin := 1; ; begin += piece {
+		of["begin"], of["until"] = begin, begin+piece-1
+		var ids []*uuid.UUID
+		var ruleNumbers []int
+		var outcomes []rules.Outcome
+		err := s.pool.QueryRow(ctx, messageVerdicts.sql, messageVerdicts.args(of)...).Scan(&ids, &ruleNumbers, &outcomes)
+		if err != nil && !errors.Is(err, pgx.ErrNoRows) { // it may have been removed meanwhile
+			return err
+		}
+		if begin == 1 && len(ids) == piece {
+			m.Results = make([]Result, 0, max(m.Objects, piece))
+		}
+		for i := range ids {
+			m.Results = append(m.Results, Result{ObjectID: ids[i], Rule: ruleNumbers[i], Outcome: outcomes[i]})
+		}
+		if len(ids) < piece {
+			break
+		}
+	}
+	read := 0
+	for _, warnings := range []bool{false, true} {
+		of["warnings"] = warnings
+		rows, err := s.pool.Query(ctx, messageErrors.sql, messageErrors.args(of)...)
+		if err != nil {
+			return err
+		}
+		var i int
+		var text []byte
+		_, err = pgx.ForEachRow(rows, []any{&i, &text}, func() error {
+			if i < 0 || i >= len(m.Results) {
+				return nil
+			}
+			list := &m.Results[i].Errors
+			if warnings {
+				list = &m.Results[i].Warnings
+			}
+			if err := json.Unmarshal(text, list); err != nil {
+				return err
+			}
+			if read += len(text); read > mostErrors {
+				list.MoreErrors += len(list.Errors)
+				list.Errors = nil
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func collect(rows pgx.Rows, err error) ([]Recorded, error) {

@@ -166,22 +166,3 @@ type Decision struct {
 	Entry   Entry
 	Request *UpdateRequest // nil if it is no request for update
 }
-
-// Size is about how many bytes of memory the entry takes.
-func (e *Entry) Size() int64 {
-	const perEntry, perResult, perViolation = 512, 128, 48
-	size := int64(perEntry)
-	list := func(l *ErrorList) {
-		for i := range l.Errors {
-			size += perViolation + int64(len(l.Errors[i].Pointer)+len(l.Errors[i].Detail))
-		}
-	}
-	list(&e.Errors)
-	list(&e.Warnings)
-	for i := range e.Results {
-		size += perResult
-		list(&e.Results[i].Errors)
-		list(&e.Results[i].Warnings)
-	}
-	return size
-}
