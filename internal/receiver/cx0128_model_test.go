@@ -157,6 +157,14 @@ func TestModelOfCX0128(t *testing.T) {
 				}
 				return g
 			}), 1, 3), messages, messages).Draw(rt, "history")
+			// One measurement goes on in every world: sent before its start, and again after it.
+			running := linked{
+				object: object{id: "5d2f6c1e-0b7a-4c35-9b1d-3f0c9a4be7d1", customer: example.Customer, supplier: supplier, changedAt: base, week: "2026-12-07"},
+				links:  "series", start: base.Add(2 * time.Hour),
+			}
+			for _, i := range []int{0, messages - 1} {
+				histories[s][i] = append(histories[s][i], running)
+			}
 			asked[s] = map[string]bool{}
 			for _, customer := range []string{example.Customer, "BPNL8888888888YY"} {
 				what := rapid.SampledFrom([]string{"", "", "all", modelIDs[0]}).Draw(rt, "asked for")
