@@ -55,6 +55,8 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	defer os.RemoveAll(dir)
+	// Else the race detector keeps every command for a second at its end.
+	_ = os.Setenv("GORACE", "atexit_sleep_ms=10")
 	pgtest.Main(m)
 }
 

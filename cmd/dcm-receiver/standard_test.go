@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -72,7 +73,7 @@ func TestStandardOfPayloads(t *testing.T) {
 		t.Run(c.name+" by "+c.standard, func(t *testing.T) {
 			status, out := runs(t, nil, c.body, "validate", "--standard", c.standard, "-")
 			fromVariable, sameOut := runs(t, []string{"DCM_STANDARD=" + c.standard}, c.body, "validate", "-")
-			if status != c.status || fromVariable != status || sameOut != out {
+			if itIs := regexp.MustCompile(`it is [^)]*`); status != c.status || fromVariable != status || itIs.ReplaceAllString(sameOut, "") != itIs.ReplaceAllString(out, "") {
 				t.Errorf("status %d and by DCM_STANDARD %d, want %d: %s%s", status, fromVariable, c.status, out, sameOut)
 			}
 			for _, words := range c.says {
