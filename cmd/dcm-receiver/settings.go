@@ -112,7 +112,7 @@ type serveSettings struct {
 	WeekAhead        bool     `env:"DCM_REFUSE_PAST_WEEKS" name:"refuse-past-weeks" help:"Under cx-0128, refuse capacity groups and material demands all of whose weeks are past, current or next ones, as its text says to the letter. The published examples have past weeks alone."`
 	Requested        bool     `env:"DCM_ACCEPT_REQUESTED_PAST_START" name:"accept-requested-past-start" help:"Under cx-0128, suspend rule 5 for groups that our own request for update (outbox.request_for_update) asked for: after a restore, while suppliers send their running groups again."`
 	Migrate          bool     `env:"DCM_MIGRATE" default:"true" negatable:"" help:"Migrate the database at the start."`
-	JournalRetention duration `env:"DCM_JOURNAL_RETENTION" default:"90d" help:"How long journal entries and requests for update are kept, such as 90d or 2160h."`
+	JournalRetention duration `env:"DCM_JOURNAL_RETENTION" default:"90d" help:"How long journal entries, requests for update and deliveries that are over are kept, such as 90d or 2160h."`
 	HistoryRetention duration `env:"DCM_HISTORY_RETENTION" default:"400d" help:"How long superseded states of groups and demands are kept; 0 keeps none."`
 	RequestTimeout   duration `env:"DCM_REQUEST_TIMEOUT" default:"20s" help:"How long judging and storing a message may take before the answer is 503. A data plane gives up after 30 s."`
 	ShutdownDelay    duration `env:"DCM_SHUTDOWN_DELAY" default:"0s" help:"After SIGTERM, how long to be not ready but still serve, so that a load balancer notices."`

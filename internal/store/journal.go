@@ -182,10 +182,22 @@ func collect(rows pgx.Rows, err error) ([]Recorded, error) {
 }
 
 // RemoveOld removes journal entries and requests that were received before the
-// given time, and returns how many of both it removed. It removes what arrived
-// within a minute at a time, so that no statement takes long.
+// given time, and deliveries that were over by then, but not the last one of an
+// object. It returns how many of all three it removed. It removes a part at a
+// time, so that no statement takes long.
 func (s *Store) RemoveOld(ctx context.Context, before time.Time) (removed int64, err error) {
-	return s.remove(ctx, before, removal{oldestMessage, removeOldMessages}, removal{oldestRequest, removeOldRequests})
+	removed, err = s.remove(ctx, before, removal{oldestMessage, removeOldMessages}, removal{oldestRequest, removeOldRequests})
+	for err == nil {
+		tag, failed := s.pool.Exec(ctx, removeDeliveries.sql, before)
+		if failed != nil {
+			return removed, fmt.Errorf("remove old deliveries: %w", failed)
+		}
+		if tag.RowsAffected() == 0 {
+			break
+		}
+		removed += tag.RowsAffected()
+	}
+	return removed, err
 }
 
 // RemoveHistory removes states of groups and demands that were superseded before

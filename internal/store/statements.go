@@ -34,6 +34,7 @@ var (
 	removeMeasurements = load("remove_measurements")
 	oldestActivity     = load("oldest_activity")
 	removeActivities   = load("remove_activities")
+	removeDeliveries   = load("remove_old_delivery")
 	messages           = load("messages")
 	message            = load("message")
 	findMessage        = load("find_message")

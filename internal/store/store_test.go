@@ -207,3 +207,40 @@ func TestRetention(t *testing.T) {
 		t.Errorf("%d are left, want 7: %v", left, err)
 	}
 }
+
+// TestRemoveOldDeliveries: what is over and old goes, but not the last state of an
+// object, nor what still waits.
+func TestRemoveOldDeliveries(t *testing.T) {
+	url := pgtest.New(t)
+	s, err := store.Open(url, 2, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	conn := connect(t, url)
+	const demand, request = "'WeekBasedMaterialDemand'", "'IdBasedRequestForUpdate'"
+	for i, row := range []struct {
+		object, id, state string
+		days              int // since it was changed and queued
+	}{
+		{demand, "1", "delivered", 9}, {demand, "1", "superseded", 8}, {demand, "1", "delivered", 7}, // the last one stays
+		{demand, "2", "refused", 8}, {demand, "2", "waiting", 7}, // what waits stays
+		{demand, "3", "delivered", 2}, {demand, "3", "delivered", 1}, // not old
+		{request, "4", "delivered", 9}, {request, "5", "waiting", 9},
+	} {
+		_, err := conn.Exec(context.Background(), `insert into dcm.delivery (partner, object, object_id, changed_at, supplier, customer, state, queued_at)
+			select 'BPNL6666666666YY', `+row.object+`, $1::uuid, at, 'BPNL6666666666YY', 'BPNL8888888888XX', $2, at from (select now() - $3::interval as at) t`,
+			"00000000-0000-4000-8000-00000000000"+row.id, row.state, fmt.Sprintf("%d days", row.days))
+		if err != nil {
+			t.Fatalf("row %d: %v", i, err)
+		}
+	}
+	if removed, err := s.RemoveOld(context.Background(), time.Now().AddDate(0, 0, -5)); err != nil || removed != 4 {
+		t.Errorf("removed %d, want 4: %v", removed, err)
+	}
+	var left string
+	if err := conn.QueryRow(context.Background(), "select string_agg(right(object_id::text, 1) || state, ' ' order by changed_at, object_id) from dcm.delivery").Scan(&left); err != nil ||
+		left != "5waiting 1delivered 2waiting 3delivered 3delivered" {
+		t.Errorf("left: %s: %v", left, err)
+	}
+}
