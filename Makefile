@@ -83,7 +83,7 @@ alerts: ## alert rules, their unit test and the scrape configuration, by promtoo
 	promtool test rules deploy/prometheus/alerts_test.yaml
 
 # Values that the chart must refuse, after those of ci/minimal-values.yaml.
-CHART_REFUSED := customerBpnls=null planning.enabled=true planning.enabled=true,planning.oidc.issuer=https://x,planning.proxy.userHeader=X-User \
+CHART_REFUSED := customerBpnls=null planning.enabled=true planning.enabled=true,planning.proxy.userHeader=X-User,planning.oidc.issuer=https://x \
 	planning.enabled=true,planning.proxy.userHeader=X-User planning.enabled=true,planning.oidc.issuer=https://x send=true edc.register=true \
 	networkPolicy.planning[0].podSelector.x=y,networkPolicy.oidc[0].podSelector.x=y,planning.enabled=true,planning.url=https://x,planning.oidc.issuer=https://x,planning.oidc.clientId=x \
 	config.DCM_PLANNING_LISTEN=:8088 config.DCM_STANDARD=cx-0128 standard=cx-0129 historyRetention=never
