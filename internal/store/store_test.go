@@ -105,7 +105,7 @@ func TestTablesCanBeSpreadBySupplier(t *testing.T) {
 			t.Fatal(err)
 		}
 		ofNoMessage := []string{"last_accepted.sql", "ready.sql", "oldest_message.sql", "oldest_requested_update.sql", "remove_old_message.sql",
-			"remove_old_requested_update.sql", "add_counts.sql", "remove_old_message_count.sql",
+			"remove_old_delivery.sql", "remove_old_requested_update.sql", "add_counts.sql", "remove_old_message_count.sql",
 			"oldest_group_state.sql", "oldest_demand_state.sql", "remove_group_states.sql", "remove_demand_states.sql",
 			"oldest_measurement.sql", "remove_measurements.sql", "oldest_activity.sql", "remove_activities.sql"}
 		for table := range seen {
