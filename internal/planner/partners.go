@@ -25,6 +25,11 @@ type partner struct {
 	NotTaken     int     // states of objects of ours that it refused
 	Why          *string // of those
 	Requests     int     // requests for update that wait for our answer
+
+	// Requests for capacity groups of ours, of the last 7 days. What sends our groups
+	// has to answer them.
+	GroupRequests    int
+	LastGroupRequest *time.Time
 }
 
 // reasons are why messages of a partner were refused, the most frequent first.
@@ -56,8 +61,8 @@ func (g partnersPage) sheet() ([]string, [][]any) {
 		if len(r.Reasons) > 0 {
 			why = &r.Reasons[0].Reason
 		}
-		rows[i] = []any{r.BPNL, r.Groups, r.LastMessage, r.LastAccepted, r.Refused, why, r.Waiting, r.NotTaken, r.Why, r.Requests}
+		rows[i] = []any{r.BPNL, r.Groups, r.LastMessage, r.LastAccepted, r.Refused, why, r.Waiting, r.NotTaken, r.Why, r.Requests, r.GroupRequests}
 	}
 	return []string{"partner", "groups", "last_message", "last_accepted", "refused_in_7_days", "most_frequent_reason", "demands_waiting", "demands_refused", "delivery_reason",
-		"requests_waiting"}, rows
+		"requests_waiting", "requests_for_groups_in_7_days"}, rows
 }

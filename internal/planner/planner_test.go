@@ -276,6 +276,25 @@ func TestPartnersOfASupplier(t *testing.T) {
 	}
 }
 
+// TestRequestsForGroups: who asked us, as a supplier, for capacity groups is a
+// partner too, and each message counts once, however many groups it names.
+func TestRequestsForGroups(t *testing.T) {
+	s := newSite(t)
+	for i, groups := range []string{`[]`, `[{"capacityGroupId":"` + id + `"},{"capacityGroupId":"` + id[:35] + `1"}]`} {
+		*s.clock = now.AddDate(0, 0, i-2)
+		s.post("id-based-request-for-update", customer, fmt.Sprintf(`[{"weekBasedMaterialDemand":[{"materialDemandId":%q},{"materialDemandId":%q}],"weekBasedCapacityGroup":%s}]`,
+			id, id[:35]+"1", groups))
+	}
+	*s.clock = now
+	records, err := csv.NewReader(s.get("/partners.csv", 200).Body).ReadAll()
+	if err != nil || len(records) != 2 || records[1][0] != customer || strings.Join(records[1][9:], " ") != "2 2" {
+		t.Errorf("want 2 requests for demands and 2 for groups of %s: %q, %v", customer, records, err)
+	}
+	if body := s.get("/partners", 200).Body.String(); !strings.Contains(body, "in 7 days also 2 for capacity groups of ours, the last 24 hours ago") {
+		t.Errorf("the requests for groups are not said:\n%s", body)
+	}
+}
+
 // TestSQLThatIsShown: the queries under the pages run as they stand, in the
 // planners' role.
 func TestSQLThatIsShown(t *testing.T) {

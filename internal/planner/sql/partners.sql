@@ -2,6 +2,7 @@ with partner as (
     select supplier as bpnl from planning.capacity_group
     union select sender from planning.message
     union select supplier from planning.request_for_update
+    union select customer from planning.request_for_capacity_group
     union select partner from planning.delivery
 ), groups as (
     select supplier as bpnl, count(*) as groups from planning.capacity_group where not is_inactive group by supplier
@@ -34,15 +35,30 @@ with partner as (
     from planning.delivery
     group by partner
 ), asked as (
-    select supplier as bpnl, count(*) as requests from planning.request_for_update where answer = 'waiting' group by supplier
+    select supplier as bpnl, count(distinct (message_id, requested_at)) as requests
+    from planning.request_for_update
+    where answer = 'waiting'
+    group by supplier
+), asked_for_groups as (
+    -- Whether they are answered is not known here: what sends our capacity groups does
+    -- that. Who supplies us and asks for everything means demands.
+    select customer as bpnl, count(distinct (message_id, requested_at)) as group_requests, max(requested_at) as last_group_request
+    from planning.request_for_capacity_group r
+    where requested_at > @week_ago and (capacity_group_id is not null or not exists (
+        select from planning.capacity_group g where g.supplier = r.customer
+        union all
+        select from planning.material_demand d where d.supplier = r.customer and d.direction = 'sent'))
+    group by customer
 )
 select
     bpnl, coalesce(groups, 0) as groups, last_message, last_accepted, coalesce(refused, 0) as refused, reason.reasons,
-    coalesce(waiting, 0) as waiting, coalesce(not_taken, 0) as not_taken, why, coalesce(requests, 0) as requests
+    coalesce(waiting, 0) as waiting, coalesce(not_taken, 0) as not_taken, why, coalesce(requests, 0) as requests,
+    coalesce(group_requests, 0) as group_requests, last_group_request
 from partner
 left join groups using (bpnl)
 left join sent using (bpnl)
 left join reason using (bpnl)
 left join delivery using (bpnl)
 left join asked using (bpnl)
+left join asked_for_groups using (bpnl)
 order by bpnl
