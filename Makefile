@@ -37,8 +37,8 @@ test: postgres ## pass the tests
 
 check: fmt vet staticcheck test fairness fuzz-short alerts chart licences vulnerabilities ## everything CI runs but for the torture and dataspace tests
 
-fairness: postgres ## another partner's messages beside one that does its worst, without the race detector
-	go test -count=1 -run TestOnePartnersWorst ./internal/receiver
+fairness: build postgres ## another partner's messages beside one that does its worst to the built program; fails where they suffer
+	go run ./internal/bench -binary bin/dcm-receiver -only fairness -attack-time 3s -check
 
 AXE := axe-core@4.14.1
 

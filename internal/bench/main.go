@@ -4,7 +4,8 @@
 // A private Postgres with full durability and the real program run as processes
 // of their own; this one makes the load. Floor and receiver take turns, so that
 // what else the machine does meets both, and ratios are taken turn by turn. It
-// judges nothing: figures of another machine, or of a busy one, are others.
+// judges nothing but attacks on request (-check): figures of another machine, or of
+// a busy one, are others.
 package main
 
 import (
@@ -34,6 +35,8 @@ type bench struct {
 	connections []int
 	only        *regexp.Regexp
 	attacks     *regexp.Regexp
+	attackTime  time.Duration
+	check       bool // bounds of the attacks decide how it ends
 	binary      string
 
 	dir    string
@@ -54,6 +57,8 @@ func main() {
 	}
 	b := &bench{}
 	attacks := flag.String("attacks", "", "of fairness, only the attacks that match this regular expression")
+	flag.DurationVar(&b.attackTime, "attack-time", 8*time.Second, "of fairness, how long each attack takes")
+	flag.BoolVar(&b.check, "check", false, "of fairness, exit with 1 where an attack leaves its bounds")
 	connections := flag.String("connections", "1,8,32,128", "connections of the small messages")
 	only := flag.String("only", "", "measure only what matches this regular expression: a kind of small message, lists, half load, replicas, fairness, planners, outgoing, ready")
 	dir := flag.String("dir", "/var/tmp", "where the database is made, on a disk")
