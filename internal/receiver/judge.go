@@ -110,13 +110,9 @@ func decide[T any](e *store.Entry, ground *store.Ground, sent []payload.Object[T
 	boundErrors(e)
 }
 
-// maxErrorBytes is about how many bytes of errors and warnings one answer has, and
-// its journal entry: the rest is counted.
-const maxErrorBytes = 1 << 20
-
-// boundErrors leaves out of an entry what is beyond maxErrorBytes.
+// boundErrors leaves out of an entry what is beyond store.MaxErrorBytes.
 func boundErrors(e *store.Entry) {
-	left := maxErrorBytes
+	left := store.MaxErrorBytes
 	bound := func(l *store.ErrorList) {
 		const around = 32 // {"pointer":"","detail":""},
 		for i, v := range l.Errors {

@@ -78,7 +78,7 @@ func (s *Store) Message(ctx context.Context, sender string, id uuid.UUID) (*Reco
 }
 
 func (s *Store) readResults(ctx context.Context, sender string, m *Recorded) error {
-	const piece, mostErrors = 8192, 1 << 20
+	const piece = 8192
 	of := values{"sender": sender, "id": pgUUID(&m.ID)}
 	for begin := 1; ; begin += piece {
 		of["begin"], of["until"] = begin, begin+piece-1
@@ -119,7 +119,7 @@ func (s *Store) readResults(ctx context.Context, sender string, m *Recorded) err
 			if err := json.Unmarshal(text, list); err != nil {
 				return err
 			}
-			if read += len(text); read > mostErrors {
+			if read += len(text); read > MaxErrorBytes {
 				list.MoreErrors += len(list.Errors)
 				list.Errors = nil
 			}

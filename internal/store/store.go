@@ -147,6 +147,10 @@ type Result struct {
 	Warnings ErrorList
 }
 
+// MaxErrorBytes is about how many bytes of errors and warnings an answer has, and its
+// journal entry: the rest is counted.
+const MaxErrorBytes = 1 << 20
+
 // ErrorList is a list of violations, and how many more there are.
 type ErrorList struct {
 	Errors     []schemas.Violation `json:"errors"`
