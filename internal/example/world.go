@@ -97,7 +97,7 @@ type line struct {
 	agreedTooMuch        bool
 	stale                bool // sent three weeks ago
 	behind               bool // two weeks make up for what was not delivered before
-	built                bool // had less capacity until nine weeks ago
+	built                bool // had less capacity until nine weeks ago, another name and load factor until three
 	balanced             int  // week in which capacity is exactly the demand; 0 for none
 	without              int  // week without capacity; 0 for none
 }
@@ -305,6 +305,9 @@ func (w world) group(l line) object {
 		"changedAt": at.UTC().Format(time.RFC3339Nano), "unitOfMeasure": l.unit, "unitOfMeasureIsOmitted": false,
 		"capacityGroupIsInactive": l.inactive, "supplierLocations": []string{"BPNS" + l.supplier[4:]},
 	}
+	if l.built && w.ago > 3 {
+		g["name"] = "Machining"
+	}
 	usual, exact := w.load(l)
 	weeks := []object{}
 	for n := range w.Weeks {
@@ -347,8 +350,11 @@ func (w world) group(l line) object {
 			"materialNumberCustomer": k.number, "materialNumberSupplier": "S-" + k.number[4:10], "customerLocation": k.site,
 			"demandCategory": object{"demandCategoryCode": "0001"},
 		}
-		if k.factor != "" {
-			s["loadFactor"] = json.Number(k.factor)
+		if factor := k.factor; factor != "" {
+			if l.built && w.ago > 3 && factor == "0.25" {
+				factor = "0.2"
+			}
+			s["loadFactor"] = json.Number(factor)
 		}
 		series = append(series, s)
 	}

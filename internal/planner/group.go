@@ -23,6 +23,8 @@ var (
 	relativesSQL string
 	//go:embed sql/changes.sql
 	changesSQL string
+	//go:embed sql/details.sql
+	detailsSQL string
 	//go:embed sql/group_messages.sql
 	groupMessagesSQL string
 	//go:embed sql/comments.sql
@@ -89,6 +91,14 @@ type change struct {
 	AgreedBefore, AgreedAfter   *string
 }
 
+// detail is what has changed of a group beside its weeks.
+type detail struct {
+	Detail, Subject string
+	GroupID         *uuid.UUID // of a linked group
+	GroupName       *string    // nil: not received
+	Before, After   *string    // nil: it was, or is, not there
+}
+
 // alert is a week whose demand has moved by more than was agreed (CX-0128 §5.11).
 type alert struct {
 	MeasuredAt       time.Time
@@ -138,12 +148,14 @@ type groupPage struct {
 	Series     []series
 	Relatives  []relative
 	Changes    []change
+	Details    []detail
 	Alerts     []alert
 	Thresholds []threshold
 	Messages   []groupMessage
 	Comments   []comment
 	SQL        string // of the weeks
 	ChangesSQL string
+	DetailsSQL string
 	AlertsSQL  string
 	Worst      *groupWeek // the first red week, else the first that is orange
 	HasDelta   bool       // a week makes up for what was not delivered before
@@ -202,12 +214,13 @@ func (p *Pages) group(ctx context.Context, r *http.Request) (string, any, error)
 	if g.Group, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[group]); err != nil {
 		return "", nil, err
 	}
-	g.SQL, g.ChangesSQL, g.AlertsSQL = shownSQL(weeksSQL, args), shownSQL(changesSQL, args), shownSQL(alertsSQL, args)
+	g.SQL, g.ChangesSQL, g.DetailsSQL, g.AlertsSQL = shownSQL(weeksSQL, args), shownSQL(changesSQL, args), shownSQL(detailsSQL, args), shownSQL(alertsSQL, args)
 	for _, read := range []func() error{
 		func() (err error) { g.Rows, err = collect[groupWeek](ctx, p.pool, weeksSQL, args); return err },
 		func() (err error) { g.Series, err = collect[series](ctx, p.pool, seriesSQL, args); return err },
 		func() (err error) { g.Relatives, err = collect[relative](ctx, p.pool, relativesSQL, args); return err },
 		func() (err error) { g.Changes, err = collect[change](ctx, p.pool, changesSQL, args); return err },
+		func() (err error) { g.Details, err = collect[detail](ctx, p.pool, detailsSQL, args); return err },
 		func() (err error) {
 			g.Messages, err = collect[groupMessage](ctx, p.pool, groupMessagesSQL, args)
 			return err

@@ -21,6 +21,7 @@ import (
 	"dcm-receiver/internal/receiver"
 	"dcm-receiver/internal/store"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/xuri/excelize/v2"
@@ -148,7 +149,7 @@ func (s *site) world(at time.Time) {
 // known, an older state, and a refused message.
 func (s *site) fill() {
 	*s.clock = now.AddDate(0, -2, 0)
-	s.post("week-based-capacity-group", supplier, groupText(id, "Spark plugs", "2026-09-20T10:00:00Z", "100/120", "100/120", "100/120"))
+	s.post("week-based-capacity-group", supplier, groupText(id, "Spark plugs, line 1", "2026-09-20T10:00:00Z", "100/120", "100/120", "100/120"))
 	*s.clock = now
 	s.post("week-based-capacity-group", supplier, groupText(id, "Spark plugs", "2026-11-20T10:00:00Z", "100/120", "100/120", "90/110"))
 	s.post("week-based-capacity-group", supplier, groupText("0157ba42-d2a8-4e28-8565-7b07830c1111", "Wide enough", "2026-11-20T10:00:00Z", "1000/1200", "1000/1200", "1000/1200"))
@@ -245,7 +246,8 @@ func TestWorld(t *testing.T) {
 		{"alerts, changed demand and capacity, comments of both", path("Hub forge") + "?since=" + month, []string{
 			"relative positive", "in 4 weeks +10 % −20 %; then in 22 weeks +500 −500", "<del>2 760</del> <ins>1 920</ins>", "<del>2 010</del> <ins>2 338</ins>",
 			"Saturday shift is agreed", "Can you build stock before", "overwritten, rule"}},
-		{"delta-production", path("Machining, cell 4"), []string{"of it delta-production", "above: <a"}},
+		{"delta-production", path("Machining, cell 4"), []string{"of it delta-production", "above: <a", "<del>Machining</del> <ins>Machining, cell 4</ins>",
+			"<del>load factor 0.2</del> <ins>load factor 0.25</ins>"}},
 		{"groups below", path("Plant as a whole"), []string{"below: <a", "links no demand series"}},
 		{"a link without demand", path("Spare hubs"), []string{"unmatched: demand"}},
 		{"demand without capacity", path("Grease filling"), []string{"1 with demand, but no capacity", "kilogram"}},
@@ -276,6 +278,55 @@ func TestPartnersOfASupplier(t *testing.T) {
 	}
 }
 
+// TestOtherChanges: beside weeks, links with their load factors, thresholds, name,
+// sites, unit and whether the group is in use are compared with those of a day.
+func TestOtherChanges(t *testing.T) {
+	s := newSite(t)
+	group := func(at time.Time, name string, replace ...string) {
+		*s.clock = at
+		s.post("week-based-capacity-group", supplier, strings.NewReplacer(replace...).Replace(groupText(id, name, at.Format(time.RFC3339), "100/120", "100/120", "100/120")))
+	}
+	const volatility = `"demandVolatilityParameters":{"startReferenceDateTime":"2026-10-05T00:00:00Z","measurementInterval":2,"rollingHorizonAlertThresholds":[
+		{"sequenceNumber":1,"subhorizonLength":4,"relativePositiveDeviation":0.2,"absoluteNegativeDeviation":50}]},`
+	const below = "be4d8470-2de6-43d2-b5f8-2e5d3eebf3fd"
+	group(now.AddDate(0, -2, 0), "Spark plugs")
+	group(now.AddDate(0, -1, 0), "Spark plugs, line 2")
+	group(now, "Spark plugs, line 2", `"materialNumberCustomer"`, `"loadFactor":1.5,"materialNumberCustomer"`)
+	group(now.Add(time.Hour), "Spark plugs, line 2", "MNR-1", "MNR-2", "unit:piece", "unit:kilogram", `"capacityGroupIsInactive":false`, `"capacityGroupIsInactive":true`,
+		`"capacities"`, volatility+`"linkedCapacityGroups":["`+below+`"],"capacities"`, "BPNS6666666666YY", "BPNS6666666666ZZ")
+	row := regexp.MustCompile(`(?s)<tr><th scope="row">([a-z].*?)</th><td class="why">(.*?)</td></tr>`)
+	for since, want := range map[string][]string{
+		"2026-10-20": {
+			"inactive <del>no</del> <ins>yes</ins>", "linked capacity group " + below + " new: <ins>linked</ins>",
+			"linked demand series MNR-1, BPNS8888888888XX, 0001 <del>load factor 1</del> is gone", "linked demand series MNR-2, BPNS8888888888XX, 0001 new: <ins>load factor 1</ins>",
+			"measurement <del>none</del> <ins>every 2 weeks since 2026-10-05 00:00 UTC</ins>", "name <del>Spark plugs</del> <ins>Spark plugs, line 2</ins>",
+			"sites <del>BPNS6666666666YY</del> <ins>BPNS6666666666ZZ</ins>", "threshold sub-horizon 1 new: <ins>4 weeks: +20 % −50</ins>",
+			"unit of measure <del>unit:piece</del> <ins>unit:kilogram</ins>",
+		},
+		"2026-09-01": nil, // before the group was
+		"2026-11-27": nil,
+	} {
+		var got []string
+		page := s.get("/group/"+supplier+"/"+customer+"/"+id+"?since="+since, 200).Body.String()
+		for _, m := range row.FindAllStringSubmatch(page, -1) {
+			got = append(got, html.UnescapeString(m[1]+" "+m[2]))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("since %s: %s", since, diff)
+		}
+	}
+	body := s.get("/group/"+supplier+"/"+customer+"/"+id+"?since=2026-11-26", 200).Body.String()
+	if !strings.Contains(body, "Links, thresholds, name, sites and unit are the same") {
+		t.Error("it is not said that nothing else changed")
+	}
+	// As of a time in between, the load factor of then.
+	var value string
+	if err := s.conn.QueryRow(t.Context(), `select value from planning.group_history where detail = 'linked demand series' and received_at <= $1 and superseded_at > $1`,
+		now.Add(time.Minute)).Scan(&value); err != nil || value != "load factor 1.5" {
+		t.Errorf("%q, %v", value, err)
+	}
+}
+
 // TestRequestsForGroups: who asked us, as a supplier, for capacity groups is a
 // partner too, and each message counts once, however many groups it names.
 func TestRequestsForGroups(t *testing.T) {
@@ -303,7 +354,7 @@ func TestSQLThatIsShown(t *testing.T) {
 	if _, err := s.conn.Exec(context.Background(), "set role dcm_planner"); err != nil {
 		t.Fatal(err)
 	}
-	for path, queries := range map[string]int{"/?q=it's": 1, "/group/" + supplier + "/" + customer + "/" + id + "?since=2026-10-30": 2, "/partners": 1} {
+	for path, queries := range map[string]int{"/?q=it's": 1, "/group/" + supplier + "/" + customer + "/" + id + "?since=2026-10-30": 3, "/partners": 1} {
 		shown := regexp.MustCompile(`(?s)<pre tabindex="0">(.*?)</pre>`).FindAllStringSubmatch(s.get(path, 200).Body.String(), -1)
 		if len(shown) != queries {
 			t.Errorf("%s shows %d queries, want %d", path, len(shown), queries)

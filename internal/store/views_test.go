@@ -43,6 +43,7 @@ var promised = []struct{ name, columns string }{
 		" point_in_time date, actual_capacity numeric, maximum_capacity numeric, agreed_capacity numeric, delta_production_result numeric"},
 	{"planning.demand_history", "supplier, customer, material_demand_id uuid, material_number_customer, customer_location, demand_category_code, changed_at timestamptz," +
 		" received_at timestamptz, superseded_at timestamptz, point_in_time date, demand numeric"},
+	{"planning.group_history", "supplier, customer, capacity_group_id uuid, detail, subject, value, received_at timestamptz, superseded_at timestamptz"},
 	{"planning.volatility", "supplier, customer, capacity_group_id uuid, point_in_time date, measured_at timestamptz, latest numeric, previous numeric," +
 		" absolute_deviation numeric, relative_deviation numeric, alert"},
 	{"outbox.demand_line", "customer, supplier, material_number_customer, customer_location, demand_category_code, point_in_time date, demand numeric," +

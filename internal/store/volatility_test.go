@@ -322,7 +322,7 @@ func TestConditionsReachTheKeys(t *testing.T) {
 	if _, err := w.conn.Exec(context.Background(), "set enable_seqscan = off"); err != nil {
 		t.Fatal(err)
 	}
-	for _, view := range []string{"group_week", "capacity_history", "volatility"} {
+	for _, view := range []string{"group_week", "capacity_history", "group_history", "volatility"} {
 		plan := strings.Join(w.query(fmt.Sprintf(`explain select * from planning.%s where supplier = '%s' and customer = '%s' and capacity_group_id = '%s'`,
 			view, supplier, customer, uuid.UUID{1})), "\n")
 		if strings.Contains(plan, "Seq Scan") || !strings.Contains(plan, "capacity_group_pkey") {
