@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -33,6 +34,11 @@ type Config struct {
 	pool *pgxpool.Config
 	// MaxConns is pool_max_conns of the text; 0 if it does not say.
 	MaxConns int
+	// Hasty becomes true at a connection whose commits would not wait for the disk if
+	// nobody had set so. Behind a pooler that gives each transaction another
+	// connection, what was set on one does not hold for the next: then transactions
+	// have to say it themselves.
+	Hasty *atomic.Bool
 }
 
 // Read reads what DATABASE_URL says; "" leaves it to the PG* variables. It does
@@ -45,7 +51,7 @@ func Read(text string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL (or a PG* variable) %s", reason(err))
 	}
-	c := &Config{pool: pool}
+	c := &Config{pool: pool, Hasty: &atomic.Bool{}}
 	if maxConns.MatchString(text) {
 		c.MaxConns = int(pool.MaxConns)
 	}
@@ -61,7 +67,7 @@ func Read(text string) (*Config, error) {
 	// Also where PGCLIENTENCODING, or the text, says something else: what is
 	// written is UTF-8.
 	pool.ConnConfig.RuntimeParams["client_encoding"] = "UTF8"
-	pool.ConnConfig.AfterConnect = prepare
+	pool.ConnConfig.AfterConnect = c.prepare
 	return c, nil
 }
 
@@ -72,15 +78,19 @@ func (c *Config) Pool() *pgxpool.Config { return c.pool.Copy() }
 func (c *Config) Conn() *pgx.ConnConfig { return c.pool.ConnConfig.Copy() }
 
 // prepare runs on each new connection.
-func prepare(ctx context.Context, conn *pgconn.PgConn) error {
+func (c *Config) prepare(ctx context.Context, conn *pgconn.PgConn) error {
 	if encoding := conn.ParameterStatus("server_encoding"); encoding != "" && encoding != "UTF8" {
 		return fmt.Errorf("encoding %s: %w", encoding, ErrEncoding)
 	}
 	// Off, a server that crashes loses messages that were answered 201. What is
 	// stronger than on (remote_apply) or chosen for standbys (local) stays.
-	const durable = `select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'`
-	if _, err := conn.Exec(ctx, durable).ReadAll(); err != nil {
+	const durable = `select case when setting = 'off' then set_config(name, 'on', false) end, reset_val from pg_settings where name = 'synchronous_commit'`
+	results, err := conn.Exec(ctx, durable).ReadAll()
+	if err != nil {
 		return fmt.Errorf("set synchronous_commit: %w", err)
+	}
+	if len(results) == 1 && len(results[0].Rows) == 1 && string(results[0].Rows[0][1]) == "off" {
+		c.Hasty.Store(true)
 	}
 	return nil
 }

@@ -185,6 +185,6 @@ func (s *Store) runBatch(batch []*saving) error {
 				err = fmt.Errorf("fault in a batch: %T", fault)
 			}
 		}()
-		return save(ctx, conn, batch, shortLockTimeout)
+		return s.saveAll(ctx, conn, batch, shortLockTimeout)
 	})
 }

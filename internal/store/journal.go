@@ -263,10 +263,10 @@ func (s *Store) LastAccepted(ctx context.Context) (map[string]time.Time, error) 
 // migrated too far, without a right, only readable, or full.
 func (s *Store) Ready(ctx context.Context) error {
 	var version, oldest int
-	var readOnly bool
+	var readOnly, hasty bool
 	var encoding string
 	var missing *string
-	err := s.pool.QueryRow(ctx, ready.sql).Scan(&version, &oldest, &readOnly, &encoding, &missing)
+	err := s.pool.QueryRow(ctx, ready.sql).Scan(&version, &oldest, &readOnly, &encoding, &hasty, &missing)
 	switch {
 	case err != nil && pgError(err) != nil && slices.Contains([]string{"42P01", "42703", "3F000"}, pgError(err).Code):
 		return errors.New("the database is not migrated")
@@ -274,6 +274,11 @@ func (s *Store) Ready(ctx context.Context) error {
 		return fmt.Errorf("a right is missing: %s", pgError(err).Message)
 	case err != nil:
 		return fmt.Errorf("the database does not answer: %s", Kind(err))
+	}
+	if hasty { // since the connections were opened
+		s.hasty.Store(true)
+	}
+	switch {
 	case version < migrations.Version:
 		return fmt.Errorf("the database is at migration %d, this version needs %d", version, migrations.Version)
 	case oldest > migrations.Version:

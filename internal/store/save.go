@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -59,7 +60,7 @@ func (s *Store) Save(ctx context.Context, a Arrival, subjects []Subject, decide 
 		if inBatch {
 			err = s.saveInBatch(ctx, m)
 		} else {
-			err = s.once(ctx, func(conn *pgxpool.Conn) error { return save(ctx, conn, []*saving{m}, "") })
+			err = s.once(ctx, func(conn *pgxpool.Conn) error { return s.saveAll(ctx, conn, []*saving{m}, "") })
 		}
 		if err == nil {
 			return m.decision, nil
@@ -110,8 +111,16 @@ func (s *Store) Save(ctx context.Context, a Arrival, subjects []Subject, decide 
 // leaves it visible on its own disk, but not on the standby.
 func (s *Store) confirm(ctx context.Context, a Arrival) error {
 	err := s.once(ctx, func(conn *pgxpool.Conn) error {
-		tag, err := conn.Exec(ctx, confirmMessage.sql, confirmMessage.args(values{"sender": a.Sender, "id": pgUUID(&a.ID)})...)
-		if err == nil && tag.RowsAffected() != 1 {
+		var b pgx.Batch
+		s.begin(&b)
+		found := int64(0)
+		b.Queue(confirmMessage.sql, confirmMessage.args(values{"sender": a.Sender, "id": pgUUID(&a.ID)})...).Exec(func(tag pgconn.CommandTag) error {
+			found = tag.RowsAffected()
+			return nil
+		})
+		b.Queue("commit")
+		err := conn.SendBatch(ctx, &b).Close()
+		if err == nil && found != 1 {
 			err = errUnreplicated // and meanwhile another server has taken over
 		}
 		return err
@@ -187,12 +196,20 @@ const unreplicated = "unreplicated"
 
 var errUnreplicated = errors.New("the commit is on one server only")
 
-// save saves messages in one transaction, in which what is stored of their
+// begin begins a transaction whose commit waits for the disk.
+func (s *Store) begin(b *pgx.Batch) {
+	b.Queue("begin")
+	if s.hasty.Load() {
+		b.Queue("set local synchronous_commit = on")
+	}
+}
+
+// saveAll saves messages in one transaction, in which what is stored of their
 // subjects stays locked. No two of them may be about the same. lockTimeout is a
 // statement that bounds how long others are waited for; "": they are waited for.
-func save(ctx context.Context, conn *pgxpool.Conn, messages []*saving, lockTimeout string) error {
+func (s *Store) saveAll(ctx context.Context, conn *pgxpool.Conn, messages []*saving, lockTimeout string) error {
 	b := &batches{ctx: ctx, conn: conn}
-	b.next.Queue("begin")
+	s.begin(&b.next)
 	if lockTimeout != "" {
 		b.next.Queue(lockTimeout)
 	}

@@ -27,8 +27,9 @@ type Store struct {
 	timeout time.Duration
 	groups  groupCommit
 
-	noHistory   atomic.Bool // new connections keep no states that are replaced
-	asRequested atomic.Bool // decisions are told which groups we asked for
+	noHistory   atomic.Bool  // new connections keep no states that are replaced
+	asRequested atomic.Bool  // decisions are told which groups we asked for
+	hasty       *atomic.Bool // commits do not wait for the disk unless told to
 }
 
 // Open prepares connections to the database of url ("" leaves it to the PG*
@@ -65,7 +66,7 @@ func Open(url string, connections int, timeout time.Duration) (*Store, error) {
 			conn.CustomData()[unreplicated] = true
 		}
 	}
-	s := &Store{timeout: timeout}
+	s := &Store{timeout: timeout, hasty: read.Hasty}
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		register(conn.TypeMap())
 		if s.noHistory.Load() {

@@ -187,12 +187,11 @@ func start(ctx context.Context) (err error) {
 	shared.server, err = privatepg.Start(ctx, privatepg.Options{
 		Dir: shared.dir,
 		Settings: map[string]string{
-			"fsync":              "off",
-			"full_page_writes":   "off",
-			"synchronous_commit": "off",
-			"autovacuum":         "off",
-			"max_connections":    "300",
-			"max_wal_size":       "128MB", // it may be in memory
+			"fsync":            "off",
+			"full_page_writes": "off",
+			"autovacuum":       "off",
+			"max_connections":  "300",
+			"max_wal_size":     "128MB", // it may be in memory
 		},
 	})
 	if err != nil {

@@ -3,6 +3,7 @@ select
     (select max(oldest_program) from dcm.compatibility) as oldest_program,
     pg_is_in_recovery() or current_setting('transaction_read_only')::boolean as read_only,
     getdatabaseencoding() as encoding,
+    (select reset_val = 'off' from pg_settings where name = 'synchronous_commit') as hasty,
     (
         select format('%s on %s for %s', r.privilege, t.name, current_user)
         from unnest(array[
