@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // Recorded is a journal entry that is read back.
@@ -291,7 +292,16 @@ func (s *Store) Ready(ctx context.Context) error {
 		return fmt.Errorf("a right is missing: %s", *missing)
 	}
 	// Whether something can be written, only writing shows: a disk may be full.
-	if _, err := s.pool.Exec(ctx, probe.sql); err != nil {
+	err = s.once(ctx, func(conn *pgxpool.Conn) error {
+		var b pgx.Batch
+		s.begin(&b)
+		b.Queue("set local work_mem = '64kB'") // what is more goes to a file
+		b.Queue(probeSpace.sql)
+		b.Queue(probe.sql)
+		b.Queue("commit")
+		return conn.SendBatch(ctx, &b).Close()
+	})
+	if err != nil {
 		return fmt.Errorf("the database takes no changes: %s", Kind(err))
 	}
 	return nil

@@ -43,6 +43,7 @@ var (
 	lastAccepted       = load("last_accepted")
 	ready              = load("ready")
 	probe              = load("probe")
+	probeSpace         = load("probe_space")
 )
 
 var arguments = regexp.MustCompile(`@([a-z_]+)`)
