@@ -42,7 +42,8 @@ fairness: build postgres ## another partner's messages beside one that does its 
 
 AXE := axe-core@4.14.1
 
-test-pages: postgres ## the planners' pages in a real browser, looked at by axe-core too (Chromium and npm; skipped without)
+test-pages: build postgres ## the demo, whose every link leads somewhere, and the planners' pages in a real browser, looked at by axe-core too (Chromium and npm; skipped without)
+	DCM_TEST_DEMO=$(CURDIR)/bin/dcm-receiver go test -count=1 ./internal/example/demo
 	@if ! command -v npm >/dev/null; then echo "test-pages: axe-core is not asked, npm is not installed"; \
 	else dir=$$(mktemp -d); trap 'rm -rf '$$dir EXIT; (cd $$dir && npm pack --silent $(AXE) >/dev/null && tar xzf axe-core-*.tgz); \
 	DCM_TEST_AXE=$$dir/package/axe.min.js go test -count=1 -run "TestInABrowser|TestManyGroups" ./internal/planner; fi

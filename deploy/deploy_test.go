@@ -96,6 +96,96 @@ func TestRulesNameTheirStandard(t *testing.T) {
 	}
 }
 
+// TestDashboards: what Grafana needs to provision or import a dashboard, and what it
+// would show wrongly without a word.
+func TestDashboards(t *testing.T) {
+	type source struct{ Type, UID string }
+	uids := map[string]bool{}
+	for _, path := range []string{chart + "/files/dashboard.json", "grafana/planning.json"} {
+		var d struct {
+			ID            *int `json:"id"`
+			UID, Title    string
+			SchemaVersion int
+			Templating    struct {
+				List []struct {
+					Name, Type string
+					Datasource *source
+				}
+			}
+			Panels []struct {
+				ID          int
+				Type, Title string
+				GridPos     struct{ X, Y, W, H int }
+				Datasource  *source
+				Targets     []struct {
+					RefID      string
+					Datasource *source
+				}
+			}
+		}
+		text := read(t, path)
+		if err := json.Unmarshal([]byte(text), &d, json.MatchCaseInsensitiveNames(true)); err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		// An id is that of one Grafana; a uid keeps links and updates.
+		if d.ID != nil || d.UID == "" || len(d.UID) > 40 || uids[d.UID] || d.Title == "" || d.SchemaVersion < 36 || len(d.Panels) < 10 {
+			t.Errorf("%s: id %v, uid %q, title %q, schema %d, %d panels", path, d.ID, d.UID, d.Title, d.SchemaVersion, len(d.Panels))
+		}
+		uids[d.UID] = true
+		variables := map[string]bool{}
+		for _, v := range d.Templating.List {
+			variables[v.Name] = true
+			if v.Type == "query" && (v.Datasource == nil || v.Datasource.UID != "${datasource}") {
+				t.Errorf("%s: variable %s asks no data source that is chosen", path, v.Name)
+			}
+		}
+		for _, m := range regexp.MustCompile(`\$\{?([a-z]\w*)`).FindAllStringSubmatch(text, -1) {
+			if !variables[m[1]] {
+				t.Errorf("%s: no variable %s", path, m[1])
+			}
+		}
+		panels, taken := map[int]bool{}, map[[2]int]string{}
+		for _, p := range d.Panels {
+			if panels[p.ID] || p.ID == 0 {
+				t.Errorf("%s: %q has the id %d of another panel", path, p.Title, p.ID)
+			}
+			panels[p.ID] = true
+			if !slices.Contains([]string{"row", "stat", "table", "timeseries"}, p.Type) { // each Grafana has these
+				t.Errorf("%s: %q is a %s", path, p.Title, p.Type)
+			}
+			if p.GridPos.W < 1 || p.GridPos.H < 1 || p.GridPos.X < 0 || p.GridPos.X+p.GridPos.W > 24 {
+				t.Errorf("%s: %q is not within 24 columns", path, p.Title)
+			}
+			for x := range p.GridPos.W {
+				for y := range p.GridPos.H {
+					at := [2]int{p.GridPos.X + x, p.GridPos.Y + y}
+					if taken[at] != "" {
+						t.Errorf("%s: %q lies on %q", path, p.Title, taken[at])
+					}
+					taken[at] = p.Title
+				}
+			}
+			if p.Type == "row" {
+				continue
+			}
+			names := map[string]bool{}
+			for _, target := range p.Targets {
+				of := target.Datasource
+				if of == nil {
+					of = p.Datasource
+				}
+				if of == nil || of.UID != "${datasource}" || of.Type == "" || target.RefID == "" || names[target.RefID] {
+					t.Errorf("%s: %q has a query %q of %v", path, p.Title, target.RefID, of)
+				}
+				names[target.RefID] = true
+			}
+			if len(names) == 0 {
+				t.Errorf("%s: %q asks nothing", path, p.Title)
+			}
+		}
+	}
+}
+
 // TestAlertsAreTested: every alert fires in one case of the unit test, says what
 // to do, and has a severity that can be routed by.
 func TestAlertsAreTested(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // dashboard runs the SQL of each panel and variable of the planners' Grafana
@@ -22,7 +23,7 @@ func dashboard(t *testing.T, conn *pgx.Conn, suppliers []string) {
 	var d struct {
 		Panels []struct {
 			Type, Title string
-			Targets     []struct{ RawSQL string }
+			Targets     []struct{ RawSQL, Format string }
 		}
 		Templating struct {
 			List []struct{ Name, Type, Query string }
@@ -38,7 +39,7 @@ func dashboard(t *testing.T, conn *pgx.Conn, suppliers []string) {
 	}
 	filled := strings.NewReplacer("${supplier:sqlstring}", "'"+strings.Join(suppliers, "','")+"'", "${group:sqlstring}", "'"+group+"'",
 		"$__timeFrom()", "'"+time.Now().UTC().Format(time.RFC3339)+"'", "$__timeTo()", "'"+time.Now().UTC().AddDate(0, 0, 7*26).Format(time.RFC3339)+"'")
-	ask := func(title, sql string) {
+	ask := func(title, sql, format string) {
 		t.Helper()
 		sql = filled.Replace(sql)
 		if strings.Contains(sql, "$") {
@@ -50,8 +51,22 @@ func dashboard(t *testing.T, conn *pgx.Conn, suppliers []string) {
 			t.Errorf("%s: %v\n%s", title, err, sql)
 			return
 		}
+		// Grafana makes a series of each number beside a column time, which rises.
+		series := format == "time_series"
+		if f := rows.FieldDescriptions(); series && (len(f) < 2 || f[0].Name != "time" || f[0].DataTypeOID != pgtype.TimestamptzOID) {
+			t.Errorf("%s is no time series", title)
+			series = false
+		}
 		found := 0
+		var last time.Time
 		for rows.Next() {
+			if values, err := rows.Values(); err == nil && series {
+				if at := values[0].(time.Time); at.Before(last) {
+					t.Errorf("%s goes back in time", title)
+				} else {
+					last = at
+				}
+			}
 			if values, err := rows.Values(); err == nil && len(values) == 1 && values[0] == int64(0) {
 				continue // a count of nothing
 			}
@@ -64,12 +79,12 @@ func dashboard(t *testing.T, conn *pgx.Conn, suppliers []string) {
 	asked := 0
 	for _, v := range d.Templating.List {
 		if v.Type == "query" {
-			ask("variable "+v.Name, v.Query)
+			ask("variable "+v.Name, v.Query, "")
 		}
 	}
 	for _, p := range d.Panels {
 		for _, target := range p.Targets {
-			ask(p.Title, target.RawSQL)
+			ask(p.Title, target.RawSQL, target.Format)
 			asked++
 		}
 		if p.Type != "row" && len(p.Targets) == 0 {
