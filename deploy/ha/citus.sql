@@ -23,11 +23,14 @@ select create_distributed_table('dcm.demand_series_history', 'partner', colocate
 select create_distributed_table('dcm.capacity_group_history', 'supplier', colocate_with => 'dcm.capacity_group');
 select create_distributed_table('dcm.measurement_history', 'supplier', colocate_with => 'dcm.capacity_group');
 select create_distributed_table('dcm.activity_history', 'partner', colocate_with => 'dcm.capacity_group');
+select create_distributed_table('dcm.overview', 'supplier', colocate_with => 'dcm.capacity_group');
+select create_distributed_table('dcm.group_overview', 'supplier', colocate_with => 'dcm.capacity_group');
+select create_distributed_table('dcm.capacity_total', 'supplier', colocate_with => 'dcm.capacity_group');
 
 select create_distributed_table('dcm.delivery', 'partner', colocate_with => 'dcm.capacity_group');
 select create_distributed_table('dcm.sending', 'partner', colocate_with => 'dcm.capacity_group');
 select create_distributed_table('dcm.way', 'partner', colocate_with => 'dcm.capacity_group');
 
 -- Schema outbox stays on the coordinator, where releases are made. So do
--- dcm.schema_version and dcm.compatibility stay on the coordinator. Grants and
+-- dcm.schema_version, dcm.compatibility and dcm.overview_turn. Grants and
 -- views reach the workers by themselves.

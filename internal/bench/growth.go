@@ -14,6 +14,8 @@ import (
 var questions = []struct{ name, sql string }{
 	{"free capacity by week, for the next four", `select point_in_time as week, unit_of_measure, count(*) as groups, sum(actual_capacity) as planned, sum(flexible_capacity) as free
 		from planning.capacity where not is_inactive and point_in_time >= (select date_trunc('week', current_date)::date) and point_in_time < (select date_trunc('week', current_date)::date + 28) group by week, unit_of_measure order by week`},
+	{"the same, kept ready", `select point_in_time as week, unit_of_measure, sum(capacity_groups) as groups, sum(actual_capacity) as planned, sum(flexible_capacity) as free, min(as_of) as as_of
+		from planning.capacity_total where point_in_time >= date_trunc('week', current_date)::date and point_in_time < date_trunc('week', current_date)::date + 28 group by week, unit_of_measure order by week`},
 	{"the same of one supplier", `select point_in_time as week, unit_of_measure, count(*) as groups, sum(actual_capacity) as planned, sum(flexible_capacity) as free
 		from planning.capacity where supplier = 'BPNLBENCH0000001' and not is_inactive and point_in_time >= (select date_trunc('week', current_date)::date) and point_in_time < (select date_trunc('week', current_date)::date + 28) group by week, unit_of_measure order by week`},
 	{"groups not updated for 14 days", `select supplier, name, received_at::date as last_received, changed_at::date as last_changed
@@ -151,8 +153,23 @@ func (b *bench) sizes(ctx context.Context, when string) error {
 	return err
 }
 
-// ask prints how long planners wait, and why.
+// ask prints how long planners wait, and why. What is kept ready is made first,
+// without the rests that serve makes, and not in the receiver's turn.
 func (b *bench) ask(ctx context.Context) error {
+	for _, step := range []struct{ name, sql string }{
+		{"", "update dcm.overview_turn set begins_after = now() + interval '1 day', as_of = now()"},
+		{"the overview, of all", "select count(dcm.make_overview(supplier, customer)) from dcm.overview_content"},
+		{"looking for what changed since", "select count(*), sum(content) from dcm.overview_content"},
+		{"", "analyze dcm.overview, dcm.group_overview, dcm.capacity_total"},
+	} {
+		before, begin := cpu(b.server.PID(), true), time.Now()
+		if err := b.exec(ctx, step.sql); err != nil {
+			return err
+		}
+		if step.name != "" {
+			fmt.Printf("- %s: %.2f s, CPU of Postgres %.2f s\n", step.name, time.Since(begin).Seconds(), milliseconds(cpu(b.server.PID(), true)-before)/1000)
+		}
+	}
 	for _, q := range questions {
 		rows, err := b.db.Query(ctx, "explain (analyze, costs off, timing off) "+q.sql)
 		if err != nil {

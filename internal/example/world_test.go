@@ -66,6 +66,19 @@ func receive(t *testing.T, url string, standard receiver.Standard, w example.Wor
 	post(w.Refused, 400, 422)
 }
 
+// updateOverview does what serve does in the background.
+func updateOverview(t *testing.T, url string) {
+	t.Helper()
+	s, err := store.Open(url, 1, 20*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.UpdateOverview(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestQuestions asks every question of api/planners.md, and those of the Grafana
 // dashboard, in the world: each must
 // have an answer, whether the demands were received or released and sent, and so
@@ -98,6 +111,7 @@ func TestQuestions(t *testing.T) {
 		t.Run(way.name, func(t *testing.T) {
 			url := pgtest.New(t)
 			way.fill(t, url)
+			updateOverview(t, url)
 			conn, err := pgx.Connect(t.Context(), url)
 			if err != nil {
 				t.Fatal(err)

@@ -258,6 +258,9 @@ func TestManyGroups(t *testing.T) {
 	s := newSite(t)
 	const groups = 10_000
 	s.many(groups)
+	if _, err := s.store.UpdateOverview(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
 	server := httptest.NewServer(s.pages)
 	defer server.Close()
 	for _, c := range []struct {

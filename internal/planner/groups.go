@@ -23,6 +23,10 @@ var (
 // pageSize is how many groups a page lists.
 const pageSize = 50
 
+// atOnce is of how many groups the weeks are worked out while a reader waits, a
+// quarter of a second of work. More are listed by what is kept ready of them.
+const atOnce = 1000
+
 // groupRow is a capacity group in the list.
 type groupRow struct {
 	Supplier, Customer string
@@ -34,11 +38,13 @@ type groupRow struct {
 	RedWeeks           int
 	OrangeWeeks        int
 	FirstBottleneck    *time.Time
-	OpenWeeks          int     // with demand, but no capacity
-	Missing            *string // demand above maximum capacity, summed over the horizon
-	WeeksMissing       *string // the same in weeks of the group's mean demand
-	Total              int     // of all groups that were found
-	Strip              []Week  `db:"-"`
+	OpenWeeks          int        // with demand, but no capacity
+	Missing            *string    // demand above maximum capacity, summed over the horizon
+	WeeksMissing       *string    // the same in weeks of the group's mean demand
+	Total              int        // of all groups that were found
+	IsKept             bool       // figures were kept ready
+	AsOf               *time.Time // how old they may be; nil: not all groups have them yet
+	Strip              []Week     `db:"-"`
 }
 
 // Path is the address of the group's page.
@@ -59,6 +65,8 @@ type groupsPage struct {
 	Only   string    // "bottlenecks": those alone
 	Rows   []groupRow
 	Total  int
+	IsKept bool
+	AsOf   *time.Time
 	Page   int
 	Pages  int
 	SQL    string
@@ -122,7 +130,7 @@ func (p *Pages) groups(ctx context.Context, r *http.Request) (string, any, error
 		}
 	}
 	args := pgx.NamedArgs{
-		"search": g.Search, "from": g.From, "until": g.From.AddDate(0, 0, 7*weeks),
+		"search": g.Search, "from": g.From, "until": g.From.AddDate(0, 0, 7*weeks), "weeks": weeks, "at_once": p.atOnce,
 		"only_bottlenecks": g.Only == "bottlenecks", "limit": pageSize, "offset": (g.Page - 1) * pageSize,
 	}
 	g.SQL = shownSQL(groupsSQL, args)
@@ -130,7 +138,7 @@ func (p *Pages) groups(ctx context.Context, r *http.Request) (string, any, error
 		return "", nil, err
 	}
 	if len(g.Rows) > 0 {
-		g.Total = g.Rows[0].Total
+		g.Total, g.IsKept, g.AsOf = g.Rows[0].Total, g.Rows[0].IsKept, g.Rows[0].AsOf
 	}
 	g.Pages = (g.Total + pageSize - 1) / pageSize
 	return "Capacity groups", g, p.strips(ctx, &g)

@@ -44,6 +44,7 @@ type Pages struct {
 	pool   *pgxpool.Pool
 	log    *slog.Logger
 	pages  map[string]*template.Template
+	atOnce int // how many groups are worked out while a reader waits
 }
 
 // connections is how many queries of planners run at once: few, so that they
@@ -77,7 +78,7 @@ func New(config Config, pool *pgxpool.Pool, log *slog.Logger) (*Pages, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	p := &Pages{config: config, pool: pool, log: log, pages: map[string]*template.Template{}}
+	p := &Pages{config: config, pool: pool, log: log, pages: map[string]*template.Template{}, atOnce: atOnce}
 	layout, err := template.New("layout.html").Funcs(functions).ParseFS(templateFiles, "templates/layout.html")
 	if err != nil {
 		return nil, fmt.Errorf("read templates: %w", err)

@@ -46,6 +46,8 @@ type site struct {
 	post  func(endpoint, sender, body string)
 	clock *time.Time
 	conn  *pgx.Conn
+	store *store.Store
+	made  *Pages
 }
 
 func newSite(t testing.TB) *site {
@@ -89,7 +91,7 @@ func newSite(t testing.TB) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	return &site{t: t, url: url, pages: pages.Handler(), clock: &clock, conn: conn, post: func(endpoint, sender, body string) {
+	return &site{t: t, url: url, store: s, made: pages, pages: pages.Handler(), clock: &clock, conn: conn, post: func(endpoint, sender, body string) {
 		t.Helper()
 		r := httptest.NewRequest("POST", "/"+endpoint, strings.NewReader(body))
 		r.Header.Set("Edc-Bpn", sender)
@@ -261,6 +263,32 @@ func TestWorld(t *testing.T) {
 				}
 			}
 		})
+	}
+	t.Run("kept ready", s.testKeptReady)
+}
+
+// testKeptReady: many groups are listed by what is kept ready of them, which is the
+// same as what is worked out at once; a group that came since stands last, and the
+// page says how old the figures are.
+func (s *site) testKeptReady(t *testing.T) {
+	csv := func(weeks string) string { return s.get("/groups.csv?weeks="+weeks, 200).Body.String() }
+	exact26, exact104 := csv("26"), csv("104")
+	if _, err := s.store.UpdateOverview(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	s.made.atOnce = 0
+	if csv("26") != exact26 || csv("104") != exact104 {
+		t.Errorf("kept ready:\n%s\nworked out at once:\n%s", csv("26"), exact26)
+	}
+	body := s.get("/", 200).Body.String()
+	if !strings.Contains(body, "are kept ready, as of "+time.Now().UTC().Format("2006-01-02 ")) || strings.Contains(exact26, "kept ready") {
+		t.Errorf("the age is not said:\n%s", body)
+	}
+	if _, err := s.conn.Exec(t.Context(), "delete from dcm.group_overview where red_weeks > 0"); err != nil {
+		t.Fatal(err)
+	}
+	if before, after := strings.Count(exact26, "\n"), strings.Count(csv("26"), "\n"); before != after {
+		t.Errorf("%d groups, want %d", after, before)
 	}
 }
 

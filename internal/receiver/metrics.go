@@ -26,6 +26,7 @@ type metrics struct {
 	lastAccepted  *prometheus.GaugeVec
 	storeErrors   *prometheus.CounterVec
 	removed       prometheus.Counter
+	overview      prometheus.Gauge
 	unrecorded    *prometheus.CounterVec
 	faults        prometheus.Counter
 	partnersMutex sync.Mutex
@@ -67,6 +68,9 @@ func newMetrics(rc *Receiver) *metrics {
 		removed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "dcm_journal_removed_total", Help: "Journal entries removed after their retention time.",
 		}),
+		overview: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "dcm_overview_as_of_timestamp_seconds", Help: "What was stored before this is in the planners' overview (planning.group_overview, planning.capacity_total); 0 if it is not whole yet.",
+		}),
 		faults: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "dcm_faults_total", Help: "Faults in the program, answered 503; each is in the log.",
 		}),
@@ -88,7 +92,7 @@ func newMetrics(rc *Receiver) *metrics {
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
-	m.registry.MustRegister(m.messages, m.objects, m.future, m.heldBack, m.duration, m.bytes, m.lastAccepted, m.storeErrors, m.removed, m.unrecorded, m.faults,
+	m.registry.MustRegister(m.messages, m.objects, m.future, m.heldBack, m.duration, m.bytes, m.lastAccepted, m.storeErrors, m.removed, m.unrecorded, m.faults, m.overview,
 		gauge("dcm_requests_in_flight", "Messages being judged at this moment.", func() float64 { return float64(rc.messages.Held()) }),
 		gauge("dcm_requests_in_flight_limit", "Messages that may be judged at once; beyond it the answer is 503.", func() float64 { return float64(rc.config.MaxInFlight) }),
 		gauge("dcm_buffered_bytes", "Memory held for bodies, and for answers that are not read yet.", func() float64 { return float64(rc.bytes.Held()) }),

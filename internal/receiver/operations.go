@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dcm-receiver/api"
+	"dcm-receiver/internal/store"
 	"dcm-receiver/schemas"
 
 	"github.com/go-chi/chi/v5"
@@ -117,9 +118,11 @@ type Retention struct {
 }
 
 // Housekeeping restores the partners' times from the journal, and removes what is
-// old every hour until ctx ends, and writes what was counted.
+// old every hour until ctx ends, writes what was counted, and keeps the planners'
+// overview ready.
 func (rc *Receiver) Housekeeping(ctx context.Context, retention Retention) {
 	go rc.keepCounts(ctx)
+	go rc.keepOverview(ctx)
 	restored := false
 	for {
 		wait := time.Hour
@@ -147,6 +150,29 @@ func (rc *Receiver) Housekeeping(ctx context.Context, retention Retention) {
 			return
 		case <-time.After(wait):
 		}
+	}
+}
+
+// keepOverview brings the planners' overview to the present again and again, until
+// ctx ends. The database says when it is due, and for which replica.
+func (rc *Receiver) keepOverview(ctx context.Context) {
+	const look = 15 * time.Second
+	const share = 0.1 // of a core of Postgres: messages come first
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(look):
+		}
+		asOf, err := rc.store.UpdateOverview(ctx, share)
+		if asOf != nil {
+			rc.metrics.overview.Set(float64(asOf.UnixMilli()) / 1000)
+		}
+		if err != nil && ctx.Err() == nil && !failing {
+			rc.log.Warn("the planners' overview was not brought to the present; trying again", "error", store.Describe(err))
+		}
+		failing = err != nil
 	}
 }
 

@@ -1,0 +1,121 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+var (
+	takeOverviewTurn = load("take_overview_turn")
+	keepOverviewTurn = load("keep_overview_turn")
+	endOverviewTurn  = load("end_overview_turn")
+	changedOverviews = load("changed_overviews")
+	makeOverview     = load("make_overview")
+)
+
+const (
+	// overviewLease is how long a replica at work may be silent until another takes over.
+	overviewLease = 5 * time.Minute
+	// overviewPause is how long it is at least from one look for changes to the next.
+	overviewPause = time.Minute
+)
+
+// UpdateOverview brings what is kept ready for planners (planning.group_overview,
+// planning.capacity_total) to the present, where it is this replica's turn. It takes
+// its time: after each supplier and customer it rests, so that it takes the given
+// share of a core, of Postgres, and leaves the others to messages. It returns as of
+// when the whole of it is now; nil where a whole one was never made.
+func (s *Store) UpdateOverview(ctx context.Context, share float64) (asOf *time.Time, err error) {
+	var begun *time.Time
+	if err := s.pool.QueryRow(ctx, takeOverviewTurn.sql, takeOverviewTurn.args(values{"lease": overviewLease})...).Scan(&begun, &asOf); err != nil {
+		return nil, fmt.Errorf("take turn to update overview: %w", err)
+	}
+	if begun == nil { // it is not due, or another replica is at it
+		return asOf, nil
+	}
+	defer func() {
+		if err != nil { // nobody has to wait for the lease to end
+			lease := overviewPause
+			if ctx.Err() != nil {
+				lease = 0
+			}
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+			defer cancel()
+			_, _ = s.pool.Exec(ctx, keepOverviewTurn.sql, keepOverviewTurn.args(values{"lease": lease})...)
+		}
+	}()
+	said := time.Now()
+	rest := func(worked time.Duration) error {
+		rest := time.Duration(float64(worked) * (1/share - 1))
+		if time.Since(said)+rest > overviewLease/5 {
+			said = time.Now()
+			if _, err := s.pool.Exec(ctx, keepOverviewTurn.sql, keepOverviewTurn.args(values{"lease": overviewLease + rest})...); err != nil {
+				return fmt.Errorf("keep turn to update overview: %w", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(rest):
+			return nil
+		}
+	}
+
+	var changed []Key
+	begin := time.Now()
+	err = s.unhurried(ctx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, changedOverviews.sql)
+		if err != nil {
+			return err
+		}
+		var k Key
+		_, err = pgx.ForEachRow(rows, []any{&k.Supplier, &k.Customer}, func() error {
+			changed = append(changed, k)
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return asOf, fmt.Errorf("find what changed since the overview: %w", err)
+	}
+	pause := max(overviewPause, time.Duration(float64(time.Since(begin))*2/share))
+	var failed error
+	for _, k := range changed {
+		begin := time.Now()
+		err := s.unhurried(ctx, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, makeOverview.sql, makeOverview.args(values{"supplier": k.Supplier, "customer": k.Customer})...)
+			return err
+		})
+		switch {
+		case err != nil && pgError(err) == nil:
+			return asOf, fmt.Errorf("make overview: %w", err)
+		case err != nil: // of these two alone: it keeps nobody else's from being made
+			failed = fmt.Errorf("make overview: %w", err)
+		}
+		if err := rest(time.Since(begin)); err != nil {
+			return asOf, err
+		}
+	}
+	if failed != nil {
+		return asOf, failed
+	}
+	if _, err := s.pool.Exec(ctx, endOverviewTurn.sql, endOverviewTurn.args(values{"pause": pause, "begun": begun})...); err != nil {
+		return asOf, fmt.Errorf("end turn to update overview: %w", err)
+	}
+	return begun, nil
+}
+
+// unhurried is a transaction that sees one state of the database and may take longer
+// than a message. Its commit waits for no disk: what it writes can be made again.
+func (s *Store) unhurried(ctx context.Context, do func(pgx.Tx) error) error {
+	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "set local statement_timeout = '1h'; set local synchronous_commit = off; set local max_parallel_workers_per_gather = 0; set local jit = off",
+			pgx.QueryExecModeSimpleProtocol); err != nil {
+			return err
+		}
+		return do(tx)
+	})
+}

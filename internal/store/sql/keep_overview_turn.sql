@@ -1,0 +1,2 @@
+update dcm.overview_turn
+set begins_after = now() + @lease::interval

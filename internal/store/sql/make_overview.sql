@@ -1,0 +1,1 @@
+select dcm.make_overview(@supplier, @customer)
