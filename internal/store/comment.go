@@ -1,6 +1,8 @@
 package store
 
 import (
+	"bytes"
+	"slices"
 	"time"
 
 	"dcm-receiver/internal/dcm"
@@ -110,7 +112,7 @@ func lockComments(b *batches, o owner, subjects []Subject, into *locked) {
 	}
 	for partner, subjects := range byPartner {
 		args := values{"partner": partner, "supplier": o.supplier, "customer": o.customer, "ids": sortedIDs(subjects),
-			"objects": texts(subjects, func(s *Subject) pgtype.UUID { return pgUUID(&s.About.ID) })}
+			"objects": objectsOf(subjects)}
 		lockedComments.queue(&b.next, args).Query(func(rows pgx.Rows) error {
 			var id pgtype.UUID
 			var originator string
@@ -141,6 +143,13 @@ func lockComments(b *batches, o owner, subjects []Subject, into *locked) {
 			})
 		}
 	}
+}
+
+// objectsOf are the objects that comments are on, each once.
+func objectsOf(subjects []Subject) []pgtype.UUID {
+	ids := texts(subjects, func(s *Subject) uuid.UUID { return s.About.ID })
+	slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+	return texts(slices.Compact(ids), func(id *uuid.UUID) pgtype.UUID { return pgUUID(id) })
 }
 
 // writeComments stores the comments that messages write, or deletes them.

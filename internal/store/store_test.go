@@ -54,6 +54,49 @@ func TestEveryStatementFitsTheDatabase(t *testing.T) {
 	}
 }
 
+// TestListsAreLookedUpByKey: no statement compares each object of a list with each that
+// its partner has, whatever the planner knows of the table: that takes a partner's
+// square of time.
+func TestListsAreLookedUpByKey(t *testing.T) {
+	conn := connect(t, pgtest.New(t))
+	if _, err := conn.Exec(context.Background(), "set plan_cache_mode = force_generic_plan"); err != nil {
+		t.Fatal(err)
+	}
+	otherwise := map[string]string{
+		"sql/requested_groups.sql":       "what was asked for is ours",
+		"sql/touch_capacity_groups.sql":  "planned anew for each list",
+		"sql/touch_material_demands.sql": "planned anew for each list",
+	}
+	linear := regexp.MustCompile(`Filter: .*ANY \(\$\d`)
+	statements, _ := filepath.Glob("sql/*.sql") // the pattern is well formed
+	for i, path := range statements {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sql, _, err := pgx.NamedArgs{}.RewriteQuery(context.Background(), conn, string(text), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		prepared, err := conn.Prepare(context.Background(), fmt.Sprint("s", i), sql)
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		explain := fmt.Sprint("explain execute s", i)
+		if n := len(prepared.ParamOIDs); n > 0 {
+			explain += "(null" + strings.Repeat(", null", n-1) + ")"
+		}
+		rows, _ := conn.Query(context.Background(), explain, pgx.QueryExecModeSimpleProtocol)
+		plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		if whole := strings.Join(plan, "\n"); linear.MatchString(whole) != (otherwise[path] != "") && !strings.Contains(whole, "(ctid = ANY") {
+			t.Errorf("%s:\n%s", path, whole)
+		}
+	}
+}
+
 // TestEveryColumnFitsTheDatabase prepares what is made from the tables of columns.
 func TestEveryColumnFitsTheDatabase(t *testing.T) {
 	conn := connect(t, pgtest.New(t))

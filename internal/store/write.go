@@ -47,16 +47,23 @@ func sortOut[R any](b *batches, messages []*saving, touchOne, touchMany statemen
 	return rows(of[created]), rows(of[changed])
 }
 
-// touch notes that objects came again as they are stored.
+// touch notes that objects came again as they are stored. Of many, the plan is made for
+// the list at hand: one that is kept may compare each of the list with each that the
+// partner has.
 func touch(b *pgx.Batch, one, many statement, ids map[owner][]pgtype.UUID, m *saving) {
+	const few = 32
 	for o, ids := range ids {
 		args := values{"supplier": o.supplier, "customer": o.customer, "received_at": m.ReceivedAt, "message_id": pgUUID(m.MessageID)}
-		s := many
-		if len(ids) == 1 {
-			s, args["id"] = one, ids[0]
-		} else {
-			args["ids"] = ids
+		if len(ids) <= few {
+			for _, id := range ids {
+				args["id"] = id
+				one.queue(b, args)
+			}
+			continue
 		}
-		s.queue(b, args)
+		args["ids"] = ids
+		b.Queue("set local plan_cache_mode = force_custom_plan")
+		many.queue(b, args)
+		b.Queue("set local plan_cache_mode to default")
 	}
 }

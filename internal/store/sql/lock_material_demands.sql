@@ -1,8 +1,23 @@
--- By ID or by material: there may be one object of each. Sorted before it is
--- locked, so that two lists in opposite order cannot wait for each other.
-select material_demand_id, material_number_customer, changed_at, changed_at_nanosecond, content_hash, is_unlocked
-from dcm.material_demand
-where partner = @customer and direction = 'received' and supplier = @supplier and customer = @customer
-    and (material_demand_id = any (@ids) or material_number_customer = any (@materials))
-order by material_demand_id
-for update
+-- By ID or by material: there may be one object of each. One look-up by key after
+-- the other and in the order of IDs, as lock_capacity_groups.sql.
+select d.material_demand_id, d.material_number_customer, d.changed_at, d.changed_at_nanosecond, d.content_hash, d.is_unlocked
+from (
+    select id
+    from unnest((select @ids::uuid[])) as i (id)
+    union
+    select h.material_demand_id
+    from unnest((select @materials::text[])) as m (number)
+    cross join lateral (
+        select material_demand_id
+        from dcm.material_demand
+        where partner = @customer and direction = 'received' and supplier = @supplier and customer = @customer and material_number_customer = m.number
+        offset 0
+    ) as h
+    order by 1
+) as k
+cross join lateral (
+    select material_demand_id, material_number_customer, changed_at, changed_at_nanosecond, content_hash, is_unlocked
+    from dcm.material_demand
+    where partner = @customer and direction = 'received' and supplier = @supplier and customer = @customer and material_demand_id = k.id
+    for update
+) as d
