@@ -65,7 +65,7 @@ type demandImportCommand struct {
 	OnlyValid bool     `name:"only-valid" help:"Take the materials without a wrong line, although others have one."`
 	Template  bool     `help:"Write example files to fill in: demands.csv and demands.xlsx, or FILE."`
 	Release   bool     `help:"Release what was imported at once."`
-	JSON      bool     `name:"json" help:"Print a JSON object."`
+	JSON      bool     `name:"json" help:"Print a JSON object a file, a line each; a material of several files counts in each. With --release one a material follows."`
 	databaseSettings
 }
 
@@ -82,17 +82,24 @@ func (c *demandImportCommand) Run() error {
 		return failure{errors.New("name the files to import, or write one to fill in with --template"), wrongUse}
 	}
 	var files []*outbox.File
-	for _, name := range c.Files {
+	report := newImportReport(c)
+	var unusable error
+	for _, name := range report.names {
 		content, err := read(name)
 		if err != nil {
 			return failure{err, wrongUse}
 		}
 		f, err := outbox.Read(name, content, today, func(lines int) { fmt.Fprintf(os.Stderr, "%s: %d lines read\n", name, lines) })
 		if err != nil {
-			c.print(map[string]any{"lines": 0, "dryRun": c.DryRun, "taken": false, "problems": []map[string]any{{"file": name, "line": 0, "column": "", "detail": err.Error()}}})
-			return err
+			report.problems([]outbox.Problem{{Place: outbox.Place{File: name}, Detail: err.Error()}})
+			unusable = errors.Join(unusable, err)
+			continue
 		}
 		files = append(files, f)
+	}
+	if unusable != nil {
+		report.print()
+		return unusable
 	}
 	lines, problems := outbox.Join(files, c.OnlyValid)
 	if !c.JSON {
@@ -104,24 +111,11 @@ func (c *demandImportCommand) Run() error {
 			fmt.Fprintln(os.Stderr, p)
 		}
 	}
-	said := map[string]any{"lines": len(lines), "dryRun": c.DryRun, "taken": false}
-	if len(problems) > 0 {
-		list := []map[string]any{}
-		for _, p := range problems {
-			problem := map[string]any{"file": p.File, "line": p.Line, "column": p.Column, "detail": p.Detail}
-			if p.Sheet != "" {
-				problem["sheet"] = p.Sheet
-			}
-			if p.Position > 0 {
-				problem["position"] = p.Position
-			}
-			list = append(list, problem)
-		}
-		said["problems"] = list
-		if !c.OnlyValid {
-			c.print(said)
-			return failure{fmt.Errorf("%d problems: nothing was taken (--only-valid takes the materials without one)", len(problems)), saysNo}
-		}
+	report.lines(lines)
+	report.problems(problems)
+	if len(problems) > 0 && !c.OnlyValid {
+		report.print()
+		return failure{fmt.Errorf("%s: nothing was taken (--only-valid takes the materials without one)", counted(len(problems), "problem")), saysNo}
 	}
 	err := c.inDatabase(func(ctx context.Context, conn *pgx.Conn) error {
 		limit := 0
@@ -132,58 +126,49 @@ func (c *demandImportCommand) Run() error {
 		if err != nil {
 			return c.refused(err)
 		}
-		said["created"], said["changed"], said["unchanged"], said["taken"] = plan.Created, plan.Changed, plan.Unchanged, !c.DryRun
+		report.plan(plan)
 		if c.DryRun {
-			c.describe(said, plan, outbox.Oddities(lines, today))
+			oddities := outbox.Oddities(lines, today)
+			report.details(plan, oddities)
+			if !c.JSON {
+				describe(plan, oddities)
+			}
 		}
 		if !c.JSON {
 			word := "imported"
 			if c.DryRun {
 				word = "would be imported"
 			}
-			fmt.Printf("%d lines %s: %d materials new, %d changed, %d unchanged\n", len(lines), word, plan.Created, plan.Changed, plan.Unchanged)
+			fmt.Printf("%s %s: %s new, %d changed, %d unchanged\n", counted(len(lines), "line"), word,
+				counted(plan.Count("created"), "material"), plan.Count("changed"), plan.Count("unchanged"))
 			if !c.DryRun && !c.Release {
 				fmt.Println("Nothing goes out before \"dcm-receiver demand release\".")
 			}
 		}
-		c.print(said)
+		report.print()
 		if c.Release && !c.DryRun {
 			return release(ctx, conn, "", "", c.JSON)
 		}
 		return nil
 	})
 	if err == nil && len(problems) > 0 {
-		return failure{fmt.Errorf("%d problems: their materials were left out", len(problems)), saysNo}
+		return failure{fmt.Errorf("%s: the materials that they are about were left out", counted(len(problems), "problem")), saysNo}
 	}
 	return err
 }
 
 // describe says week by week what changes, and what is odd.
-func (c *demandImportCommand) describe(said map[string]any, plan *outbox.Plan, oddities []string) {
-	if c.JSON {
-		changes := []map[string]any{}
-		for _, w := range plan.Changes {
-			changes = append(changes, map[string]any{
-				"supplier": w.Supplier, "customer": w.Customer, "materialNumberCustomer": w.MaterialNumberCustomer, "customerLocation": w.CustomerLocation,
-				"demandCategoryCode": w.DemandCategoryCode, "pointInTime": w.PointInTime.String(), "before": w.Before, "demand": w.Demand,
-			})
-		}
-		created := []map[string]any{}
-		for _, m := range plan.New {
-			created = append(created, map[string]any{"supplier": m.Supplier, "customer": m.Customer, "materialNumberCustomer": m.MaterialNumberCustomer})
-		}
-		said["new"], said["changes"], said["oddities"] = created, changes, oddities
-		return
-	}
+func describe(plan *outbox.Plan, oddities []outbox.Oddity) {
 	none := func(v string) string {
 		if v == "" {
 			return "none"
 		}
 		return v
 	}
-	for i, m := range plan.New {
+	created := plan.New()
+	for i, m := range created {
 		if i == listed {
-			fmt.Printf("and %d more new materials\n", plan.Created-listed)
+			fmt.Printf("and %s\n", counted(len(created)-listed, "more new material"))
 			break
 		}
 		fmt.Printf("new: %s for %s by %s\n", m.MaterialNumberCustomer, m.Customer, m.Supplier)
@@ -191,7 +176,7 @@ func (c *demandImportCommand) describe(said map[string]any, plan *outbox.Plan, o
 	var last outbox.Series
 	for i, w := range plan.Changes {
 		if i == listed {
-			fmt.Printf("and %d more weeks\n", len(plan.Changes)-listed)
+			fmt.Printf("and %s\n", counted(len(plan.Changes)-listed, "more week"))
 			break
 		}
 		if w.Series != last {
@@ -202,16 +187,10 @@ func (c *demandImportCommand) describe(said map[string]any, plan *outbox.Plan, o
 	}
 	for i, o := range oddities {
 		if i == listed {
-			fmt.Printf("and %d more oddities\n", len(oddities)-listed)
+			fmt.Printf("and %d more that is odd\n", len(oddities)-listed)
 			break
 		}
 		fmt.Println("odd:", o)
-	}
-}
-
-func (c *demandImportCommand) print(said map[string]any) {
-	if c.JSON {
-		_ = json.NewEncoder(os.Stdout).Encode(said)
 	}
 }
 
@@ -308,10 +287,10 @@ func release(ctx context.Context, conn *pgx.Conn, supplier, customer string, asJ
 		return databaseSettings{}.refused(err)
 	}
 	if !asJSON {
-		fmt.Printf("%d materials created, %d changed, %d unchanged, %d refused\n", counts["created"], counts["changed"], counts["unchanged"], counts["refused"])
+		fmt.Printf("%s created, %d changed, %d unchanged, %d refused\n", counted(counts["created"], "material"), counts["changed"], counts["unchanged"], counts["refused"])
 	}
 	if counts["refused"] > 0 {
-		return failure{fmt.Errorf("%d materials were refused; the others are released", counts["refused"]), saysNo}
+		return failure{fmt.Errorf("%s refused; the others are released", counted(counts["refused"], "material")), saysNo}
 	}
 	return nil
 }

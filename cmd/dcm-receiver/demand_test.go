@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -51,9 +52,9 @@ func TestDemandCommands(t *testing.T) {
 		{"dry", url, []string{"demand", "import", "--dry-run", "demands.xlsx"}, 0, "less than nine months ahead"},
 		{"dry, what is new", url, []string{"demand", "import", "--dry-run", "demands.csv"}, 0, "new: MNR-7307-AU340474.002 for BPNL8888888888XX by BPNL6666666666YY\n"},
 		{"nothing yet", url, []string{"demand", "status"}, 0, "Nothing has been released yet."},
-		{"import", url, []string{"demand", "import", "demands.xlsx"}, 0, "6 lines imported: 1 materials new, 0 changed, 0 unchanged"},
+		{"import", url, []string{"demand", "import", "demands.xlsx"}, 0, "6 lines imported: 1 material new, 0 changed, 0 unchanged"},
 		{"the same as CSV", url, []string{"demand", "import", "--json", "demands.csv"}, 0, `"unchanged":1`},
-		{"only valid ones", url, []string{"demand", "import", "--only-valid", "demands.csv", "wrong.csv"}, 1, "1 materials new, 0 changed, 1 unchanged"},
+		{"only valid ones", url, []string{"demand", "import", "--only-valid", "demands.csv", "wrong.csv"}, 1, "1 material new, 0 changed, 1 unchanged"},
 		{"release", url, []string{"demand", "release"}, 0, "2 materials created, 0 changed, 0 unchanged, 0 refused"},
 		{"release again", url, []string{"demand", "release", "--json"}, 0, `"outcome":"unchanged"`},
 		{"release for nobody", url, []string{"demand", "release", "--supplier", "ACME"}, 2, "--supplier"},
@@ -128,6 +129,53 @@ func runCommand(t *testing.T, dir, database string, status int, said string, arg
 	}
 }
 
+// TestImportAsJSON: an object a file, which says what is in that file.
+func TestImportAsJSON(t *testing.T) {
+	address, dir := pgtest.New(t), t.TempDir()
+	const header = "supplier,customer,material_number_customer,customer_location,point_in_time,demand\n"
+	line := func(material, week, demand string) string {
+		return "BPNL6666666666YY,BPNL8888888888XX," + material + ",BPNS8888888888XX," + week + "," + demand + "\n"
+	}
+	for name, content := range map[string]string{
+		"a.csv": header + line("A", "2126-11-18", "1") + line("B", "2126-11-18", "1"), "b.csv": header + line("B", "2126-11-25", "1") + line("C", "2126-11-18", "1"),
+		"c.csv": header + line("D", "2126-11-19", "1"), "d.csv": "hello",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		name string
+		args []string
+		want []string // a regular expression a line
+	}{
+		{"dry", []string{"--dry-run", "a.csv", "b.csv"}, []string{
+			`"changed":0,"changes":\[\],"created":2,"dryRun":true,"file":"a.csv","lines":2,"new":\[.*"A".*"B".*\],"oddities":\[\],"taken":false,"unchanged":0`,
+			`"created":2,"dryRun":true,"file":"b.csv","lines":2,"new":\[.*"B".*"C".*\],"oddities":\[\],"taken":false`}},
+		{"one", []string{"a.csv"}, []string{`^{"changed":0,"created":2,"dryRun":false,"file":"a.csv","lines":2,"taken":true,"unchanged":0}$`}},
+		{"some valid", []string{"--only-valid", "a.csv", "b.csv", "c.csv"}, []string{
+			`^{"changed":1,"created":0,"dryRun":false,"file":"a.csv","lines":2,"taken":true,"unchanged":1}$`,
+			`"changed":1,"created":1,.*"file":"b.csv"`, `"created":0,.*"file":"c.csv","lines":0,"problems":\[{"column":"point_in_time".*"line":2`}},
+		{"a wrong one", []string{"a.csv", "c.csv"}, []string{`^{"dryRun":false,"file":"a.csv","lines":2,"taken":false}$`, `"file":"c.csv",.*"problems":.*"taken":false`}},
+		{"one that is none", []string{"a.csv", "d.csv"}, []string{`^{"dryRun":false,"file":"a.csv","lines":0,"taken":false}$`, `"problems":.*the header has no supplier`}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			command := exec.Command(binary, append([]string{"demand", "import", "--json"}, c.args...)...)
+			command.Env, command.Dir = append(environment(), "DATABASE_URL="+address), dir
+			out, _ := command.Output() // the exit status is tested elsewhere
+			got := strings.Split(strings.TrimSpace(string(out)), "\n")
+			if len(got) != len(c.want) {
+				t.Fatalf("%d lines, want %d: %s", len(got), len(c.want), out)
+			}
+			for i, line := range got {
+				if !json.Valid([]byte(line)) || !regexp.MustCompile(c.want[i]).MatchString(line) {
+					t.Errorf("%s, want %s", line, c.want[i])
+				}
+			}
+		})
+	}
+}
+
 // TestDemandStatus says who waits for an answer, and since when.
 func TestDemandStatus(t *testing.T) {
 	address, dir := pgtest.New(t), t.TempDir()
@@ -189,9 +237,9 @@ func TestDemandAsSender(t *testing.T) {
 	run("", 0, "", "demand", "import", "--template")
 	run(as.String(), 2, "grant it dcm_sender", "demand", "import", "demands.csv")
 	run(address, 0, "", "migrate") // each grants what the roles need
-	run(as.String(), 0, "1 materials new", "demand", "import", "--dry-run", "demands.csv")
-	run(as.String(), 0, "1 materials new", "demand", "import", "demands.csv")
-	run(as.String(), 0, "1 materials created", "demand", "release")
+	run(as.String(), 0, "1 material new", "demand", "import", "--dry-run", "demands.csv")
+	run(as.String(), 0, "1 material new", "demand", "import", "demands.csv")
+	run(as.String(), 0, "1 material created", "demand", "release")
 	run(as.String(), 0, "BPNL6666666666YY", "demand", "status")
 	run(as.String(), 0, "added", "partner", "add", "BPNL6666666666YY")
 	run(as.String(), 0, "is asked", "request", "--all", "--supplier", "BPNL6666666666YY", "--customer", "BPNL8888888888XX")

@@ -126,3 +126,11 @@ func say(asJSON bool, object map[string]any, format string, arguments ...any) er
 	}
 	return nil
 }
+
+// counted is a number of things in words: 1 line, 2 lines.
+func counted(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
+}

@@ -71,7 +71,7 @@ func (c *validateCommand) Run() error {
 		}
 	}
 	if unread > 0 {
-		return failure{fmt.Errorf("%d of %d files could not be read", unread, len(c.Files)), wrongUse}
+		return failure{fmt.Errorf("could not be read: %d of %s", unread, counted(len(c.Files), "file")), wrongUse}
 	}
 	if invalid {
 		return errInvalid
@@ -84,9 +84,7 @@ func (f *finding) text() string {
 	var b strings.Builder
 	verdict := "invalid"
 	if f.Valid {
-		if verdict = fmt.Sprintf("valid, %d objects", f.Objects); f.Objects == 1 {
-			verdict = "valid, 1 object"
-		}
+		verdict = "valid, " + counted(f.Objects, "object")
 	}
 	fmt.Fprintf(&b, "%s: %s\n", f.File, verdict)
 	list := func(word string, found []schemas.Violation, more int) {

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -80,8 +81,16 @@ func Join(files []*File, onlyValid bool) (lines []Line, problems []Problem) {
 	return lines, problems
 }
 
-// Oddities says what is valid and yet perhaps a mistake.
-func Oddities(lines []Line, today dcm.Date) (said []string) {
+// Oddity is what is valid and yet perhaps a mistake.
+type Oddity struct {
+	Series
+	Detail string
+}
+
+func (o Oddity) String() string { return o.Series.String() + ": " + o.Detail }
+
+// Oddities looks for what is odd.
+func Oddities(lines []Line, today dcm.Date) (found []Oddity) {
 	bySeries := map[Series][]*Line{}
 	for i := range lines {
 		bySeries[lines[i].Series] = append(bySeries[lines[i].Series], &lines[i])
@@ -89,10 +98,12 @@ func Oddities(lines []Line, today dcm.Date) (said []string) {
 	nineMonths := dcm.DateOf(time.Unix(int64(today)*86400, 0).UTC().AddDate(0, 9, 0)).Monday()
 	for s, weeks := range bySeries {
 		slices.SortFunc(weeks, func(a, b *Line) int { return int(a.PointInTime - b.PointInTime) })
-		name := s.String()
+		odd := func(format string, arguments ...any) {
+			found = append(found, Oddity{s, fmt.Sprintf(format, arguments...)})
+		}
 		for i, l := range weeks {
 			if i > 0 && l.PointInTime != weeks[i-1].PointInTime+7 {
-				said = append(said, fmt.Sprintf("%s: no line between %s and %s; write 0 where nothing is needed", name, weeks[i-1].PointInTime, l.PointInTime))
+				odd("no line between %s and %s; write 0 where nothing is needed", weeks[i-1].PointInTime, l.PointInTime)
 			}
 			// A value of ten neighbours, as when a digit is typed twice.
 			beside := []dcm.Decimal{}
@@ -106,15 +117,15 @@ func Oddities(lines []Line, today dcm.Date) (said []string) {
 				tenfold = tenfold && !l.Demand.Below(times10(b))
 			}
 			if tenfold {
-				said = append(said, fmt.Sprintf("%s: %s in the week of %s is ten times its neighbours or more", name, l.Demand, l.PointInTime))
+				odd("%s in the week of %s is ten times its neighbours or more", l.Demand, l.PointInTime)
 			}
 		}
 		if last := weeks[len(weeks)-1].PointInTime; last < nineMonths {
-			said = append(said, fmt.Sprintf("%s: ends with the week of %s, less than nine months ahead", name, last))
+			odd("ends with the week of %s, less than nine months ahead", last)
 		}
 	}
-	slices.Sort(said)
-	return said
+	slices.SortFunc(found, func(a, b Oddity) int { return strings.Compare(a.String(), b.String()) })
+	return found
 }
 
 func times10(d dcm.Decimal) dcm.Decimal {
@@ -138,14 +149,36 @@ type Change struct {
 
 // Plan is what an import does.
 type Plan struct {
-	Created, Changed, Unchanged int // materials
-	New                         []Material
-	Changes                     []Change
+	Outcomes map[Material]string // created, changed or unchanged
+	Changes  []Change
+}
+
+// Count is how many materials have an outcome.
+func (p *Plan) Count(outcome string) (n int) {
+	for _, o := range p.Outcomes {
+		if o == outcome {
+			n++
+		}
+	}
+	return n
+}
+
+// New are the materials that are created, in order.
+func (p *Plan) New() (materials []Material) {
+	for m, outcome := range p.Outcomes {
+		if outcome == "created" {
+			materials = append(materials, m)
+		}
+	}
+	slices.SortFunc(materials, func(a, b Material) int {
+		return cmp.Or(strings.Compare(a.Supplier, b.Supplier), strings.Compare(a.Customer, b.Customer), strings.Compare(a.MaterialNumberCustomer, b.MaterialNumberCustomer))
+	})
+	return materials
 }
 
 // Import puts lines into outbox.demand_line, all or none: they take the place of
 // all lines of their materials. dry only says what would change. It lists at most
-// limit new materials, and weeks of changed ones.
+// limit weeks that change.
 func Import(ctx context.Context, conn *pgx.Conn, lines []Line, dry bool, limit int, progress func(lines int)) (*Plan, error) {
 	tx, err := conn.Begin(ctx)
 	if err != nil {
@@ -177,35 +210,30 @@ func Import(ctx context.Context, conn *pgx.Conn, lines []Line, dry bool, limit i
 	if err := exec("create index on imported (supplier, customer, material_number_customer); analyze imported"); err != nil {
 		return nil, err
 	}
-	plan := &Plan{}
-	err = tx.QueryRow(ctx, `
+	plan := &Plan{Outcomes: map[Material]string{}}
+	rows, err := tx.Query(ctx, `
 		with touched as (select distinct supplier, customer, material_number_customer from imported),
-		before as (select l.* from outbox.demand_line l join touched using (supplier, customer, material_number_customer)),
-		material as (
-			select supplier, customer, material_number_customer, bool_or(b.demand is not null) as known,
-				bool_or((n.demand, n.material_number_supplier, n.material_description_customer, n.material_global_asset_id, n.unit_of_measure, n.expected_supplier_location, n.is_inactive)
-				is distinct from (b.demand, b.material_number_supplier, b.material_description_customer, b.material_global_asset_id, b.unit_of_measure, b.expected_supplier_location, b.is_inactive)) as differs
-			from imported n
-			full join before b using (supplier, customer, material_number_customer, customer_location, demand_category_code, point_in_time)
-			group by 1, 2, 3)
-		select count(*) filter (where not known), count(*) filter (where known and differs), count(*) filter (where known and not differs) from material`).
-		Scan(&plan.Created, &plan.Changed, &plan.Unchanged)
+		before as (select l.* from outbox.demand_line l join touched using (supplier, customer, material_number_customer))
+		select supplier, customer, material_number_customer, case
+			when not bool_or(b.demand is not null) then 'created'
+			when bool_or((n.demand, n.material_number_supplier, n.material_description_customer, n.material_global_asset_id, n.unit_of_measure, n.expected_supplier_location, n.is_inactive)
+				is distinct from (b.demand, b.material_number_supplier, b.material_description_customer, b.material_global_asset_id, b.unit_of_measure, b.expected_supplier_location, b.is_inactive)) then 'changed'
+			else 'unchanged' end
+		from imported n
+		full join before b using (supplier, customer, material_number_customer, customer_location, demand_category_code, point_in_time)
+		group by 1, 2, 3`)
 	if err != nil {
 		return nil, fmt.Errorf("compare demands: %w", err)
 	}
-	if limit > 0 && plan.Created > 0 {
-		rows, err := tx.Query(ctx, `
-			select distinct supplier, customer, material_number_customer from imported n
-			where not exists (select from outbox.demand_line l where (l.supplier, l.customer, l.material_number_customer) = (n.supplier, n.customer, n.material_number_customer))
-			order by 1, 2, 3 limit $1`, limit)
-		if err != nil {
-			return nil, fmt.Errorf("compare demands: %w", err)
-		}
-		if plan.New, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Material]); err != nil {
-			return nil, fmt.Errorf("compare demands: %w", err)
-		}
+	var m Material
+	var outcome string
+	if _, err := pgx.ForEachRow(rows, []any{&m.Supplier, &m.Customer, &m.MaterialNumberCustomer, &outcome}, func() error {
+		plan.Outcomes[m] = outcome
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("compare demands: %w", err)
 	}
-	if limit > 0 && plan.Changed > 0 {
+	if limit > 0 && plan.Count("changed") > 0 {
 		rows, err := tx.Query(ctx, `
 			with touched as (
 				select distinct supplier, customer, material_number_customer from imported n

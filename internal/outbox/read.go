@@ -355,7 +355,7 @@ func (t *table) row(line int, record []string) error {
 		}
 	}
 	if len(record) > len(t.header) {
-		bad("", fmt.Sprintf("has %d values, but the header has %d columns; quote a value that has the separator in it", len(record), len(t.header)))
+		bad("", fmt.Sprintf("more values (%d) than the header has columns (%d); quote a value that has the separator in it", len(record), len(t.header)))
 	}
 	t.lines, t.amounts, t.faulty = append(t.lines, l), append(t.amounts, amount), append(t.faulty, !good)
 	if len(t.lines)%50_000 == 0 && t.progress != nil {

@@ -178,9 +178,13 @@ func counts(strip []Week) string {
 			first = ", the first in the week of " + w.PointInTime.Format(time.DateOnly)
 		}
 	}
-	said := fmt.Sprintf("%d weeks without a bottleneck", len(strip))
+	weeks := "1 week"
+	if len(strip) != 1 {
+		weeks = fmt.Sprintf("%d weeks", len(strip))
+	}
+	said := weeks + " without a bottleneck"
 	if red+orange > 0 {
-		said = fmt.Sprintf("%d weeks: %d above maximum capacity, %d above actual capacity%s", len(strip), red, orange, first)
+		said = fmt.Sprintf("%s: %d above maximum capacity, %d above actual capacity%s", weeks, red, orange, first)
 	}
 	if open > 0 {
 		said += fmt.Sprintf("; %d with demand, but no capacity", open)
