@@ -24,7 +24,7 @@ import (
 type demandCommands struct {
 	Import  demandImportCommand  `cmd:"" help:"Read files with demands (CSV or XLSX in the columns of outbox.demand_line, or WeekBasedMaterialDemand JSON) and put their lines in the place of all lines of their materials. They go out by release only. Exit status 1, and nothing taken, if a line is wrong."`
 	Release demandReleaseCommand `cmd:"" help:"Queue for sending what is new or changed in outbox.demand_line. Exit status 1 if a material is refused."`
-	Status  demandStatusCommand  `cmd:"" help:"Say by partner what waits, what was delivered, and what was refused and why."`
+	Status  demandStatusCommand  `cmd:"" help:"Say by partner what waits, what was delivered, and what was refused and why; and whether nobody sends."`
 }
 
 // connect opens the database that the settings name.
@@ -314,17 +314,23 @@ func (c *demandStatusCommand) Run() error {
 			Reason        *string    `json:"reason"`
 			Requests      int        `json:"unansweredRequests"`
 			OldestRequest *time.Time `json:"oldestRequest"`
+			Due           *time.Time `json:"-"`           // since when something should be on its way
+			NobodySends   bool       `json:"nobodySends"` // although something is due
 		}
+		// A receiver that sends begins within a second of what is due, and decides as soon
+		// what answers a request: then something waits for who asks, or nothing does.
 		rows, err := conn.Query(ctx, `select partner, coalesce(waiting, 0), coalesce(sending, 0), coalesce(delivered, 0), coalesce(refused, 0),
-				oldest, latest, reason, coalesce(requests, 0), oldest_request
+				oldest, latest, reason, coalesce(requests, 0), oldest_request, coalesce(oldest_due, case when oldest is null then oldest_request end) as due,
+				coalesce(coalesce(oldest_due, case when oldest is null then oldest_request end) < now() - interval '5 s', false) and not exists (select from planning.sending)
 			from (
-				select supplier as partner,
+				select partner,
 					count(*) filter (where state = 'waiting') as waiting, count(*) filter (where state = 'sending') as sending,
 					count(*) filter (where state = 'delivered') as delivered, count(*) filter (where state = 'refused') as refused,
 					min(queued_at) filter (where state in ('waiting', 'sending')) as oldest, max(delivered_at) as latest,
-					(array_agg(reason order by last_attempt_at desc) filter (where state in ('waiting', 'refused') and reason is not null))[1] as reason
+					(array_agg(reason order by last_attempt_at desc) filter (where state in ('waiting', 'refused') and reason is not null))[1] as reason,
+					min(greatest(queued_at, next_attempt_at)) filter (where state in ('waiting', 'sending')) as oldest_due
 				from planning.delivery
-				group by supplier) d
+				group by partner) d
 			full join (
 				select supplier as partner, count(distinct (message_id, requested_at)) as requests, min(requested_at) as oldest_request
 				from planning.request_for_update
@@ -355,6 +361,16 @@ func (c *demandStatusCommand) Run() error {
 				oldest = time.Since(*p.OldestWaiting).Round(time.Second).String()
 			}
 			fmt.Printf("%-18s %9d %9d %9d %9d  %s\n", p.Partner, p.Waiting, p.Sending, p.Delivered, p.Refused, oldest)
+		}
+		var due *time.Time
+		for _, p := range partners {
+			if p.NobodySends && (due == nil || p.Due.Before(*due)) {
+				due = p.Due
+			}
+		}
+		if due != nil {
+			fmt.Printf("Nobody sends: no running receiver has DCM_SEND=true on this database, and what is due has waited for %s. Start one with DCM_SEND=true, or look at the log of the one that should send.\n",
+				time.Since(*due).Round(time.Second))
 		}
 		for _, p := range partners {
 			if p.Requests > 0 {

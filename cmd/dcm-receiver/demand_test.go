@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -190,6 +191,44 @@ func TestDemandStatus(t *testing.T) {
 	}
 	runCommand(t, dir, address, 0, "BPNL6666666666YY: requests for update without an answer: 2, the oldest for 1h0m", "demand", "status")
 	runCommand(t, dir, address, 0, `"unansweredRequests":2`, "demand", "status", "--json")
+}
+
+// TestNobodySends: where something is due, and no receiver serves any partner, status
+// says so; not where it is fresh, has to wait anyway, or a receiver is at work.
+func TestNobodySends(t *testing.T) {
+	address, dir := pgtest.New(t), t.TempDir()
+	conn, err := pgx.Connect(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	const waits = `insert into dcm.delivery (partner, object, object_id, changed_at, supplier, customer, queued_at, next_attempt_at)
+		values ('BPNL6666666666YY', 'WeekBasedMaterialDemand', gen_random_uuid(), now(), 'BPNL6666666666YY', 'BPNL8888888888XX', now() - interval '1 h', now() + interval '1 h')`
+	for _, c := range []struct {
+		name, change string
+		nobody       bool
+	}{
+		{"an attempt is to come", waits, false},
+		{"it is due", "update dcm.delivery set next_attempt_at = now() - interval '2 min'", true},
+		{"another partner is served", "insert into dcm.sending values ('BPNL7777777777ZZ', gen_random_uuid(), now() + interval '1 h')", false},
+		{"who served it has ended", "update dcm.sending set until = now() - interval '1 s'", true},
+		{"it is fresh", "update dcm.delivery set next_attempt_at = null, queued_at = now() + interval '1 h'", false},
+		{"a request, what answers it waits", `insert into dcm.requested_update (partner, message_key, message_id, requested_at, material_demands, requested_id, changed_at, changed_at_nanosecond)
+			select 'BPNL6666666666YY', k, k, now() - interval '1 h', 1, array[null]::uuid[], '{}', '{}' from gen_random_uuid() k`, false},
+		{"a request, nothing was decided", "delete from dcm.delivery", true},
+	} {
+		if _, err := conn.Exec(t.Context(), c.change); err != nil {
+			t.Fatal(err)
+		}
+		said := "OLDEST WAITING"
+		if c.nobody {
+			said = "Nobody sends: no running receiver has DCM_SEND=true"
+		}
+		t.Run(c.name, func(t *testing.T) {
+			runCommand(t, dir, address, 0, said, "demand", "status")
+			runCommand(t, dir, address, 0, `"nobodySends":`+strconv.FormatBool(c.nobody), "demand", "status", "--json")
+		})
+	}
 }
 
 // bare is another database of the server, without our tables.

@@ -227,7 +227,7 @@ func (c *requestCommand) show(ctx context.Context, conn *pgx.Conn, asked []askin
 		}
 	}
 	if len(missing) > 0 {
-		return failure{fmt.Errorf("not come within %s: %s, %s", c.Wait, counted(len(missing), "group"), strings.Join(slices.Sorted(maps.Keys(missing)), ", ")), saysNo}
+		return failure{fmt.Errorf("after %s there is still missing: %s, %s", c.Wait, counted(len(missing), "group"), strings.Join(slices.Sorted(maps.Keys(missing)), ", ")), saysNo}
 	}
 	return nil
 }

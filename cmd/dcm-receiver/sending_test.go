@@ -95,7 +95,7 @@ func TestSending(t *testing.T) {
 	if got := <-shown; !strings.Contains(got, them+" sent group "+id+": created\n") || !strings.HasSuffix(got, "<nil>") {
 		t.Error(got)
 	}
-	runCommand(t, t.TempDir(), url, 1, "not come within 1s: 1 group, 0157ba42-", "request", "--wait", "1s", "--supplier", them, "--customer", "BPNL8888888888XX", "0157ba42-d2a8-4e28-8565-7b07830c1111")
+	runCommand(t, t.TempDir(), url, 1, "after 1s there is still missing: 1 group, BPNL6666666666YY 0157ba42-", "request", "--wait", "1s", "--supplier", them, "--customer", "BPNL8888888888XX", "0157ba42-d2a8-4e28-8565-7b07830c1111")
 
 	conn, err := pgx.Connect(context.Background(), url)
 	if err != nil {
