@@ -49,6 +49,7 @@ func TestDemandCommands(t *testing.T) {
 		{"no demands", url, []string{"demand", "import", "text.txt"}, 1, "text.txt:1: the header has no supplier"},
 		{"no database", "", []string{"demand", "import", "demands.csv"}, 2, "DATABASE_URL is not set"},
 		{"a database that is not there", nowhere, []string{"demand", "import", "demands.csv"}, 3, "the database cannot be reached"},
+		{"a parameter that the server does not know", url + "&nonsense=1", []string{"demand", "status"}, 2, "nonsense"},
 		{"wrong", url, []string{"demand", "import", "wrong.csv"}, 1, "wrong.csv:2: point_in_time: 2126-11-24 is a Sunday; write the Monday of its week, 2126-11-18"},
 		{"dry", url, []string{"demand", "import", "--dry-run", "demands.xlsx"}, 0, "less than nine months ahead"},
 		{"dry, what is new", url, []string{"demand", "import", "--dry-run", "demands.csv"}, 0, "new: MNR-7307-AU340474.002 for BPNL8888888888XX by BPNL6666666666YY\n"},

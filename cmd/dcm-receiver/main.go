@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -45,7 +46,7 @@ func main() {
 	}
 	context, err := parser.Parse(arguments(os.Args[1:]))
 	if err != nil {
-		fail(failure{nameVariable(parser, err), wrongUse})
+		fail(failure{nameVariable(err), wrongUse})
 	}
 	if err := context.Run(parser); err != nil {
 		fail(err)
@@ -80,15 +81,21 @@ func fail(err error) {
 	os.Exit(status)
 }
 
-// nameVariable adds to an error about an option the environment variable that
-// it may come from.
-func nameVariable(parser *kong.Kong, err error) error {
-	for _, command := range parser.Model.Leaves(false) {
-		for _, flag := range slices.Concat(command.AllFlags(false)...) {
-			if len(flag.Envs) > 0 && strings.Contains(err.Error(), "--"+flag.Name) && !strings.Contains(err.Error(), flag.Envs[0]) {
-				return fmt.Errorf("%w (or %s)", err, flag.Envs[0])
-			}
+// nameVariable adds to an error about an option of a command the environment variable
+// that it may come from.
+func nameVariable(err error) error {
+	var wrong *kong.ParseError
+	if !errors.As(err, &wrong) || wrong.Context == nil || wrong.Context.Selected() == nil {
+		return err
+	}
+	for _, flag := range slices.Concat(wrong.Context.Selected().AllFlags(false)...) {
+		if len(flag.Envs) == 0 || !regexp.MustCompile("--"+flag.Name+`(?:[^\w-]|$)`).MatchString(err.Error()) {
+			continue
 		}
+		if !strings.Contains(err.Error(), flag.Envs[0]) {
+			err = fmt.Errorf("%w (or %s)", err, flag.Envs[0])
+		}
+		break
 	}
 	return err
 }

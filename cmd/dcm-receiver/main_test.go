@@ -295,6 +295,7 @@ func TestGracefulStop(t *testing.T) {
 func TestWrongSettings(t *testing.T) {
 	for _, c := range []struct{ setting, names string }{
 		{"DCM_CUSTOMER_BPNLS=", "DCM_CUSTOMER_BPNLS"},
+		{"DCM_CUSTOMER_BPNLS=,", "DCM_CUSTOMER_BPNLS"},
 		{"DCM_CUSTOMER_BPNLS=BPNS8888888888XX", "DCM_CUSTOMER_BPNLS"},
 		{"DCM_PARTNERS=x", "DCM_PARTNERS"},
 		{"DCM_LISTEN=0.0.0.0:0", "DCM_API_KEYS"},
@@ -327,6 +328,12 @@ func TestWrongSettings(t *testing.T) {
 		{"DCM_SEND=true", "DCM_EDC_MANAGEMENT_URL"},
 		{"DCM_EDC_REGISTER=true DCM_EDC_BACKEND_URL=http://x", "DCM_EDC_MANAGEMENT_URL"},
 		{"DCM_SENDER_HEADER=Edc:Bpn", "DCM_SENDER_HEADER"},
+		{"DCM_SENDER_HEADER=host", "DCM_SENDER_HEADER"},
+		{"DCM_SENDER_HEADER=X-Api-Key", "DCM_SENDER_HEADER"},
+		{"DCM_SENDER_HEADER=Edc-Contract-Agreement-Id", "DCM_SENDER_HEADER"},
+		{"DCM_LISTEN=127.0.0.1:18080 DCM_OPS_LISTEN=127.0.0.1:18080", "DCM_LISTEN and DCM_OPS_LISTEN"},
+		{"DCM_LISTEN=127.0.0.1:18080 DCM_PLANNING_LISTEN=localhost:18080", "DCM_LISTEN and DCM_PLANNING_LISTEN"},
+		{"DCM_OPS_LISTEN=:19090 DCM_PLANNING_LISTEN=127.0.0.1:19090", "DCM_OPS_LISTEN and DCM_PLANNING_LISTEN"},
 		{"DATABASE_URL= DCM_API_KEYS=k DCM_LISTEN=0.0.0.0:0", "DATABASE_URL"},
 		{"DATABASE_URL=jdbc:postgresql://localhost/x", "DATABASE_URL"},
 		{"DATABASE_URL=postgres://u:a@b@localhost/x", "DATABASE_URL"},
@@ -355,7 +362,7 @@ func TestWrongSettings(t *testing.T) {
 			if status := program.ProcessState.ExitCode(); status != 2 {
 				t.Errorf("exit status %d, want 2", status)
 			}
-			if said := string(out); strings.Count(said, "\n") != 1 || !strings.HasPrefix(said, "dcm-receiver: ") || !strings.Contains(said, c.names) {
+			if said := string(out); strings.Count(said, "\n") != 1 || !strings.HasPrefix(said, "dcm-receiver: ") || !strings.Contains(said, c.names) || strings.Contains(said, "DCM_EXAMPLE") {
 				t.Errorf("it says %q; want one line, that names %s", said, c.names)
 			}
 		})

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"regexp"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"dcm-receiver/internal/database"
 	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/edc"
 	"dcm-receiver/internal/privatepg"
 	"dcm-receiver/internal/receiver"
 
@@ -197,6 +199,11 @@ func (s *serveSettings) check() error {
 		return fmt.Errorf("DCM_TLS_CERT_FILE and DCM_TLS_KEY_FILE go together: set both or neither")
 	case !token.MatchString(s.SenderHeader):
 		return fmt.Errorf("DCM_SENDER_HEADER: %q is no name of a header; the data plane's is Edc-Bpn as a rule", s.SenderHeader)
+	case slices.Contains(notSender, http.CanonicalHeaderKey(s.SenderHeader)):
+		return fmt.Errorf("DCM_SENDER_HEADER: %s has another meaning and never names the sender; the data plane's is Edc-Bpn as a rule", s.SenderHeader)
+	}
+	if err := s.addresses(); err != nil {
+		return err
 	}
 	if _, err := database.Read(s.DatabaseURL); err != nil {
 		return err
@@ -212,6 +219,31 @@ func (s *serveSettings) check() error {
 	return s.Planning.check()
 }
 
+// addresses says which two listeners would be one.
+func (s *serveSettings) addresses() error {
+	listeners := []struct{ name, address string }{{"DCM_LISTEN", s.Listen}, {"DCM_OPS_LISTEN", s.OpsListen}, {"DCM_PLANNING_LISTEN", s.Planning.Listen}}
+	for i, a := range listeners {
+		for _, b := range listeners[:i] {
+			if samePlace(a.address, b.address) {
+				return fmt.Errorf("%s and %s: %s and %s are the same place; give each its own port", b.name, a.name, b.address, a.address)
+			}
+		}
+	}
+	return nil
+}
+
+// samePlace reports whether two listeners cannot be there side by side.
+func samePlace(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	if errA != nil || errB != nil || portA != portB || portA == "0" {
+		return false
+	}
+	everywhere := []string{"", "0.0.0.0", "::"}
+	return hostA == hostB || slices.Contains(everywhere, hostA) || slices.Contains(everywhere, hostB) ||
+		strings.Replace(hostA, "localhost", "127.0.0.1", 1) == strings.Replace(hostB, "localhost", "127.0.0.1", 1)
+}
+
 // own is what a connector that offers this receiver must match.
 func (s *serveSettings) own() ownSettings {
 	return ownSettings{
@@ -224,6 +256,11 @@ const longest = duration(100 * 365 * 24 * time.Hour)
 
 // token is what a header's name can be (RFC 9110 §5.6.2).
 var token = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+
+// notSender are headers that mean something else, or that never get as far as us.
+var notSender = []string{
+	"X-Api-Key", edc.AgreementHeader, "Host", "Content-Type", "Content-Length", "Content-Encoding", "Transfer-Encoding", "Connection", "Expect", "Trailer", "Upgrade",
+}
 
 // keysIn reads API keys, separated by commas or line ends; none where no file is
 // named.

@@ -137,12 +137,20 @@ func WarnOfHazards(ctx context.Context, url string, log *slog.Logger) {
 // OneLine is an error of connecting in one line: the driver has one for each
 // address that it tried, and tries each with and without TLS.
 func OneLine(err error) string {
-	var parts []string
+	var parts, withoutTLS []string
 	for line := range strings.Lines(err.Error()) {
 		line = strings.TrimSpace(line)
-		if line != "" && !slices.Contains(parts, line) && !strings.Contains(line, "server refused TLS connection") {
-			parts = append(parts, line)
+		if line == "" || slices.Contains(parts, line) {
+			continue
 		}
+		parts = append(parts, line)
+		if !strings.Contains(line, "server refused TLS connection") {
+			withoutTLS = append(withoutTLS, line)
+		}
+	}
+	// A server without TLS is no reason, but where it is the only one.
+	if last := len(withoutTLS) - 1; last >= 0 && !strings.HasSuffix(withoutTLS[last], ":") {
+		parts = withoutTLS
 	}
 	if len(parts) < 2 {
 		return strings.Join(parts, "")
@@ -151,10 +159,14 @@ func OneLine(err error) string {
 }
 
 // IsWrong reports whether the server answered, and would not have us: a wrong
-// user, password or database, which only another setting mends.
+// user, password, database or parameter, which only another setting mends.
 func IsWrong(err error) bool {
 	var pg *pgconn.PgError
-	return errors.Is(err, ErrEncoding) || errors.As(err, &pg) && (strings.HasPrefix(pg.Code, "28") || strings.HasPrefix(pg.Code, "3D"))
+	if !errors.As(err, &pg) {
+		return errors.Is(err, ErrEncoding)
+	}
+	parameter := pg.Severity == "FATAL" && (pg.Code == "42704" || pg.Code == "22023")
+	return errors.Is(err, ErrEncoding) || strings.HasPrefix(pg.Code, "28") || strings.HasPrefix(pg.Code, "3D") || parameter
 }
 
 const encodeAdvice = "special characters in a user's name or password are written with %, such as %40 for @, %2F for /, %3A for :, %23 for # and %3F for ?" +

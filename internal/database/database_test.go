@@ -153,3 +153,22 @@ func TestConnections(t *testing.T) {
 		t.Errorf("hazards %q, %v", hazards, err)
 	}
 }
+
+// TestOneLine: that a server has no TLS is said where nothing else is wrong, and only
+// there.
+func TestOneLine(t *testing.T) {
+	for _, c := range []struct{ name, text, want string }{
+		{"one address", "failed to connect to `user=u`: 127.0.0.1:5432 (h): server refused TLS connection", "failed to connect to `user=u`: 127.0.0.1:5432 (h): server refused TLS connection"},
+		{"several addresses", "failed to connect to `user=u`:\n\ta (h): server refused TLS connection\n\tb (h): server refused TLS connection",
+			"failed to connect to `user=u`: a (h): server refused TLS connection; b (h): server refused TLS connection"},
+		{"without TLS there is another reason", "failed to connect to `user=u`:\n\ta (h): server refused TLS connection\n\ta (h): no such role\n\ta (h): no such role",
+			"failed to connect to `user=u`: a (h): no such role"},
+		{"no connecting", "some fault", "some fault"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := database.OneLine(errors.New(c.text)); got != c.want {
+				t.Errorf("%q, want %q", got, c.want)
+			}
+		})
+	}
+}

@@ -105,6 +105,74 @@ func TestTooLargeIsHeard(t *testing.T) {
 	}
 }
 
+// TestRefusalsAreHeard: a client that reads only after it has sent all hears every
+// refusal that comes before its body was read, not only the 413.
+func TestRefusalsAreHeard(t *testing.T) {
+	f := newFixture(t, func(c *receiver.Config) {
+		c.APIKeys, c.Partners, c.MaxBuffered = []string{"key"}, []string{example.Supplier}, 1<<20
+	})
+	server := httptest.NewServer(f.partner)
+	defer server.Close()
+	capacityGroups := "/" + dcm.CapacityGroupEndpoint.Path
+	for _, c := range []struct {
+		name, request, header string
+		status                string
+	}{
+		{"no such path", "POST /nowhere", "", "404"},
+		{"another method", "PUT " + capacityGroups, "", "405"},
+		{"a method that the router does not know", "PROPFIND " + capacityGroups, "", "405"},
+		{"messages are fetched, not sent", "POST /messages", "", "405"},
+		{"no key", "POST " + capacityGroups, "", "401"},
+		{"no sender", "POST " + capacityGroups, "X-Api-Key: key", "401"},
+		{"a partner that may not send", "POST " + capacityGroups, "X-Api-Key: key\r\nEdc-Bpn: BPNL00000000NONE", "403"},
+		{"another content type", "POST " + capacityGroups, "X-Api-Key: key\r\nContent-Type: text/plain\r\nEdc-Bpn: " + example.Supplier, "415"},
+		{"more bytes than the partner's share", "POST " + capacityGroups, "X-Api-Key: key\r\nEdc-Bpn: " + example.Supplier, "503"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			conn, err := net.Dial("tcp", server.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			const size = 4 << 20
+			fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: x\r\n%s\r\nContent-Length: %d\r\n\r\n", c.request, strings.TrimSpace("X: y\r\n"+c.header), size)
+			piece := bytes.Repeat([]byte(" "), 1<<20)
+			for range size / len(piece) {
+				if _, err := conn.Write(piece); err != nil {
+					t.Fatalf("the body could not be sent to its end: %v", err)
+				}
+			}
+			answer := make([]byte, 64)
+			_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+			n, err := conn.Read(answer)
+			if err != nil || !strings.HasPrefix(string(answer[:n]), "HTTP/1.1 "+c.status+" ") {
+				t.Errorf("%q, %v", answer[:n], err)
+			}
+		})
+	}
+}
+
+// TestWhoAsksFirstSendsNothing: a client that announces a body and waits for
+// "100 Continue" is refused without having to send it.
+func TestWhoAsksFirstSendsNothing(t *testing.T) {
+	server := httptest.NewServer(newFixture(t, nil).partner)
+	defer server.Close()
+	for _, c := range []struct{ path, status string }{{"/" + dcm.CapacityGroupEndpoint.Path, "413"}, {"/nowhere", "404"}} {
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nEdc-Bpn: %s\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", c.path, example.Supplier, 20<<20)
+		answer := make([]byte, 64)
+		_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+		n, err := conn.Read(answer)
+		if err != nil || !strings.HasPrefix(string(answer[:n]), "HTTP/1.1 "+c.status+" ") {
+			t.Errorf("%s: %q, %v", c.path, answer[:n], err)
+		}
+		conn.Close()
+	}
+}
+
 // TestUnreadAnswersHoldNoToken: who does not read its answers keeps nobody from
 // being judged, and what is held for it is counted.
 func TestUnreadAnswersHoldNoToken(t *testing.T) {

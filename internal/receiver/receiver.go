@@ -135,6 +135,7 @@ func (rc *Receiver) Partner() http.Handler {
 	detail := "the endpoints are " + strings.Join(paths, ", ") + " (POST) and /messages (GET)"
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) {
 		rc.log.Info("no such path", "status", http.StatusNotFound, "remote", r.RemoteAddr)
+		hearOut(w, r)
 		rc.refuse(w, noEndpoint, refusal(http.StatusNotFound, "unknown-path", "There is nothing here", detail))
 	})
 	// Methods that the router does not know, such as PROPFIND: they are refused like
@@ -220,9 +221,11 @@ func refused(a *answer) answered {
 // to be answered.
 func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, in *inbound, endpoint dcm.Endpoint, judge judge) answered {
 	if a := rc.admit(w, r, &in.Arrival, http.MethodPost); a != nil {
+		hearOut(w, r)
 		return refused(a)
 	}
 	if a := checkContent(r); a != nil {
+		hearOut(w, r)
 		return refused(a)
 	}
 	// Nothing may stand between the sender and the end of its body: a data plane
@@ -412,8 +415,8 @@ const (
 	bodyRate, answerRate = 32 << 10, 128 << 10
 	// longestBody is how long any body may take.
 	longestBody = 60 * time.Second
-	// mostDrained is how many bytes beyond a body that is too large are read, so that
-	// a client that listens only after sending hears the answer.
+	// mostDrained is how many bytes beyond the largest body are read of one that is
+	// refused, so that a client that listens only after sending hears the answer.
 	mostDrained = 64 << 20
 )
 
@@ -422,20 +425,9 @@ const (
 func (rc *Receiver) readBody(w http.ResponseWriter, r *http.Request, sender string) (body []byte, release func(), err error) {
 	held := int64(0)
 	release = func() { rc.bytes.Give(sender, held) }
-	start, read, deadline := time.Now(), int64(0), time.Time{}
-	control := http.NewResponseController(w)
-	next := func(into []byte) (int, error) {
-		until := start.Add(min(longestBody, grace+time.Duration(read)*time.Second/bodyRate))
-		if until.Sub(deadline) > time.Second { // a call for each piece would cost more than it is worth
-			deadline = until
-			_ = control.SetReadDeadline(until) // not every connection has one
-		}
-		n, err := r.Body.Read(into)
-		read += int64(n)
-		return n, err
-	}
+	incoming := newIncoming(w, r)
 	if r.ContentLength > MaxBody {
-		return nil, release, drain(w, next, read)
+		return nil, release, bodyTooLarge{incoming.drain(w, r)}
 	}
 	most := int64(MaxBody)
 	if r.ContentLength >= 0 {
@@ -447,6 +439,9 @@ func (rc *Receiver) readBody(w http.ResponseWriter, r *http.Request, sender stri
 	size := min(most, 16<<10)
 	for {
 		if !rc.bytes.Take(sender, size-held) {
+			rc.bytes.Give(sender, held)
+			held, body = 0, nil
+			incoming.drain(w, r)
 			return nil, release, errNoShare
 		}
 		held = size
@@ -454,7 +449,7 @@ func (rc *Receiver) readBody(w http.ResponseWriter, r *http.Request, sender stri
 		n := copy(grown, body)
 		body = grown[:n]
 		for len(body) < cap(body) {
-			n, err := next(body[len(body):cap(body)])
+			n, err := incoming.next(body[len(body):cap(body)])
 			body = body[:len(body)+n]
 			switch {
 			case err == io.EOF && len(body) <= MaxBody:
@@ -466,24 +461,67 @@ func (rc *Receiver) readBody(w http.ResponseWriter, r *http.Request, sender stri
 		if len(body) > MaxBody {
 			rc.bytes.Give(sender, held)
 			held = 0
-			return nil, release, drain(w, next, read)
+			return nil, release, bodyTooLarge{incoming.drain(w, r)}
 		}
 		size = min(size*4, most)
 	}
 }
 
-// drain reads on, and throws away, a body that is too large.
-func drain(w http.ResponseWriter, next func([]byte) (int, error), read int64) error {
-	w.Header().Set("Connection", "close")
-	buffer := make([]byte, 32<<10)
-	for read <= MaxBody+mostDrained {
-		n, err := next(buffer)
-		read += int64(n)
-		if err != nil {
-			break
+// incoming is a body under way, which must not come too slowly.
+type incoming struct {
+	body     io.Reader
+	control  *http.ResponseController
+	start    time.Time
+	deadline time.Time
+	read     int64
+}
+
+func newIncoming(w http.ResponseWriter, r *http.Request) *incoming {
+	return &incoming{body: r.Body, control: http.NewResponseController(w), start: time.Now()}
+}
+
+// next reads the next piece.
+func (b *incoming) next(into []byte) (int, error) {
+	until := b.start.Add(min(longestBody, grace+time.Duration(b.read)*time.Second/bodyRate))
+	if until.Sub(b.deadline) > time.Second { // a call for each piece would cost more than it is worth
+		b.deadline = until
+		_ = b.control.SetReadDeadline(until) // not every connection has one
+	}
+	n, err := b.body.Read(into)
+	b.read += int64(n)
+	return n, err
+}
+
+// drain reads on, and throws away, the rest of a body that is refused. It returns how
+// many bytes were read in all, at least 1.
+func (b *incoming) drain(w http.ResponseWriter, r *http.Request) int64 {
+	if b.read == 0 && r.Header.Get("Expect") != "" {
+		w.Header().Set("Connection", "close")
+		return 1 // it is not sent before we ask for it
+	}
+	buffer := make([]byte, 8<<10) // of every sender that is refused
+	for b.read <= MaxBody+mostDrained {
+		switch _, err := b.next(buffer); {
+		case err == io.EOF:
+			return max(b.read, 1)
+		case err != nil:
+			w.Header().Set("Connection", "close")
+			return max(b.read, 1)
 		}
 	}
-	return bodyTooLarge{max(read, 1)}
+	w.Header().Set("Connection", "close")
+	return b.read
+}
+
+// leftToServer is how much of a body net/http reads by itself before it answers.
+const leftToServer = 128 << 10
+
+// hearOut lets the sender of a message that is refused before its body was read send
+// that, so that it hears why: many listen only after sending.
+func hearOut(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength < 0 || r.ContentLength > leftToServer {
+		newIncoming(w, r).drain(w, r)
+	}
 }
 
 // logMessage writes the one event of a request. It has no value of the payload.
