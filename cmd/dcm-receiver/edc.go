@@ -293,7 +293,7 @@ type edcSendCommand struct {
 	Protocol    string   `env:"DCM_EDC_PROTOCOL" default:"dataspace-protocol-http" help:"DSP version: dataspace-protocol-http, or dataspace-protocol-http:2025-1 between connectors from 0.11 on."`
 	Endpoint    string   `env:"DCM_ENDPOINT" default:"week-based-capacity-group" help:"What the files are: week-based-capacity-group, week-based-material-demand, id-based-request-for-update or id-based-comment."`
 	Asset       string   `env:"DCM_EDC_ASSET" placeholder:"ID" help:"The partner's asset, where the catalogue shows several."`
-	New         bool     `env:"DCM_EDC_NEW" name:"new" help:"Agree on a new contract instead of using the one of the last time."`
+	New         bool     `env:"DCM_EDC_NEW" name:"new" help:"Agree on a new contract instead of reusing the agreement and transfer of an earlier call."`
 	DryRun      bool     `env:"DCM_EDC_DRY_RUN" name:"dry-run" help:"Do everything but the POST."`
 	Timeout     duration `env:"DCM_EDC_TIMEOUT" default:"5m" help:"How long to wait for the answer to one file. A data plane repeats a request for up to three minutes."`
 	CacheDir    string   `env:"DCM_EDC_CACHE_DIR" name:"cache-dir" placeholder:"DIR" help:"Where open transfers are remembered. Default: dcm-receiver in your cache folder."`

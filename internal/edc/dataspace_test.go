@@ -934,7 +934,7 @@ func (l *lab) commands(t *testing.T) {
 
 	good, bad := newMessage(t, nil), newMessage(t, func(g map[string]any) { g["unitOfMeasureIsOmitted"] = true })
 	contains(run(0, "edc", "send", "--dry-run", file(good)), "1. Looking into the catalogue", "3. Starting a transfer", "not sent")
-	contains(run(0, "edc", "send", file(good)), "Taking the way of the last time", "answered 200 OK", `"outcome": "created"`)
+	contains(run(0, "edc", "send", file(good)), "Reusing contract agreement ", "answered 200 OK", `"outcome": "created"`)
 	contains(run(1, "edc", "send", file(good), file(bad)), `"rule": 7`, "answered 500", "The receiver's answer, kept since", "400 Bad Request", "/content/informationObject/0/unitOfMeasure")
 	contains(run(0, "edc", "send", "--new", file(good)), "2. Agreeing on a contract")
 	contains(run(0, "edc", "register", "--json", "--check", "--dsp-url="+l.dsp, "--customer-bpnls="+example.Customer), `"catalogue":"`+l.dsp+`","shown":[],"wrong":[]`)

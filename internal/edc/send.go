@@ -53,7 +53,8 @@ type transfer struct {
 	// Negotiation is one that was begun; while there is no Agreement, its end was not seen.
 	Negotiation string `json:"negotiation,omitempty"`
 
-	used bool // before, so it may have ended since
+	used bool      // before, so it may have ended since
+	kept time.Time // in its file
 }
 
 // Answer is what came back for one message.
@@ -76,8 +77,8 @@ type Stored struct {
 }
 
 // Open finds the customer's asset of a kind, or the one named, agrees on a
-// contract and starts a transfer; or it takes up the one of the last time,
-// unless anew.
+// contract and starts a transfer; or it reuses what an earlier call opened, unless
+// anew.
 func (s *Supplier) Open(ctx context.Context, kind Kind, asset string, anew bool) error {
 	_, endpoint, _, err := s.ready(ctx, kind, asset, anew)
 	if err == nil {
@@ -172,7 +173,7 @@ func (s *Supplier) through(ctx context.Context, kind Kind, asset, method, rest s
 		if !t.used {
 			return nil, fmt.Errorf("the partner's data plane refused the token (%d: %s): send again with --new; if that does not help, the partner has withdrawn the contract", a.Status, plain(string(a.Body)))
 		}
-		s.Say("The partner's data plane does not know this way any more: opening a new one.")
+		s.Say("The partner's data plane no longer accepts this transfer: opening a new one.")
 	}
 }
 
@@ -184,7 +185,7 @@ func (s *Supplier) ready(ctx context.Context, kind Kind, asset string, anew bool
 	}
 	endpoint, token, err = s.edr(ctx, t)
 	if _, refused := errors.AsType[*refusal](err); refused && t.used {
-		s.Say("Your connector does not know this way any more, or cannot refresh it: opening a new one.")
+		s.Say("Your connector no longer knows this transfer, or cannot refresh its token: opening a new one.")
 		if t, err = s.open(ctx, kind, asset, true); err != nil {
 			return nil, "", "", err
 		}
@@ -261,7 +262,7 @@ func (s *Supplier) open(ctx context.Context, kind Kind, asset string, anew bool)
 			return t, nil
 		}
 		if t := remembered(file); t != nil && t.ID != "" {
-			s.Say("Taking the way of the last time to asset %s, under agreement %s.", t.Asset, t.Agreement)
+			s.Say("Reusing contract agreement %s and transfer %s of %s for asset %s.", t.Agreement, t.ID, t.kept.UTC().Format("2006-01-02 15:04 UTC"), t.Asset)
 			s.keep(way, t)
 			return t, nil
 		}
@@ -273,7 +274,7 @@ func (s *Supplier) open(ctx context.Context, kind Kind, asset string, anew bool)
 	err := s.handshake(ctx, kind, asset, t, func() {
 		if file != "" {
 			if err := remember(file, t); err != nil {
-				s.Say("The way cannot be kept for the next time: %v", err)
+				s.Say("Agreement and transfer cannot be kept for later calls: %v", err)
 			}
 		}
 	})
@@ -542,6 +543,9 @@ func remembered(file string) *transfer {
 		return nil
 	}
 	t := transfer{used: true}
+	if info, err := os.Stat(file); err == nil {
+		t.kept = info.ModTime()
+	}
 	if json.Unmarshal(data, &t) != nil || t.ID == "" && t.Negotiation == "" {
 		return nil
 	}

@@ -120,7 +120,7 @@ func TestSend(t *testing.T) {
 	// HttpData makes a bare 500 of a 400; the reason can be fetched
 	s = start()
 	a := post(s, `[{"refused":true}]`)
-	if code, denied := AnsweredCode(a); a.Status != 500 || code != 400 || denied || len(said) != 1 || !strings.HasPrefix(said[0], "Taking the way of the last time to asset send-capacity-group") {
+	if code, denied := AnsweredCode(a); a.Status != 500 || code != 400 || denied || len(said) != 1 || !strings.HasPrefix(said[0], "Reusing contract agreement ") || !strings.HasSuffix(said[0], " UTC for asset send-capacity-group.") {
 		t.Errorf("refused: %d %s, having said %q", a.Status, a.Body, said)
 	}
 	for _, id := range []string{"8d0e0b5c-9f2a-4d55-b2ad-4cbd6bb1a001", ""} {
