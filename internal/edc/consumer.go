@@ -98,19 +98,29 @@ func (c *Consumer) Open(ctx context.Context, p Partner, kind Kind, way Way) (Way
 // request is one request on a way. What was opened long ago may have ended: a
 // token that is refused, or cannot be refreshed (its refresh token is used up
 // where an answer was lost), takes a new transfer under the same agreement, and
-// a new transfer that does no better a new agreement.
+// a new transfer that does no better a new agreement. A partner that is not where
+// it was found is looked for once.
 func (c *Consumer) request(ctx context.Context, p Partner, kind Kind, way Way, method, rest string, body []byte) (Delivery, Way) {
-	for {
+	for looked := false; ; {
 		way = way.of(p)
 		opened, agreed := way.Transfer == "", way.Agreement == ""
 		now, err := c.ready(ctx, p, kind, way)
 		way = now
+		var d Delivery
+		var lost bool
 		if err != nil {
-			return later(err), way
+			d = later(err)
+		} else {
+			d, lost = c.post(ctx, kind, way, opened, method, rest, body)
 		}
-		d, lost := c.post(ctx, kind, way, opened, method, rest, body)
 		if !lost {
-			return d, way
+			if looked || !d.isNobodyThere() {
+				return d, way
+			}
+			if looked = true; !c.followed(ctx, p, &way) || ctx.Err() != nil {
+				return d, way
+			}
+			continue
 		}
 		way.Transfer = ""
 		if opened {
@@ -122,6 +132,50 @@ func (c *Consumer) request(ctx context.Context, p Partner, kind Kind, way Way, m
 	}
 }
 
+// isNobodyThere: the message came to no receiver, perhaps because the partner has
+// another address since.
+func (d Delivery) isNobodyThere() bool {
+	return d.Outcome == Later && !d.Denied && slices.Contains([]int{0, http.StatusNotFound, http.StatusBadGateway, http.StatusGatewayTimeout}, d.Status)
+}
+
+// lookUpLimit bounds the search for a partner that has given no answer in time.
+const lookUpLimit = 15 * time.Second
+
+// followed looks up anew where the partner's connector is, unless somebody entered
+// that, and says whether it is somewhere else now. Its agreement is as good there;
+// what was opened is not.
+func (c *Consumer) followed(ctx context.Context, p Partner, way *Way) bool {
+	if way.Agreement == "" && way.Negotiation == "" || errors.Is(ctx.Err(), context.Canceled) {
+		return false // it was looked for just now, or nobody waits for it
+	}
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookUpLimit)
+	defer cancel()
+	now, err := c.place(limited, p)
+	if err != nil || now.Address == way.Address && now.Counterparty == way.Counterparty && now.Protocol == way.Protocol {
+		return false
+	}
+	c.line(now).Say("The partner's connector is at %s now, no longer at %s.", now.Address, way.Address)
+	if now.Counterparty == way.Counterparty && now.Protocol == way.Protocol && way.Agreement != "" {
+		now.Asset, now.Agreement = way.Asset, way.Agreement
+	}
+	*way = now
+	return true
+}
+
+// place is a way of which nothing is open, to where the partner's connector is.
+func (c *Consumer) place(ctx context.Context, p Partner) (Way, error) {
+	way := Way{}.of(p)
+	found, err := c.discover(ctx, p)
+	if err != nil {
+		return way, err
+	}
+	way.Counterparty, way.Address, way.Protocol = found.BPNL, found.Address, found.Protocol
+	if found.Protocol == DSP2025 {
+		way.Counterparty = found.DID
+	}
+	return way, nil
+}
+
 // post is the request itself, with a token for it. lost: the way leads nowhere.
 func (c *Consumer) post(ctx context.Context, kind Kind, way Way, opened bool, method, rest string, body []byte) (d Delivery, lost bool) {
 	s := c.line(way)
@@ -129,7 +183,7 @@ func (c *Consumer) post(ctx context.Context, kind Kind, way Way, opened bool, me
 	if err != nil {
 		_, refused := errors.AsType[*refusal](err)
 		if lost = refused && !errors.Is(err, ErrSettings); lost {
-			s.Say("Your connector has no token for this way, or cannot refresh it: opening a new one.")
+			s.Say("Your connector has no token for this transfer, or cannot refresh it: opening a new one.")
 		}
 		return later(err), lost
 	}
@@ -138,7 +192,7 @@ func (c *Consumer) post(ctx context.Context, kind Kind, way Way, opened bool, me
 		return later(err), false
 	}
 	if words, refuses := planeRefuses(a); refuses {
-		s.Say("The partner's data plane does not know this way any more: opening a new one.")
+		s.Say("The partner's data plane no longer accepts this transfer: opening a new one.")
 		return Delivery{Outcome: Later, Took: a.Took, Reason: fmt.Sprintf("the partner's data plane refuses the token that it gave out (%d: %s): "+
 			"its operations must look, or the partner has withdrawn the contract", a.Status, words)}, true
 	}
@@ -165,14 +219,9 @@ func (c *Consumer) ready(ctx context.Context, p Partner, kind Kind, way Way) (Wa
 	anew := way.Agreement == "" && way.Negotiation == ""
 	for {
 		if way.Agreement == "" && way.Negotiation == "" {
-			way = Way{Asked: way.Asked}
-			found, err := c.discover(ctx, p)
-			if err != nil {
+			var err error
+			if way, err = c.place(ctx, p); err != nil {
 				return way, err
-			}
-			way.Counterparty, way.Address, way.Protocol = found.BPNL, found.Address, found.Protocol
-			if found.Protocol == DSP2025 {
-				way.Counterparty = found.DID
 			}
 			if way.Asset, way.Negotiation, err = c.line(way).negotiate(ctx, kind, ""); err != nil {
 				return way, err

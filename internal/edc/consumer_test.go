@@ -167,6 +167,64 @@ func TestConsumerLocates(t *testing.T) {
 	}
 }
 
+// TestConsumerFollows: where the address was found out and the partner is not there any
+// more, it is looked up anew; its agreements stand. An address that was entered stays.
+func TestConsumerFollows(t *testing.T) {
+	p := supplier()
+	p.DSP25 = true
+	connector := edctest.New(t, p)
+	c := consumer(t, connector)
+	for _, to := range []edc.Partner{{BPNL: them, Address: connector.Address(p) + "/2025-1", Protocol: edc.DSP2025, DID: "did:web:" + them}, {BPNL: them}} {
+		var way edc.Way
+		send := func(body string) (d edc.Delivery) {
+			d, way = c.Send(t.Context(), to, edc.MaterialDemand, way, []byte(body))
+			return d
+		}
+		if d := send("[200]"); d.Outcome != edc.Delivered {
+			t.Fatalf("%+v", d)
+		}
+		_, negotiations, transfers := p.Counts()
+		connector.Move(p)
+		d := send("[200]")
+		if to.Address != "" {
+			if d.Outcome != edc.Later || !strings.Contains(d.Reason, "cannot be reached") {
+				t.Errorf("at the address that was entered: %+v", d)
+			}
+			continue
+		}
+		if _, n, s := p.Counts(); d.Outcome != edc.Delivered || n != negotiations || s != transfers+1 {
+			t.Errorf("%+v, %d negotiations and %d transfers more; want 0 and 1", d, n-negotiations, s-transfers)
+		}
+		if want := connector.Address(p) + "/2025-1"; way.Address != want {
+			t.Errorf("the way leads to %s, want %s", way.Address, want)
+		}
+		// Its transfers have ended too, or a negotiation is under way: likewise.
+		connector.EndTransfers(p)
+		connector.Move(p)
+		if d := send("[200]"); d.Outcome != edc.Delivered {
+			t.Errorf("with the transfer ended: %+v", d)
+		}
+		way.Agreement, way.Transfer, way.Negotiation = "", "", "negotiation-1"
+		connector.Move(p)
+		if d := send("[200]"); d.Outcome != edc.Delivered {
+			t.Errorf("with a negotiation of before: %+v", d)
+		}
+		// Where the old address gives no answer, it is looked up for the next time.
+		p.Delay(time.Hour)
+		time.AfterFunc(50*time.Millisecond, func() { connector.Move(p) })
+		limited, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		d, way = c.Send(limited, to, edc.MaterialDemand, way, []byte("[200]"))
+		cancel()
+		if want := connector.Address(p) + "/2025-1"; d.Outcome != edc.Later || way.Address != want || way.Agreement == "" {
+			t.Errorf("%+v, the way leads to %+v, want %s", d, way, want)
+		}
+		p.Delay(0)
+		if d := send("[200]"); d.Outcome != edc.Delivered {
+			t.Errorf("after it hung: %+v", d)
+		}
+	}
+}
+
 // What the partner ended is opened anew, as far back as it has to be.
 func TestConsumerKeepsTheWay(t *testing.T) {
 	for _, protocol := range []string{edc.DSP08, edc.DSP2025} {

@@ -13,13 +13,9 @@ import (
 // self. So everything must be there where r admits self, and nothing where not.
 func Seen(ctx context.Context, m *Management, self Partner, r Registration) (seen, wrong []string, err error) {
 	c := &Consumer{Management: m}
-	found, err := c.discover(ctx, self)
+	way, err := c.place(ctx, self)
 	if err != nil {
 		return nil, nil, err
-	}
-	way := Way{Counterparty: found.BPNL, Address: found.Address, Protocol: found.Protocol}
-	if found.Protocol == DSP2025 {
-		way.Counterparty = found.DID
 	}
 	admitted := len(r.Partners) == 0 || slices.Contains(r.Partners, self.BPNL)
 	for _, k := range r.kinds() {

@@ -64,6 +64,7 @@ type Partner struct {
 	refusing    bool // no contract comes about
 	stuck       bool // negotiations do not end
 	delay       time.Duration
+	moved       int             // how often its connector went to another address
 	ended       map[string]bool // agreements and transfers
 	lost        map[string]bool // transfers whose refresh token is used up
 	posts       int
@@ -117,6 +118,7 @@ type transfer struct {
 	asset, agreement string
 	token            string
 	begun            time.Time
+	moved            int // of the partner then
 }
 
 type token struct {
@@ -167,7 +169,27 @@ func Start(partners ...*Partner) *Connector {
 }
 
 // Address is the DSP address of a partner's connector.
-func (c *Connector) Address(p *Partner) string { return c.server.URL + "/dsp/" + p.BPNL }
+func (c *Connector) Address(p *Partner) string {
+	address := c.server.URL + "/dsp/" + p.BPNL
+	p.set(func() {
+		if p.moved > 0 {
+			address += fmt.Sprintf("-%d", p.moved)
+		}
+	})
+	return address
+}
+
+// Move takes a partner's connector with its data plane to another address; at the
+// old one, which what is open leads to, there is nobody. Contracts stand.
+func (c *Connector) Move(p *Partner) {
+	old := c.Address(p)
+	p.set(func() { p.moved++ })
+	now := c.Address(p)
+	c.lock.Lock()
+	defer c.lock.Unlock()
+	delete(c.at, old)
+	c.at[now] = p
+}
 
 // EndTransfers: the partner ends all that run; their agreements stay.
 func (c *Connector) EndTransfers(p *Partner) { c.end(p, false) }
@@ -253,7 +275,10 @@ func (c *Connector) read(w http.ResponseWriter, r *http.Request) (q request, p *
 		refuse(w, http.StatusBadRequest, err.Error())
 		return q, nil, false
 	}
-	if p = c.at[strings.TrimSuffix(q.Address+q.Asked, "/2025-1")]; p == nil {
+	c.lock.Lock()
+	p = c.at[strings.TrimSuffix(q.Address+q.Asked, "/2025-1")]
+	c.lock.Unlock()
+	if p == nil {
 		refuse(w, http.StatusBadGateway, "nobody at "+q.Address)
 		return q, nil, false
 	}
@@ -402,8 +427,8 @@ func (c *Connector) start(w http.ResponseWriter, r *http.Request) {
 	c.lock.Lock()
 	defer c.lock.Unlock()
 	id := c.id("transfer")
-	c.transfers[id] = transfer{partner: p, asset: q.Asset, agreement: q.Contract, begun: time.Now()}
 	p.set(func() {
+		c.transfers[id] = transfer{partner: p, asset: q.Asset, agreement: q.Contract, begun: time.Now(), moved: p.moved}
 		p.transferred++
 		p.ended[id] = p.ended[q.Contract]
 	})
@@ -452,7 +477,13 @@ func (c *Connector) edr(w http.ResponseWriter, r *http.Request) {
 		t.token = c.id("token")
 		c.tokens[t.token], c.transfers[id] = token{transfer: id}, t
 	}
-	answer(w, map[string]any{"@type": "DataAddress", "type": "https://w3id.org/idsa/v4.1/HTTP", "endpoint": c.server.URL + "/public", "authorization": t.token,
+	endpoint := c.server.URL + "/public"
+	t.partner.set(func() {
+		if t.moved != t.partner.moved {
+			endpoint = "http://127.0.0.1:1/public" // nobody
+		}
+	})
+	answer(w, map[string]any{"@type": "DataAddress", "type": "https://w3id.org/idsa/v4.1/HTTP", "endpoint": endpoint, "authorization": t.token,
 		"tx-auth:expiresIn": "300", "@context": map[string]any{"tx-auth": "https://w3id.org/tractusx/auth/", "@vocab": edcNS, "edc": edcNS}})
 }
 
