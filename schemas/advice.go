@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"errors"
 	"regexp"
 	"slices"
 	"strconv"
@@ -39,6 +40,10 @@ func (n *node) insteadOf(s string) string {
 	case len(n.self.Enum) > 0:
 		if probable := n.meantByEnum(trimmed); probable != "" {
 			return "; did you mean " + probable + "?" // the list is long
+		}
+	case n.self.Comment == dateTime || n.self.Comment == xsdDateTime:
+		if _, err := dcm.ParseXSDDateTime(s); errors.Is(err, dcm.ErrYears) {
+			return "; it must be from 0001-01-02 on and before 9999-12-31 (UTC), so that its year has four digits in every time zone"
 		}
 	case n.self.Comment == fullDate:
 		if probable := meantDate(trimmed); probable != "" && probable != s {

@@ -19,7 +19,7 @@ type Violation struct {
 
 // Check reports every violation of the schema in raw, in the order of raw, until
 // report returns false. What is missing from an object is reported after what
-// is wrong in it. Unknown members are ignored, whatever they hold.
+// is wrong in it, and names in snake_case at the end, in one sentence. Unknown members are ignored, whatever they hold.
 //
 // raw is one JSON value in which a strict reading found no fault: it is UTF-8,
 // and no object has a name twice. Time and memory are proportional to its
@@ -31,7 +31,9 @@ func (s *Schema) Check(raw []byte, report func(Violation) bool) {
 		dec:    jsontext.NewDecoder(bytes.NewBuffer(raw), jsontext.AllowDuplicateNames(true)),
 		report: report,
 	}
-	w.value(s.root)
+	if w.value(s.root) {
+		w.snakeCase()
+	}
 }
 
 // walk is one reading of a document along a schema's nodes.
@@ -40,6 +42,11 @@ type walk struct {
 	report   func(Violation) bool
 	misspelt func(Violation) bool // takes names that look like optional properties; nil: nobody asks
 	pointer  []byte               // of the value that is read now
+
+	// Names that are written in snake_case, each once; the required ones that they
+	// stand for; and where, "" if in several places.
+	snake, meant []string
+	snakeAt      string
 }
 
 // value checks the next value, and says whether to go on.

@@ -34,7 +34,7 @@ func (w *walk) absent(n *node, seen uint64, strange []string) bool {
 	if w.misspelt != nil {
 		return w.ignored(n, seen, strange)
 	}
-	var snake, meant, missing []string
+	var missing []string
 	for _, name := range n.required {
 		if seen&n.members[name].bit != 0 {
 			continue
@@ -44,19 +44,10 @@ func (w *walk) absent(n *node, seen uint64, strange []string) bool {
 		case found == "":
 			missing = append(missing, name+" is missing")
 		case strings.Contains(found, "_"):
-			snake, meant = append(snake, found), append(meant, name)
+			w.rememberSnake(found, name)
 		default:
 			missing = append(missing, name+" is missing; did you mean it by "+quote(found)+"?")
 		}
-	}
-	if len(snake) > 0 {
-		const shown = 3
-		more := ""
-		if len(snake) > shown {
-			more = ", …"
-		}
-		missing = append(missing, "names are written in snake_case ("+strings.Join(snake[:min(shown, len(snake))], ", ")+more+
-			"); they must be in camelCase: "+strings.Join(meant, ", "))
 	}
 	for _, detail := range missing {
 		if !w.say(detail) {
@@ -64,6 +55,34 @@ func (w *walk) absent(n *node, seen uint64, strange []string) bool {
 		}
 	}
 	return true
+}
+
+// rememberSnake notes a name in snake_case for the sentence about all of them.
+func (w *walk) rememberSnake(found, meant string) {
+	switch at := string(w.pointer); {
+	case len(w.snake) == 0:
+		w.snakeAt = at
+	case w.snakeAt != at:
+		w.snakeAt = ""
+	}
+	if !slices.Contains(w.meant, meant) {
+		w.snake, w.meant = append(w.snake, found), append(w.meant, meant)
+	}
+}
+
+// snakeCase is the sentence about names in snake_case: whoever writes one so writes
+// all of them so, in every week.
+func (w *walk) snakeCase() {
+	if len(w.snake) == 0 {
+		return
+	}
+	const shown = 3
+	more := ""
+	if len(w.snake) > shown {
+		more = ", …"
+	}
+	w.report(Violation{w.snakeAt, "names are written in snake_case (" + strings.Join(w.snake[:min(shown, len(w.snake))], ", ") + more +
+		"); they must be in camelCase: " + strings.Join(w.meant, ", ")})
 }
 
 // ignored says which of the strange names look like optional properties that are

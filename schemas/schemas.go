@@ -170,7 +170,11 @@ func keyword(err error) string {
 // formats that they do not know: Ajv as it comes even "date".
 type formats struct{}
 
-const fullDate = "full-date of RFC 3339"
+const (
+	fullDate    = "full-date of RFC 3339"
+	dateTime    = "date-time of RFC 3339"
+	xsdDateTime = "xsd:dateTime"
+)
 
 func (formats) Compile(_ jsonschema.CompilerContext, schema map[string]any) (jsonschema.ExtSchema, error) {
 	switch schema["$comment"] {
@@ -178,9 +182,9 @@ func (formats) Compile(_ jsonschema.CompilerContext, schema map[string]any) (jso
 		return nil, nil
 	case fullDate:
 		return format(func(s string) error { _, err := dcm.ParseDate(s); return err }), nil
-	case "date-time of RFC 3339":
+	case dateTime:
 		return format(func(s string) error { _, err := dcm.ParseTimestamp(s); return err }), nil
-	case "xsd:dateTime":
+	case xsdDateTime:
 		return format(func(s string) error { _, err := dcm.ParseXSDDateTime(s); return err }), nil
 	}
 	return nil, fmt.Errorf("compile schema: unknown format %v", schema["$comment"])

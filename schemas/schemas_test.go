@@ -208,6 +208,8 @@ func TestSentences(t *testing.T) {
 		{CapacityGroup, group, "/changedAt", `"2023-03-10T12:27:11.123456789+05:30"`, "", ``},
 		{CapacityGroup, group, "/changedAt", `"2023-03-10T12:27:11"`, "/changedAt", `changedAt is "2023-03-10T12:27:11"; it must be a time with its zone (RFC 3339) that exists, such as 2023-03-10T12:27:11.320Z`},
 		{CapacityGroup, group, "/demandVolatilityParameters/startReferenceDateTime", `"2024-01-10T24:00:00"`, "", ``},
+		{CapacityGroup, group, "/changedAt", `"9999-12-31T00:00:00Z"`, "/changedAt", `changedAt is "9999-12-31T00:00:00Z"; it must be from 0001-01-02 on and before 9999-12-31 (UTC), so that its year has four digits in every time zone`},
+		{CapacityGroup, group, "/changedAt", `"9999-12-30T23:59:59Z"`, "", ``},
 		{MessageHeader, header, "/header/sentDateTime", `"2023-02-30T12:00:00Z"`, "/header/sentDateTime", `sentDateTime is "2023-02-30T12:00:00Z"; it must be a time YYYY-MM-DDThh:mm:ss that exists, with or without fraction and zone, such as 2023-03-10T12:27:11.320Z`},
 		{MessageHeader, header, "/header/expectedResponseBy", `"2023-02-28T24:00:01"`, "/header/expectedResponseBy", `expectedResponseBy is "2023-02-28T24:00:01"; it must be a time YYYY-MM-DDThh:mm:ss that exists, with or without fraction and zone, such as 2023-03-10T12:27:11.320Z`},
 		{MessageHeader, header, "/header/expectedResponseBy", `"10000-01-01T00:00:00"`, "/header/expectedResponseBy", `expectedResponseBy is "10000-01-01T00:00:00"; it must be a time YYYY-MM-DDThh:mm:ss that exists, with or without fraction and zone, such as 2023-03-10T12:27:11.320Z`},

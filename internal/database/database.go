@@ -165,7 +165,7 @@ func IsWrong(err error) bool {
 	if !errors.As(err, &pg) {
 		return errors.Is(err, ErrEncoding)
 	}
-	parameter := pg.Severity == "FATAL" && (pg.Code == "42704" || pg.Code == "22023")
+	parameter := pg.Severity == "FATAL" && slices.Contains([]string{"42704", "22023", "55P02", "42501"}, pg.Code)
 	return errors.Is(err, ErrEncoding) || strings.HasPrefix(pg.Code, "28") || strings.HasPrefix(pg.Code, "3D") || parameter
 }
 

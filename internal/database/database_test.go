@@ -139,6 +139,16 @@ func TestConnections(t *testing.T) {
 		pool.Close()
 		_ = conn.Close(t.Context())
 	}
+	for _, parameter := range []string{"connect_timout=3", "work_mem=abc", "max_connections=5"} {
+		config, err := database.Read(server.URL("dcm") + "&" + parameter)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, _, _ := strings.Cut(parameter, "=")
+		if _, err := pgx.ConnectConfig(t.Context(), config.Conn()); err == nil || !database.IsWrong(err) || !strings.Contains(database.OneLine(err), name) {
+			t.Errorf("%s: %v", parameter, err)
+		}
+	}
 	config, err := database.Read(server.URL("latin"))
 	if err != nil {
 		t.Fatal(err)

@@ -107,7 +107,10 @@ var (
 	latest   = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC) // excluded
 )
 
-// instant fails for one that some reader would see outside those years.
+// ErrYears is the error of an instant that some reader would see outside those years.
+var ErrYears = errors.New("parse timestamp: outside the years 0001 to 9999 in some time zone")
+
+// instant fails with ErrYears for such a one.
 func (t dateTime) instant() (Timestamp, error) {
 	seconds := int64(t.date)*secondsADay + int64(t.hour)*3600 + int64(t.minute)*60 + int64(t.second)
 	if t.zone != noZone {
@@ -115,7 +118,7 @@ func (t dateTime) instant() (Timestamp, error) {
 	}
 	instant := time.Unix(seconds, int64(t.nanosecond)).UTC()
 	if instant.Before(earliest) || !instant.Before(latest) {
-		return Timestamp{}, errors.New("parse timestamp: outside the years 0001 to 9999 in some time zone")
+		return Timestamp{}, ErrYears
 	}
 	return Timestamp{instant}, nil
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"dcm-receiver/internal/database"
 	"dcm-receiver/internal/rules"
 	"dcm-receiver/migrations"
 
@@ -273,6 +274,8 @@ func (s *Store) Ready(ctx context.Context) error {
 		return errors.New("the database is not migrated")
 	case err != nil && pgError(err) != nil && pgError(err).Code == "42501":
 		return fmt.Errorf("a right is missing: %s", pgError(err).Message)
+	case err != nil && pgError(err) != nil && database.IsWrong(err):
+		return fmt.Errorf("the database does not take what DATABASE_URL says: %s", pgError(err).Message)
 	case err != nil:
 		return fmt.Errorf("the database does not answer: %s", Kind(err))
 	}
