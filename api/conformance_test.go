@@ -111,7 +111,7 @@ func TestDocumentsNameAll(t *testing.T) {
 		for _, line := range lines {
 			if strings.HasPrefix(line, "| `"+s[1]+"` |") {
 				named = true
-				if d := fallback.FindStringSubmatch(s[0]); d != nil && !strings.Contains(line, "| `"+d[1]+"` |") {
+				if d := fallback.FindStringSubmatch(s[0]); d != nil && d[1] != "" && !strings.Contains(line, "| `"+d[1]+"` |") {
 					t.Errorf("deploy/settings.md: the default of %s is not %s", s[1], d[1])
 				}
 			}

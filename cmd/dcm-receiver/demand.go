@@ -61,11 +61,11 @@ func (s databaseSettings) inDatabase(run func(context.Context, *pgx.Conn) error)
 
 type demandImportCommand struct {
 	Files     []string `arg:"" optional:"" name:"file" help:"CSV, XLSX or JSON files, told apart by what is in them; with --template, the files to write (.csv or .xlsx)."`
-	DryRun    bool     `name:"dry-run" help:"Say what would change (new, changed week by week, unchanged) and what is odd, and change nothing."`
-	OnlyValid bool     `name:"only-valid" help:"Take the materials without a wrong line, although others have one."`
-	Template  bool     `help:"Write example files to fill in: demands.csv and demands.xlsx, or FILE."`
-	Release   bool     `help:"Release what was imported at once."`
-	JSON      bool     `name:"json" help:"Print a JSON object a file, a line each; a material of several files counts in each. With --release one a material follows."`
+	DryRun    bool     `env:"DCM_IMPORT_DRY_RUN" name:"dry-run" help:"Say what would change (new, changed week by week, unchanged) and what is odd, and change nothing."`
+	OnlyValid bool     `env:"DCM_IMPORT_ONLY_VALID" name:"only-valid" help:"Take the materials without a wrong line, although others have one."`
+	Template  bool     `env:"DCM_IMPORT_TEMPLATE" help:"Write example files to fill in: demands.csv and demands.xlsx, or FILE."`
+	Release   bool     `env:"DCM_IMPORT_RELEASE" help:"Release what was imported at once."`
+	JSON      bool     `env:"DCM_JSON" name:"json" help:"Print a JSON object a file, a line each; a material of several files counts in each. With --release one a material follows."`
 	databaseSettings
 }
 
@@ -242,9 +242,9 @@ func (c *demandImportCommand) writeTemplates(today dcm.Date) error {
 }
 
 type demandReleaseCommand struct {
-	Supplier string `placeholder:"BPNL" help:"Only what this supplier is to deliver."`
-	Customer string `placeholder:"BPNL" help:"Only what this BPNL of ours needs."`
-	JSON     bool   `name:"json" help:"Print a JSON object a material."`
+	Supplier string `env:"DCM_RELEASE_SUPPLIER" placeholder:"BPNL" help:"Only what this supplier is to deliver."`
+	Customer string `env:"DCM_RELEASE_CUSTOMER" placeholder:"BPNL" help:"Only what this BPNL of ours needs."`
+	JSON     bool   `env:"DCM_JSON" name:"json" help:"Print a JSON object a material."`
 	databaseSettings
 }
 
@@ -296,7 +296,7 @@ func release(ctx context.Context, conn *pgx.Conn, supplier, customer string, asJ
 }
 
 type demandStatusCommand struct {
-	JSON bool `name:"json" help:"Print a JSON object a partner."`
+	JSON bool `env:"DCM_JSON" name:"json" help:"Print a JSON object a partner."`
 	databaseSettings
 }
 

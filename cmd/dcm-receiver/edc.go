@@ -205,7 +205,7 @@ type edcRegisterCommand struct {
 	DSPURL       string `env:"DCM_EDC_DSP_URL" name:"dsp-url" placeholder:"URL" help:"DSP address at which partners reach your connector; with --check, its catalogue is asked there too."`
 	DryRun       bool   `env:"DCM_EDC_DRY_RUN" name:"dry-run" xor:"mode" help:"Print the JSON, one object after the other, and ask no connector. It holds the API key."`
 	Check        bool   `env:"DCM_EDC_CHECK" name:"check" xor:"mode" help:"Say what differs and change nothing; with --dsp-url, ask the catalogue as well. Exit status 1 if something differs."`
-	JSON         bool   `name:"json" help:"Print a JSON object for each thing that is, or was, not as it should be, and with --check one for the catalogue."`
+	JSON         bool   `env:"DCM_JSON" name:"json" help:"Print a JSON object for each thing that is, or was, not as it should be, and with --check one for the catalogue."`
 }
 
 // Run registers once.
@@ -297,7 +297,7 @@ type edcSendCommand struct {
 	DryRun      bool     `env:"DCM_EDC_DRY_RUN" name:"dry-run" help:"Do everything but the POST."`
 	Timeout     duration `env:"DCM_EDC_TIMEOUT" default:"5m" help:"How long to wait for the answer to one file. A data plane repeats a request for up to three minutes."`
 	CacheDir    string   `env:"DCM_EDC_CACHE_DIR" name:"cache-dir" placeholder:"DIR" help:"Where open transfers are remembered. Default: dcm-receiver in your cache folder."`
-	JSON        bool     `name:"json" help:"Print a JSON object a file."`
+	JSON        bool     `env:"DCM_JSON" name:"json" help:"Print a JSON object a file."`
 }
 
 // Run sends the files one after the other. Progress goes to standard error,

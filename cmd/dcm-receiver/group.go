@@ -21,7 +21,7 @@ type groupCommands struct {
 
 type groupUnlockCommand struct {
 	groupArguments
-	Demand bool `help:"ID is that of a received material demand."`
+	Demand bool `env:"DCM_GROUP_DEMAND" help:"ID is that of a received material demand."`
 }
 
 type groupForgetCommand struct{ groupArguments }
@@ -31,7 +31,7 @@ type groupArguments struct {
 	Supplier string `arg:"" help:"BPNL of the supplier."`
 	Customer string `arg:"" help:"BPNL of the customer."`
 	ID       string `arg:"" name:"ID" help:"capacityGroupId."`
-	JSON     bool   `name:"json" help:"Print a JSON object."`
+	JSON     bool   `env:"DCM_JSON" name:"json" help:"Print a JSON object."`
 	databaseSettings
 }
 

@@ -21,10 +21,10 @@ type partnerCommands struct {
 
 type partnerAddCommand struct {
 	BPNL     string `arg:"" name:"BPNL" help:"The partner's BPNL."`
-	DSPURL   string `name:"dsp-url" placeholder:"URL" help:"DSP address of its connector, often ending in /api/v1/dsp. Unset: our connector is asked."`
-	DID      string `name:"did" placeholder:"DID" help:"Its DID, such as did:web:example.com:BPNL6666666666YY. Unset: found out."`
-	Protocol string `enum:",dataspace-protocol-http,dataspace-protocol-http:2025-1" default:"" help:"Version of the dataspace protocol: dataspace-protocol-http (0.8) or dataspace-protocol-http:2025-1. Unset: found out."`
-	JSON     bool   `name:"json" help:"Print a JSON object."`
+	DSPURL   string `env:"DCM_PARTNER_DSP_URL" name:"dsp-url" placeholder:"URL" help:"DSP address of its connector, often ending in /api/v1/dsp. Unset: our connector is asked."`
+	DID      string `env:"DCM_PARTNER_DID" name:"did" placeholder:"DID" help:"Its DID, such as did:web:example.com:BPNL6666666666YY. Unset: found out."`
+	Protocol string `env:"DCM_PARTNER_PROTOCOL" enum:",dataspace-protocol-http,dataspace-protocol-http:2025-1" default:"" help:"Version of the dataspace protocol: dataspace-protocol-http (0.8) or dataspace-protocol-http:2025-1. Unset: found out."`
+	JSON     bool   `env:"DCM_JSON" name:"json" help:"Print a JSON object."`
 	databaseSettings
 }
 
@@ -54,7 +54,7 @@ func (c *partnerAddCommand) Run() error {
 }
 
 type partnerListCommand struct {
-	JSON bool `name:"json" help:"Print a JSON object a partner."`
+	JSON bool `env:"DCM_JSON" name:"json" help:"Print a JSON object a partner."`
 	databaseSettings
 }
 
@@ -87,7 +87,7 @@ func (c *partnerListCommand) Run() error {
 
 type partnerRemoveCommand struct {
 	BPNL string `arg:"" name:"BPNL" help:"The partner's BPNL."`
-	JSON bool   `name:"json" help:"Print a JSON object."`
+	JSON bool   `env:"DCM_JSON" name:"json" help:"Print a JSON object."`
 	databaseSettings
 }
 

@@ -27,7 +27,7 @@ type validateCommand struct {
 	Endpoint string   `env:"DCM_ENDPOINT" enum:"${endpoints}" default:"week-based-capacity-group" help:"What the payload is meant for: ${enum}."`
 	Standard string   `env:"DCM_STANDARD" enum:"${standards}" default:"cx-0048" help:"Rule set: ${enum}."`
 	Ahead    bool     `env:"DCM_REFUSE_PAST_WEEKS" name:"refuse-past-weeks" help:"As for serve: under cx-0128, past weeks alone are invalid."`
-	JSON     bool     `name:"json" help:"Print one JSON object a file."`
+	JSON     bool     `env:"DCM_JSON" name:"json" help:"Print one JSON object a file."`
 }
 
 // finding is what validate says of one file; its names are those of answers.

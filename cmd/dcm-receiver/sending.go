@@ -83,12 +83,12 @@ func (c *serveCommand) prepareSending(rc *receiver.Receiver, databaseURL string,
 
 type requestCommand struct {
 	Groups   []string `arg:"" optional:"" name:"group" help:"capacityGroupIds to ask for."`
-	Supplier string   `placeholder:"BPNL" help:"The supplier to ask; required unless the groups are stored already."`
-	Customer string   `placeholder:"BPNL" help:"BPNL of ours that asks; required unless the groups are stored already."`
-	All      bool     `help:"Ask for all groups, of --supplier or of every supplier that we have groups of."`
-	Newer    bool     `help:"Ask only for what was changed after the stored state."`
-	JSON     bool     `name:"json" help:"Print a JSON object a request, and one a group that comes."`
-	Wait     duration `default:"0s" placeholder:"DURATION" help:"Wait so long at most and show what comes. Exit status 1 if a named group does not, or the supplier refuses the request."`
+	Supplier string   `env:"DCM_REQUEST_SUPPLIER" placeholder:"BPNL" help:"The supplier to ask; required unless the groups are stored already."`
+	Customer string   `env:"DCM_REQUEST_CUSTOMER" placeholder:"BPNL" help:"BPNL of ours that asks; required unless the groups are stored already."`
+	All      bool     `env:"DCM_REQUEST_ALL" help:"Ask for all groups, of --supplier or of every supplier that we have groups of."`
+	Newer    bool     `env:"DCM_REQUEST_NEWER" help:"Ask only for what was changed after the stored state."`
+	JSON     bool     `env:"DCM_JSON" name:"json" help:"Print a JSON object a request, and one a group that comes."`
+	Wait     duration `env:"DCM_REQUEST_WAIT" default:"0s" placeholder:"DURATION" help:"Wait so long at most and show what comes. Exit status 1 if a named group does not, or the supplier refuses the request."`
 	databaseSettings
 }
 

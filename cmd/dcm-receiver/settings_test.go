@@ -6,10 +6,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 	"unicode"
+
+	"github.com/alecthomas/kong"
 )
 
 func TestDuration(t *testing.T) {
@@ -87,6 +90,34 @@ func TestPrintable(t *testing.T) {
 			slog.New(logSettings{LogFormat: format}.handler(&line)).Info("sent", "reason", text, "error", errors.New(text))
 			if strings.ContainsFunc(strings.TrimSuffix(line.String(), "\n"), func(r rune) bool { return !unicode.IsPrint(r) }) {
 				t.Errorf("the %s log has %q", format, line.String())
+			}
+		}
+	}
+}
+
+// TestEveryOptionHasAVariable but --help and --version; the same one means the same in
+// all commands that have it.
+func TestEveryOptionHasAVariable(t *testing.T) {
+	parser, err := kong.New(&commands{}, kong.Vars{"version": "", "endpoints": "", "standards": ""})
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := map[string]string{}
+	for _, command := range parser.Model.Leaves(false) {
+		for _, flag := range slices.Concat(command.AllFlags(false)...) {
+			switch {
+			case flag.Name == "help" || flag.Name == "version":
+			case len(flag.Envs) != 1:
+				t.Errorf("%s --%s has the variables %q", command.FullPath(), flag.Name, flag.Envs)
+			case flag.Envs[0] != "DATABASE_URL" && !strings.HasPrefix(flag.Envs[0], "DCM_"):
+				t.Errorf("%s --%s has the variable %s", command.FullPath(), flag.Name, flag.Envs[0])
+			default:
+				// serve has those of edc register with a prefix.
+				name := strings.TrimPrefix(strings.TrimPrefix(flag.Name, "edc-"), "planning-")
+				if other, known := options[flag.Envs[0]]; known && other != name {
+					t.Errorf("%s is --%s and --%s", flag.Envs[0], other, name)
+				}
+				options[flag.Envs[0]] = name
 			}
 		}
 	}
