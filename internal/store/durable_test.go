@@ -20,8 +20,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// TestCommitsAreDurable: each commit of a message waits for the disk, also where the
-// database says otherwise, and where PgBouncer gives each transaction another
+// TestCommitsAreDurable: each commit of a message waits for the disk, and its text is
+// UTF-8, also where the database says otherwise, and where PgBouncer gives each transaction another
 // connection, of which the receiver has set nothing.
 func TestCommitsAreDurable(t *testing.T) {
 	for _, c := range []struct {
@@ -44,8 +44,9 @@ func TestCommitsAreDurable(t *testing.T) {
 			admin := connect(t, direct)
 			for _, statement := range []string{
 				"do $$ begin execute format('alter database %I set synchronous_commit = " + c.setting + "', current_database()); end $$",
-				"create table seen (at_commit text)", // looked at when a transaction commits
-				"create function see() returns trigger language plpgsql as $$ begin insert into seen values (current_setting('synchronous_commit')); return null; end $$",
+				"do $$ begin execute format('alter database %I set client_encoding = latin1', current_database()); end $$",
+				"create table seen (at_commit text, encoding text)", // looked at when a transaction commits
+				"create function see() returns trigger language plpgsql as $$ begin insert into seen values (current_setting('synchronous_commit'), current_setting('client_encoding')); return null; end $$",
 				"create constraint trigger see after insert on dcm.message deferrable initially deferred for each row execute function see()",
 			} {
 				if _, err := admin.Exec(t.Context(), statement); err != nil {
@@ -64,8 +65,8 @@ func TestCommitsAreDurable(t *testing.T) {
 					}
 				}
 			}
-			if n := s.count("select count(*) from seen where at_commit = $1", c.want); n != 3 {
-				t.Errorf("%d of 3 messages were committed with synchronous_commit = %s", n, c.want)
+			if n := s.count("select count(*) from seen where at_commit = $1 and encoding = 'UTF8'", c.want); n != 3 {
+				t.Errorf("%d of 3 messages were committed with synchronous_commit = %s, in UTF-8", n, c.want)
 			}
 		})
 	}
