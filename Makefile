@@ -4,6 +4,8 @@ SHELL := /bin/bash
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 5s
+# Where the program spends its time, for the compiler. The tests do without: they build sooner.
+PROFILE := cmd/dcm-receiver/cpu.pgo
 # The race detector needs a C compiler.
 RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v "$$(go env CC)" >/dev/null && echo -race)
 
@@ -14,7 +16,7 @@ LICENSES_IGNORE := --ignore dcm-receiver
 HELM_MODULE := helm.sh/helm/v3/cmd/helm@v3.22.0
 CHART := deploy/helm/dcm-receiver
 
-.PHONY: help postgres run demo build test fairness test-pages check bench fmt vet staticcheck fuzz fuzz-short alerts chart licences vulnerabilities sbom torture torture-short torture-proof conformance-check dataspace test-edc
+.PHONY: help postgres run demo build profile test fairness test-pages check bench fmt vet staticcheck fuzz fuzz-short alerts chart licences vulnerabilities sbom torture torture-short torture-proof conformance-check dataspace test-edc
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -30,7 +32,10 @@ postgres: # a server of Postgres where there is none
 	@deploy/postgres/install.sh
 
 build: ## leave bin/dcm-receiver
-	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/dcm-receiver ./cmd/dcm-receiver
+	@CGO_ENABLED=0 go build -trimpath -pgo=$(PROFILE) -ldflags "-s -w -X main.version=$(VERSION)" -o bin/dcm-receiver ./cmd/dcm-receiver
+
+profile: postgres ## take anew what build has the compiler optimise (some minutes; worth it after larger changes of the way of a message)
+	go test -trimpath -run '^$$' -bench Receive -benchtime 20s -cpuprofile $(abspath $(PROFILE)) -o /dev/null ./internal/receiver
 
 test: postgres ## pass the tests
 	go test $(RACE) -shuffle=on ./...

@@ -95,7 +95,7 @@ func (b *bench) run(ctx context.Context, parent string, grow []int, other string
 	}
 	if b.binary == "" {
 		b.binary = filepath.Join(b.dir, "dcm-receiver")
-		if out, err := exec.CommandContext(ctx, "go", "build", "-o", b.binary, "./cmd/dcm-receiver").CombinedOutput(); err != nil {
+		if out, err := exec.CommandContext(ctx, "go", "build", "-pgo=cmd/dcm-receiver/cpu.pgo", "-o", b.binary, "./cmd/dcm-receiver").CombinedOutput(); err != nil {
 			return fmt.Errorf("build the receiver: %w: %s", err, out)
 		}
 	}

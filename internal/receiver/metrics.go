@@ -121,8 +121,8 @@ func (rc *Receiver) Register(c ...prometheus.Collector) { rc.metrics.registry.Mu
 func (m *metrics) observe(in *inbound, a *answered, took time.Duration) {
 	m.duration.WithLabelValues(in.Endpoint).Observe(took.Seconds())
 	m.bytes.WithLabelValues(in.Endpoint).Observe(float64(in.Bytes))
-	for v, n := range a.verdicts {
-		m.objects.WithLabelValues(in.Endpoint, a.standard, strconv.Itoa(v.rule), string(v.outcome)).Add(float64(n))
+	for _, v := range a.verdicts {
+		m.objects.WithLabelValues(in.Endpoint, a.standard, strconv.Itoa(v.rule), string(v.outcome)).Add(float64(v.objects))
 	}
 	if in.future > 0 {
 		m.future.WithLabelValues(in.Endpoint).Add(float64(in.future))

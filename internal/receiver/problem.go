@@ -63,18 +63,25 @@ func (a *answer) appendTo(b []byte) []byte {
 		}
 		b = append(b, "]}"...)
 	}
-	if rest := marshal(a.remarks); len(rest) > len("{}") {
-		if b = b[:len(b)-1]; len(b) > begin+1 {
-			b = append(b, ',')
-		}
-		b = append(b, rest[1:]...)
+	return appendRemarks(b, begin, &a.remarks)
+}
+
+// appendRemarks adds remarks, if there are any, to the object that b ends with, which
+// began at begin.
+func appendRemarks(b []byte, begin int, m *remarks) []byte {
+	if len(m.Errors)+m.MoreErrors+len(m.Warnings)+m.MoreWarnings == 0 {
+		return b
 	}
-	return b
+	if b = b[:len(b)-1]; len(b) > begin+1 {
+		b = append(b, ',')
+	}
+	return append(b, marshal(m)[1:]...)
 }
 
 // appendResult writes what became of one object. There may be many, so this is not
 // left to reflection.
 func appendResult(b []byte, index int, idName string, r *store.Result) []byte {
+	begin := len(b)
 	b = append(b, `{"index":`...)
 	b = strconv.AppendInt(b, int64(index), 10)
 	if r.ObjectID != nil {
@@ -84,11 +91,7 @@ func appendResult(b []byte, index int, idName string, r *store.Result) []byte {
 	b = append(b, `,"rule":`...)
 	b = strconv.AppendInt(b, int64(r.Rule), 10)
 	b = append(append(append(b, `,"outcome":"`...), r.Outcome...), `"}`...)
-	if len(r.Errors.Errors)+r.Errors.MoreErrors+len(r.Warnings.Errors)+r.Warnings.MoreErrors > 0 {
-		rest := marshal(remarks{r.Errors.Errors, r.Errors.MoreErrors, r.Warnings.Errors, r.Warnings.MoreErrors})
-		b = append(append(b[:len(b)-1], ','), rest[1:]...)
-	}
-	return b
+	return appendRemarks(b, begin, &remarks{r.Errors.Errors, r.Errors.MoreErrors, r.Warnings.Errors, r.Warnings.MoreErrors})
 }
 
 // member begins another member of the object that b ends with, which began at

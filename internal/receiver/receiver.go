@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"mime"
 	"net/http"
 	"runtime"
@@ -203,14 +202,30 @@ type answered struct {
 	problem  string // type of the problem document, where there is no journal entry
 	standard string // whose rules decided
 	objects  int
-	verdicts map[verdict]int // how many objects had which
-	text     []byte          // the answer
+	verdicts []verdict // those that there were, by rule
+	text     []byte    // the answer
 }
 
-// verdict is what became of an object.
+// verdict is what became of some objects.
 type verdict struct {
 	rule    int
 	outcome rules.Outcome
+	objects int // how many
+}
+
+// verdictsOf counts results by what became of their objects.
+func verdictsOf(results []store.Result) (verdicts []verdict) {
+	for i := range results {
+		r := &results[i]
+		at := slices.IndexFunc(verdicts, func(v verdict) bool { return v.rule == r.Rule && v.outcome == r.Outcome })
+		if at < 0 {
+			at = len(verdicts)
+			verdicts = append(verdicts, verdict{rule: r.Rule, outcome: r.Outcome})
+		}
+		verdicts[at].objects++
+	}
+	slices.SortFunc(verdicts, func(a, b verdict) int { return a.rule - b.rule })
+	return verdicts
 }
 
 func refused(a *answer) answered {
@@ -265,11 +280,7 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, in *inbound,
 		return refused(a)
 	}
 	whole := rc.answerTo(in.ID, in.MessageIDAsSent, endpoint, entry)
-	end := answered{status: rc.status(entry), standard: entry.Standard, objects: entry.Objects, verdicts: map[verdict]int{}, text: whole.text()}
-	for i := range entry.Results {
-		end.verdicts[verdict{entry.Results[i].Rule, entry.Results[i].Outcome}]++
-	}
-	return end
+	return answered{status: rc.status(entry), standard: entry.Standard, objects: entry.Objects, verdicts: verdictsOf(entry.Results), text: whole.text()}
 }
 
 // judged has a message judged and stored. It returns its journal entry, or why it
@@ -533,20 +544,18 @@ func (rc *Receiver) logMessage(ctx context.Context, in *inbound, a *answered, to
 	if !rc.log.Enabled(ctx, level) {
 		return
 	}
-	counts := map[string]int{}
-	for v, n := range a.verdicts {
-		counts[strconv.Itoa(v.rule)] += n
-	}
 	var byRule []slog.Attr
-	for _, rule := range slices.Sorted(maps.Keys(counts)) {
-		byRule = append(byRule, slog.Int(rule, counts[rule]))
+	for _, v := range a.verdicts {
+		byRule = append(byRule, slog.Int(strconv.Itoa(v.rule), v.objects))
 	}
 	messageID := ""
 	if in.MessageID != nil {
 		messageID = in.MessageID.String()
 	}
-	rc.log.LogAttrs(ctx, level, "message", slog.String("endpoint", in.Endpoint), slog.Int("status", a.status), slog.String("problem", a.problem),
+	record := slog.NewRecord(time.Now(), level, "message", 0) // 0: nobody has to find out which line this is
+	record.AddAttrs(slog.String("endpoint", in.Endpoint), slog.Int("status", a.status), slog.String("problem", a.problem),
 		slog.String("sender", in.Sender), slog.String("agreement", in.Agreement), slog.String("id", in.ID.String()),
 		slog.String("messageId", messageID), slog.Int("objects", a.objects), slog.String("standard", a.standard), slog.GroupAttrs("rules", byRule...),
 		slog.Int64("bytes", in.Bytes), slog.Float64("seconds", took.Seconds()))
+	_ = rc.log.Handler().Handle(ctx, record) // as slog itself does
 }

@@ -6,6 +6,7 @@ package strictjson
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -20,14 +21,17 @@ const MaxDepth = 64
 type Reader struct {
 	d      *jsontext.Decoder
 	body   []byte
-	text   string // the body again: names and values are parts of it, none is copied by itself
-	at     int    // where the next token begins; past once it is read
+	text   string   // the body again: names and values are parts of it, none is copied by itself
+	at     int      // where the next token begins; past once it is read
+	names  []string // so far, of the objects that are being read
 	failed bool
 }
 
 // New reads a body that is never written to again.
 func New(body []byte) *Reader {
-	return &Reader{d: jsontext.NewDecoder(bytes.NewBuffer(body)), body: body, text: string(body), at: -1}
+	// Whether a name is twice is seen by isNew, at half the cost.
+	d := jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true))
+	return &Reader{d: d, body: body, text: string(body), at: -1}
 }
 
 // Failed tells that the text is no JSON; then nothing that was read counts.
@@ -109,12 +113,35 @@ func (r *Reader) Object(member func(name string)) bool {
 		r.Skip()
 		return false
 	}
+	outer := len(r.names)
+	var many map[string]bool
 	for r.enter(); r.more('}'); {
-		// What is no name fails here at the latest.
-		if name := r.quoted(); !r.failed {
+		name := r.quoted()
+		// What is no name has failed at the latest here.
+		if !r.failed && r.isNew(name, outer, &many) {
 			member(name)
 		}
 	}
+	r.names = r.names[:outer]
+	return !r.failed
+}
+
+// isNew notes a name of an object, whose names begin at outer. It fails if the name
+// was there before. Names beyond a few are in many.
+func (r *Reader) isNew(name string, outer int, many *map[string]bool) bool {
+	const few = 32
+	if names := r.names[outer:]; len(names) < few {
+		r.failed = slices.Contains(names, name)
+		r.names = append(r.names, name)
+		return !r.failed
+	} else if *many == nil {
+		*many = map[string]bool{}
+		for _, n := range names {
+			(*many)[n] = true
+		}
+	}
+	r.failed = (*many)[name]
+	(*many)[name] = true
 	return !r.failed
 }
 
@@ -134,9 +161,13 @@ func (r *Reader) Array(item func(index int)) bool {
 
 // Skip consumes any value.
 func (r *Reader) Skip() {
-	outside := r.d.StackDepth()
-	for r.enter(); !r.failed && r.d.StackDepth() > outside; {
-		r.enter()
+	switch r.Peek() {
+	case '{':
+		r.Object(func(string) { r.Skip() })
+	case '[':
+		r.Array(func(int) { r.Skip() })
+	default:
+		r.token()
 	}
 }
 

@@ -102,6 +102,41 @@ func TestMethodsConsumeOneValue(t *testing.T) {
 	}
 }
 
+// TestNamesTwice: wherever a name is twice in one object, in values that nobody looks
+// at too; in another object it may be there again.
+func TestNamesTwice(t *testing.T) {
+	var many strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&many, `"n%d":%d,`, i, i)
+	}
+	for _, c := range []struct {
+		name, text string
+		twice      bool
+	}{
+		{"two objects", `[{"a":{"a":1}},{"a":{"a":2}}]`, false},
+		{"after an inner object", `{"a":{"b":1,"c":2},"a":3}`, true},
+		{"another spelling", `{"a":1,"\u0061":2}`, true},
+		{"the empty name", `{"":1,"":2}`, true},
+		{"many names", `{` + many.String() + `"z":{}}`, false},
+		{"the first of many", `{` + many.String() + `"n0":1}`, true},
+		{"the 33rd of many", `{` + many.String() + `"n32":1}`, true},
+		{"the last of many", `{` + many.String() + `"n99":1}`, true},
+	} {
+		for how, walk := range map[string]func(string) error{
+			"read": func(text string) error { _, err := read(text); return err },
+			"skipped": func(text string) error {
+				r := strictjson.New([]byte(text))
+				r.Skip()
+				return r.End()
+			},
+		} {
+			if err := walk(c.text); (err != nil) != c.twice || err != nil && !strings.Contains(err.Error(), "twice") {
+				t.Errorf("%s, %s: %v", c.name, how, err)
+			}
+		}
+	}
+}
+
 func TestWords(t *testing.T) {
 	for _, c := range []struct{ text, place, advice string }{
 		{"{\n \"a\": 1,5}", "at byte 10 (line 2, column 9)", "decimal comma"},
