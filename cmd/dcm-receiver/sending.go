@@ -20,8 +20,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// sendingParallel is how many partners are sent to at once: one that hangs costs
-// a connection and little memory, and holds up nobody while there are fewer.
+// sendingParallel is how many partners are sent to at once; as many more may hang.
+// One that does costs a connection and little memory.
 const sendingParallel = 512
 
 // prepareSending checks the settings and registers the metrics. What it returns

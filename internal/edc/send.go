@@ -244,7 +244,7 @@ func (s *Supplier) edr(ctx context.Context, t *transfer) (endpoint, token string
 		if !notFound(err) {
 			break
 		}
-		if err := s.sleep(ctx); err != nil {
+		if err := s.sleep(ctx, 0); err != nil {
 			return "", "", err
 		}
 	}
@@ -506,7 +506,8 @@ func (s *Supplier) wait(ctx context.Context, path, state string) (map[string]any
 			s.Say("   Still %s after %.0f s; waiting for a minute at most.", now, time.Since(begun).Seconds())
 			next = next.Add(5 * time.Second)
 		}
-		if s.sleep(ctx) != nil {
+		// Many may wait at once, of partners that do not answer: the longer, the seldomer.
+		if s.sleep(ctx, time.Since(begun)/20) != nil {
 			if errors.Is(caller.Err(), context.Canceled) {
 				return nil, fmt.Errorf("interrupted while the connectors were still at %s; the next call goes on from there (%w)", now, caller.Err())
 			}
@@ -515,7 +516,7 @@ func (s *Supplier) wait(ctx context.Context, path, state string) (map[string]any
 	}
 }
 
-func (s *Supplier) sleep(ctx context.Context) error {
+func (s *Supplier) sleep(ctx context.Context, more time.Duration) error {
 	pause := s.pause
 	if pause == 0 {
 		pause = 200 * time.Millisecond
@@ -523,7 +524,7 @@ func (s *Supplier) sleep(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(pause):
+	case <-time.After(pause + more):
 		return nil
 	}
 }

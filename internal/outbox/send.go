@@ -65,6 +65,9 @@ const (
 	// was sending goes on in another one after that.
 	defaultLease = 20 * time.Second
 
+	// A partner that gives no answer for so long leaves its place to another.
+	defaultPatience = 10 * time.Second
+
 	// What is held of messages that are being sent. A partner that has not answered
 	// since it is served gets small ones: however many hang, there is room for others.
 	held      = 48 << 20
@@ -86,8 +89,9 @@ type Sender struct {
 	Consumer *edc.Consumer
 	Log      *slog.Logger
 	Metrics  *Metrics      // nil: none
-	Parallel int           // partners at once
+	Parallel int           // partners at work at once; as many more may hang
 	Lease    time.Duration // of a claim; 0: as it should be
+	Patience time.Duration // until a partner that gives no answer counts as hanging; 0: as it should be
 
 	id   uuid.UUID
 	room *fair.Share
@@ -101,6 +105,8 @@ type Sender struct {
 type claimed struct {
 	stop  context.CancelFunc
 	until *time.Timer // stops it
+	tried bool        // something for it was tried in vain before
+	since time.Time   // it was claimed, or has answered
 }
 
 // Run sends until ctx ends; then what is under way has a moment to end.
@@ -108,6 +114,9 @@ func (s *Sender) Run(ctx context.Context) {
 	s.id, s.serving, s.room = uuid.New(), map[string]*claimed{}, fair.NewShare(held, roomOfOne)
 	if s.Lease == 0 {
 		s.Lease = defaultLease
+	}
+	if s.Patience == 0 {
+		s.Patience = defaultPatience
 	}
 	if s.Control == nil {
 		s.Control = s.DB
@@ -232,35 +241,57 @@ func (s *Sender) round(ctx, work context.Context, wait *sync.WaitGroup) error {
 	if err != nil {
 		return fmt.Errorf("look for what is due: %w", err)
 	}
-	var partners, asked []string
+	var asked, others, failing []string
 	var partner string
-	var hasAsked bool
-	if _, err := pgx.ForEachRow(rows, []any{&partner, &hasAsked}, func() error {
-		if hasAsked {
-			asked = append(asked, partner)
-		} else {
-			partners = append(partners, partner)
+	var hasAsked, tried bool
+	if _, err := pgx.ForEachRow(rows, []any{&partner, &hasAsked, &tried}, func() error {
+		list := &others
+		if tried {
+			list = &failing
+		} else if hasAsked {
+			list = &asked
 		}
+		*list = append(*list, partner)
 		return nil
 	}); err != nil {
 		return fmt.Errorf("look for what is due: %w", err)
 	}
-	// An answer is awaited within seconds: however many others are sent to, or hang,
-	// an eighth is left for those who have asked.
-	if err := s.claimAll(ctx, work, wait, asked, s.Parallel); err != nil {
-		return err
+	// An answer is awaited within seconds: however many others are sent to, an eighth is
+	// left for those who have asked. Partners that took nothing before have places of
+	// their own, and who hangs leaves its place: neither delays others.
+	for _, class := range []struct {
+		partners []string
+		most     int
+		tried    bool
+	}{{asked, s.Parallel, false}, {others, s.Parallel - s.Parallel/8, false}, {failing, max(1, s.Parallel/2), true}} {
+		if err := s.claimAll(ctx, work, wait, class.partners, class.most, class.tried); err != nil {
+			return err
+		}
 	}
-	return s.claimAll(ctx, work, wait, partners, s.Parallel-s.Parallel/8)
+	return nil
 }
 
-// claimAll begins to serve partners, as long as fewer than most are served.
-func (s *Sender) claimAll(ctx, work context.Context, wait *sync.WaitGroup, partners []string, most int) error {
+// places is how many more partners may be served where most of those that were tried
+// in vain, or of the others, may be at work.
+func (s *Sender) places(most int, tried bool) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.serving {
+		if c.tried == tried && (tried || time.Since(c.since) < s.Patience) {
+			most--
+		}
+	}
+	return max(0, min(most, 2*s.Parallel-len(s.serving)))
+}
+
+// claimAll begins to serve partners, as long as there are places.
+func (s *Sender) claimAll(ctx, work context.Context, wait *sync.WaitGroup, partners []string, most int, tried bool) error {
 	for {
+		room := s.places(most, tried)
 		s.mu.Lock()
-		room := most - len(s.serving)
 		partners = slices.DeleteFunc(partners, func(partner string) bool { return s.serving[partner] != nil })
 		s.mu.Unlock()
-		some := partners[:min(len(partners), max(room, 0), claimedAtOnce)]
+		some := partners[:min(len(partners), room, claimedAtOnce)]
 		if partners = partners[len(some):]; len(some) == 0 {
 			return nil
 		}
@@ -270,7 +301,7 @@ func (s *Sender) claimAll(ctx, work context.Context, wait *sync.WaitGroup, partn
 			return err
 		}
 		for _, partner := range ours {
-			s.begin(ctx, work, wait, partner, begin)
+			s.begin(ctx, work, wait, partner, begin, tried)
 		}
 	}
 }
@@ -301,10 +332,10 @@ func (s *Sender) claim(ctx context.Context, partners []string) (ours []string, e
 }
 
 // begin serves a partner that was claimed at a time.
-func (s *Sender) begin(ctx, work context.Context, wait *sync.WaitGroup, partner string, at time.Time) {
+func (s *Sender) begin(ctx, work context.Context, wait *sync.WaitGroup, partner string, at time.Time, tried bool) {
 	serving, stop := context.WithCancel(work)
 	s.mu.Lock()
-	s.serving[partner] = &claimed{stop, time.AfterFunc(s.left(at), stop)}
+	s.serving[partner] = &claimed{stop, time.AfterFunc(s.left(at), stop), tried, at}
 	s.mu.Unlock()
 	wait.Go(func() {
 		err := s.serve(ctx, serving, partner)
@@ -460,13 +491,29 @@ func (s *Sender) sendAll(stopping, ctx context.Context, partner string, room *sp
 		}
 		var written []*job
 		if written, jobs, err = s.write(ctx, partner, int(n)-reserve, jobs); err == nil && len(written) > 0 {
+			held := int64(reserve)
+			for _, j := range written {
+				held += int64(len(j.body))
+			}
+			if held < n { // the rest is for others, however long this one takes
+				s.room.Give(partner, n-held)
+				n = held
+			}
 			err = s.send(ctx, partner, written)
 		}
 		s.room.Give(partner, n)
 		if err != nil {
 			return err
 		}
+		if len(written) == 0 {
+			continue
+		}
 		room.answered = true
+		s.mu.Lock()
+		if c := s.serving[partner]; c != nil {
+			c.since = time.Now()
+		}
+		s.mu.Unlock()
 	}
 	return nil
 }

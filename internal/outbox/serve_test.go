@@ -85,21 +85,7 @@ func TestAskedFirst(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.release("A", 1)
-	partners := []*edctest.Partner{w.partner}
-	for n := range 20 {
-		p := &edctest.Partner{BPNL: fmt.Sprintf("BPNL%012d", n), Sender: us, Proxy: true, Offers: []edctest.Offer{edctest.OfferOf(dcm.MaterialDemandEndpoint)},
-			Backend: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
-		p.Delay(time.Hour)
-		partners = append(partners, p)
-	}
-	w.connector = edctest.New(t, partners...)
-	for _, p := range partners {
-		w.exec(`insert into outbox.partner (bpnl, dsp_url, protocol) values ($1, $2, 'dataspace-protocol-http')
-			on conflict (bpnl) do update set dsp_url = excluded.dsp_url, protocol = excluded.protocol`, p.BPNL, w.connector.Address(p))
-	}
-	w.exec(`insert into outbox.demand_line (supplier, customer, material_number_customer, customer_location, point_in_time, demand)
-		select bpnl, $1, 'M', 'BPNS8888888888XX', date_trunc('week', now())::date + 28, 1 from outbox.partner where bpnl <> $2`, us, them)
-	w.exec("select outbox.release()")
+	w.hang(20)
 	w.exec("update dcm.delivery set queued_at = now() + interval '1 h' where partner = $1", them) // the last in line
 	s := w.sender()
 	s.Parallel = 8
@@ -109,11 +95,71 @@ func TestAskedFirst(t *testing.T) {
 	w.eventually("as many as there may be on their way", func() bool {
 		return w.text("select count(*)::text from planning.delivery where state = 'sending'") == "7"
 	})
-	w.exec(`insert into dcm.requested_update (partner, message_key, message_id, requested_at, material_demands, requested_id, changed_at, changed_at_nanosecond)
-		values ($1, gen_random_uuid(), gen_random_uuid(), now(), 1, array[null::uuid], array[null::timestamptz], array[null::smallint])`, them)
+	w.ask(them)
 	w.eventually("an answer", func() bool {
 		return w.text("select state from planning.delivery where supplier = $1", them) == "delivered"
 	})
+}
+
+// hang adds partners who take a message and never answer, each with a demand released.
+func (w *world) hang(n int) {
+	partners := []*edctest.Partner{w.partner}
+	for n := range n {
+		p := &edctest.Partner{BPNL: fmt.Sprintf("BPNL%012d", n), Sender: us, Proxy: true, Offers: []edctest.Offer{edctest.OfferOf(dcm.MaterialDemandEndpoint)},
+			Backend: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
+		p.Delay(time.Hour)
+		partners = append(partners, p)
+	}
+	w.connector = edctest.New(w.t, partners...)
+	for _, p := range partners {
+		w.exec(`insert into outbox.partner (bpnl, dsp_url, protocol) values ($1, $2, 'dataspace-protocol-http')
+			on conflict (bpnl) do update set dsp_url = excluded.dsp_url, protocol = excluded.protocol`, p.BPNL, w.connector.Address(p))
+	}
+	w.exec(`insert into outbox.demand_line (supplier, customer, material_number_customer, customer_location, point_in_time, demand)
+		select bpnl, $1, 'M', 'BPNS8888888888XX', date_trunc('week', now())::date + 28, 1 from outbox.partner where bpnl <> $2`, us, them)
+	w.exec("select outbox.release()")
+}
+
+// ask has partners ask for all.
+func (w *world) ask(pattern string) {
+	w.exec(`insert into dcm.requested_update (partner, message_key, message_id, requested_at, material_demands, requested_id, changed_at, changed_at_nanosecond)
+		select bpnl, gen_random_uuid(), gen_random_uuid(), now(), 1, array[null::uuid], array[null::timestamptz], array[null::smallint] from outbox.partner where bpnl like $1`, pattern)
+}
+
+// TestAskersThatHang: partners who ask and then give no answer delay nobody, though
+// they are more than are sent to at once: neither the first time nor from then on.
+func TestAskersThatHang(t *testing.T) {
+	t.Parallel()
+	for name, tried := range map[string]bool{"the first time": false, "again": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			hanging, most := 14, 14
+			if tried {
+				hanging, most = 40, 4 // half of those at once
+			}
+			w.hang(hanging)
+			w.ask("BPNL0000%")
+			if tried {
+				w.exec("update dcm.delivery set attempts = 1")
+			}
+			s := w.sender()
+			s.Parallel, s.Patience = 8, 300*time.Millisecond
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			go s.Run(ctx) // it does not wait for those that hang
+			sending := func() string { return w.text("select count(*)::text from planning.delivery where state = 'sending'") }
+			w.eventually("as many as there may be on their way", func() bool { return sending() == fmt.Sprint(most) })
+			w.release("A", 1)
+			w.ask(them)
+			w.eventually("an answer", func() bool {
+				return w.text("select coalesce(max(state), '') from planning.delivery where supplier = $1", them) == "delivered"
+			})
+			if n := sending(); n != fmt.Sprint(most) {
+				t.Errorf("%s on their way, want %d", n, most)
+			}
+		})
+	}
 }
 
 // TestNoConnection: where messages have taken all connections, a partner is claimed
