@@ -83,7 +83,9 @@ group by supplier, customer;
 -- tables of schema dcm.
 -- +goose StatementBegin
 create function dcm.make_overview(supplier text, customer text) returns void language plpgsql
-security definer set search_path = pg_catalog, pg_temp set jit = off set max_parallel_workers_per_gather = 0 as $$
+security definer set search_path = pg_catalog, pg_temp set jit = off set max_parallel_workers_per_gather = 0
+set enable_sort = off -- a group's weeks are few: adding them up by hash takes a sixth less
+as $$
 #variable_conflict use_column
 declare
     of_supplier constant text := supplier;

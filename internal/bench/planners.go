@@ -1,12 +1,18 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
+	"net/http/httptest"
 	"strings"
 	"time"
 
+	"dcm-receiver/internal/planner"
+
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // The planners' world: 10,000 groups of 100 suppliers and the demands of the two
@@ -123,6 +129,24 @@ func (b *bench) planners(ctx context.Context) error {
 	none := func(int) []any { return nil }
 	fmt.Printf("\nWhat planners ask, of 10,000 groups of 104 weeks with two series each. Median of %d turns, with the lowest and the highest; all rows are fetched. CPU is of Postgres, its workers too.\n\n"+
 		"| question | rows | ms | CPU, ms |\n|---|---|---|---|\n", b.repeat)
+	type taken struct{ wall, cpu float64 }
+	line := func(name string, ask func(turn int) (rows int64, err error)) error {
+		var all []taken
+		var n int64
+		for turn := range b.repeat + 1 {
+			before, begin := cpu(b.server.PID(), true), time.Now()
+			var err error
+			if n, err = ask(turn); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			if turn > 0 { // the first prepares the statement
+				all = append(all, taken{milliseconds(time.Since(begin)), milliseconds(cpu(b.server.PID(), true) - before)})
+			}
+		}
+		fmt.Printf("| %s | %d | %s | %s |\n", name, n, spreadOf(all, "%.1f", func(t *taken) float64 { return t.wall }),
+			strings.TrimSpace(spreadOf(all, "%.0f", func(t *taken) float64 { return t.cpu })))
+		return nil
+	}
 	for _, q := range []struct {
 		name, sql string
 		args      func(turn int) []any
@@ -141,28 +165,57 @@ func (b *bench) planners(ctx context.Context) error {
 		{"free capacity by week, for the next four, all", ofPlan(questions[0].sql), none},
 		{"the same, kept ready", ofPlan(questions[1].sql), none},
 	} {
-		type taken struct{ wall, cpu float64 }
-		var all []taken
-		var n int64
-		for turn := range b.repeat + 1 {
-			before, begin := cpu(b.server.PID(), true), time.Now()
+		if err := line(q.name, func(turn int) (int64, error) {
 			rows, err := b.db.Query(ctx, q.sql, q.args(turn)...)
 			if err != nil {
-				return fmt.Errorf("%s: %w", q.name, err)
+				return 0, err
 			}
 			rows.Close()
-			if rows.Err() != nil {
-				return fmt.Errorf("%s: %w", q.name, rows.Err())
-			}
-			if turn == 0 { // prepares the statement
-				continue
-			}
-			all = append(all, taken{milliseconds(time.Since(begin)), milliseconds(cpu(b.server.PID(), true) - before)})
-			n = rows.CommandTag().RowsAffected()
+			return rows.CommandTag().RowsAffected(), rows.Err()
+		}); err != nil {
+			return err
 		}
-		fmt.Printf("| %s | %d | %s | %s |\n", q.name, n, spreadOf(all, "%.1f", func(t *taken) float64 { return t.wall }),
-			strings.TrimSpace(spreadOf(all, "%.0f", func(t *taken) float64 { return t.cpu })))
+	}
+	if err := b.pages(line); err != nil {
+		return err
 	}
 	_, err := b.db.Exec(ctx, "discard all", pgx.QueryExecModeSimpleProtocol)
 	return err
+}
+
+// pages asks for the list of groups as a browser does.
+func (b *bench) pages(line func(string, func(int) (int64, error)) error) error {
+	config, err := pgxpool.ParseConfig(b.url)
+	if err != nil {
+		return err
+	}
+	pool, err := planner.Open(config)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	pages, err := planner.New(planner.Config{Access: planner.Loopback{}}, pool, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	for _, p := range []struct{ name, path string }{
+		{"the page of groups, 26 weeks", "/"},
+		{"the page of groups, 104 weeks", "/?weeks=104"},
+		{"the page of groups, of one supplier", "/?q=BPNLPLAN00000007"},
+		{"the page of groups, that have a material", "/?q=M-14"},
+	} {
+		if err := line(p.name, func(int) (int64, error) {
+			r := httptest.NewRequest("GET", p.path, nil)
+			r.Host = "127.0.0.1"
+			w := httptest.NewRecorder()
+			pages.Handler().ServeHTTP(w, r)
+			if w.Code != 200 {
+				return 0, fmt.Errorf("status %d", w.Code)
+			}
+			return int64(bytes.Count(w.Body.Bytes(), []byte(`<th role="rowheader"`))), nil
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
 }

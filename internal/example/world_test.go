@@ -74,7 +74,7 @@ func updateOverview(t *testing.T, url string) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if _, err := s.UpdateOverview(t.Context(), 1); err != nil {
+	if _, err := s.UpdateOverview(t.Context(), func() float64 { return 1 }); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -258,7 +258,7 @@ func TestManyGroups(t *testing.T) {
 	s := newSite(t)
 	const groups = 10_000
 	s.many(groups)
-	if _, err := s.store.UpdateOverview(t.Context(), 1); err != nil {
+	if _, err := s.store.UpdateOverview(t.Context(), func() float64 { return 1 }); err != nil {
 		t.Fatal(err)
 	}
 	server := httptest.NewServer(s.pages)

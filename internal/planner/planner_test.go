@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -268,27 +269,42 @@ func TestWorld(t *testing.T) {
 }
 
 // testKeptReady: many groups are listed by what is kept ready of them, which is the
-// same as what is worked out at once; a group that came since stands last, and the
-// page says how old the figures are.
+// same as what is worked out at once, and the page says how old it is; a search finds
+// what came since.
 func (s *site) testKeptReady(t *testing.T) {
-	csv := func(weeks string) string { return s.get("/groups.csv?weeks="+weeks, 200).Body.String() }
-	exact26, exact104 := csv("26"), csv("104")
-	if _, err := s.store.UpdateOverview(t.Context(), 1); err != nil {
+	csv := func(query string) string {
+		lines := strings.SplitAfter(s.get("/groups.csv?weeks="+query, 200).Body.String(), "\n")
+		slices.Sort(lines) // those without a bottleneck are not in order of their names
+		return strings.Join(lines, "")
+	}
+	worst := func() string {
+		lines := strings.SplitN(s.get("/groups.csv", 200).Body.String(), "\n", 3)
+		return lines[1]
+	}
+	if body := s.get("/", 200).Body.String(); strings.Contains(body, "are kept ready, as of") {
+		t.Errorf("few groups are kept ready:\n%s", body)
+	}
+	first := worst()
+	exact26, exact104, found := csv("26"), csv("104"), csv("26&q=e")
+	if _, err := s.store.UpdateOverview(t.Context(), func() float64 { return 1 }); err != nil {
 		t.Fatal(err)
 	}
 	s.made.atOnce = 0
-	if csv("26") != exact26 || csv("104") != exact104 {
+	if csv("26") != exact26 || csv("104") != exact104 || csv("26&q=e") != found || worst() != first {
 		t.Errorf("kept ready:\n%s\nworked out at once:\n%s", csv("26"), exact26)
 	}
 	body := s.get("/", 200).Body.String()
-	if !strings.Contains(body, "are kept ready, as of "+time.Now().UTC().Format("2006-01-02 ")) || strings.Contains(exact26, "kept ready") {
+	if !strings.Contains(body, "are kept ready, as of "+time.Now().UTC().Format("2006-01-02 ")) {
 		t.Errorf("the age is not said:\n%s", body)
 	}
-	if _, err := s.conn.Exec(t.Context(), "delete from dcm.group_overview where red_weeks > 0"); err != nil {
+	if _, err := s.conn.Exec(t.Context(), "delete from dcm.group_overview where capacity_group_id = (select capacity_group_id from dcm.capacity_group where name = 'Hub forge')"); err != nil {
 		t.Fatal(err)
 	}
-	if before, after := strings.Count(exact26, "\n"), strings.Count(csv("26"), "\n"); before != after {
-		t.Errorf("%d groups, want %d", after, before)
+	if body := s.get("/?q=e", 200).Body.String(); !strings.Contains(body, "Hub forge") {
+		t.Errorf("a group that is not in the overview is not found:\n%s", body)
+	}
+	if body := s.get("/", 200).Body.String(); strings.Contains(body, "Hub forge") || !strings.Contains(body, "Foundry") {
+		t.Errorf("without a search there is more than the overview:\n%s", body)
 	}
 }
 

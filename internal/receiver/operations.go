@@ -157,7 +157,12 @@ func (rc *Receiver) Housekeeping(ctx context.Context, retention Retention) {
 // ctx ends. The database says when it is due, and for which replica.
 func (rc *Receiver) keepOverview(ctx context.Context) {
 	const look = 15 * time.Second
-	const share = 0.1 // of a core of Postgres: messages come first
+	share := func() float64 { // of a core of Postgres: messages come first
+		if rc.messages.Held() > 0 {
+			return 0.1
+		}
+		return 0.25
+	}
 	failing := false
 	for {
 		select {

@@ -17,18 +17,19 @@ var (
 )
 
 const (
-	// overviewLease is how long a replica at work may be silent until another takes over.
-	overviewLease = 5 * time.Minute
+	// overviewLease is how long a replica at work may be silent until another takes
+	// over, or after an error it begins again.
+	overviewLease = 2 * time.Minute
 	// overviewPause is how long it is at least from one look for changes to the next.
 	overviewPause = time.Minute
 )
 
 // UpdateOverview brings what is kept ready for planners (planning.group_overview,
 // planning.capacity_total) to the present, where it is this replica's turn. It takes
-// its time: after each supplier and customer it rests, so that it takes the given
-// share of a core, of Postgres, and leaves the others to messages. It returns as of
-// when the whole of it is now; nil where a whole one was never made.
-func (s *Store) UpdateOverview(ctx context.Context, share float64) (asOf *time.Time, err error) {
+// its time: after each supplier and customer it rests, so that it takes the share
+// of a core of Postgres that is given at that moment, and leaves the rest to messages.
+// It returns as of when the whole of it is now; nil where a whole one was never made.
+func (s *Store) UpdateOverview(ctx context.Context, share func() float64) (asOf *time.Time, err error) {
 	var begun *time.Time
 	if err := s.pool.QueryRow(ctx, takeOverviewTurn.sql, takeOverviewTurn.args(values{"lease": overviewLease})...).Scan(&begun, &asOf); err != nil {
 		return nil, fmt.Errorf("take turn to update overview: %w", err)
@@ -36,20 +37,9 @@ func (s *Store) UpdateOverview(ctx context.Context, share float64) (asOf *time.T
 	if begun == nil { // it is not due, or another replica is at it
 		return asOf, nil
 	}
-	defer func() {
-		if err != nil { // nobody has to wait for the lease to end
-			lease := overviewPause
-			if ctx.Err() != nil {
-				lease = 0
-			}
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-			defer cancel()
-			_, _ = s.pool.Exec(ctx, keepOverviewTurn.sql, keepOverviewTurn.args(values{"lease": lease})...)
-		}
-	}()
 	said := time.Now()
 	rest := func(worked time.Duration) error {
-		rest := time.Duration(float64(worked) * (1/share - 1))
+		rest := time.Duration(float64(worked) * (1/share() - 1))
 		if time.Since(said)+rest > overviewLease/5 {
 			said = time.Now()
 			if _, err := s.pool.Exec(ctx, keepOverviewTurn.sql, keepOverviewTurn.args(values{"lease": overviewLease + rest})...); err != nil {
@@ -81,7 +71,7 @@ func (s *Store) UpdateOverview(ctx context.Context, share float64) (asOf *time.T
 	if err != nil {
 		return asOf, fmt.Errorf("find what changed since the overview: %w", err)
 	}
-	pause := max(overviewPause, time.Duration(float64(time.Since(begin))*2/share))
+	pause := max(overviewPause, 20*time.Since(begin))
 	var failed error
 	for _, k := range changed {
 		begin := time.Now()

@@ -122,6 +122,8 @@ func TestOverview(t *testing.T) {
 	}
 }
 
+func whole() float64 { return 1 }
+
 // updateOverview updates the overview, whose turn it is now.
 func (w *world) updateOverview() {
 	w.t.Helper()
@@ -129,7 +131,7 @@ func (w *world) updateOverview() {
 	if _, err := w.conn.Exec(context.Background(), "update dcm.overview_turn set begins_after = '-infinity'"); err != nil {
 		w.t.Fatal(err)
 	}
-	asOf, err := w.store.UpdateOverview(context.Background(), 1)
+	asOf, err := w.store.UpdateOverview(context.Background(), whole)
 	if err != nil || asOf == nil || asOf.Before(before) {
 		w.t.Fatalf("as of %v: %v", asOf, err)
 	}
@@ -151,7 +153,7 @@ func TestOverviewTurns(t *testing.T) {
 	g := dcm.CapacityGroup{ID: uuid.UUID{1}, Name: "g"}
 	w.receive(g)
 	exec(w.conn, "update dcm.overview_turn set begins_after = now() + interval '1 hour'")
-	if asOf, err := w.store.UpdateOverview(ctx, 1); asOf != nil || err != nil {
+	if asOf, err := w.store.UpdateOverview(ctx, whole); asOf != nil || err != nil {
 		t.Errorf("in another's turn: as of %v, %v", asOf, err)
 	}
 	made := func() string {

@@ -3,19 +3,26 @@
 -- a thousand are worked out now; of more, what is kept ready is taken, and as_of says
 -- how old that is.
 with found as materialized (
-    select supplier, customer, capacity_group_id, name, unit_of_measure, is_inactive, received_at
+    select supplier, customer, capacity_group_id, name, is_inactive
+    from planning.capacity_group
+    where supplier = @search
+    union all
+    select supplier, customer, capacity_group_id, name, is_inactive
     from planning.capacity_group g
-    where @search = '' or strpos(lower(name), lower(@search)) > 0
-        or supplier = @search or customer = @search or capacity_group_id::text = lower(@search) or @search = any (supplier_locations)
-        or exists (
-            select from planning.linked_demand_series s
-            where s.supplier = g.supplier and s.customer = g.customer and s.capacity_group_id = g.capacity_group_id
-                and @search in (s.material_number_customer, s.material_number_supplier, s.customer_location))
+    where not exists (select from planning.capacity_group where supplier = @search)
+        and (@search = '' or strpos(lower(name), lower(@search)) > 0
+            or customer = @search or capacity_group_id::text = lower(@search) or @search = any (supplier_locations)
+            or exists (
+                select from planning.linked_demand_series s
+                where s.supplier = g.supplier and s.customer = g.customer and s.capacity_group_id = g.capacity_group_id
+                    and @search in (s.material_number_customer, s.material_number_supplier, s.customer_location)))
 ), ready as materialized (
-    select as_of, (select count(*) from found) > case when as_of is null then 10000 else @at_once end as is_taken
-    from (values (true)) as always
-    left join (select as_of from planning.group_overview limit 1) o on true
-), judged as (
+    select as_of, case
+        when @search = '' then (select count(*) from (select from planning.capacity_group limit 10001) g)
+        else (select count(*) from found)
+    end > case when as_of is null then 10000 else @at_once end as is_taken
+    from (select as_of from planning.group_overview limit 1) o
+), judged as materialized (
     select f.*, w.red_weeks, w.orange_weeks, w.open_weeks, w.first_bottleneck, w.missing, w.weeks_missing
     from found f
     cross join lateral (
@@ -30,21 +37,31 @@ with found as materialized (
         where w.supplier = f.supplier and w.customer = f.customer and w.capacity_group_id = f.capacity_group_id
             and w.point_in_time >= @from and w.point_in_time < @until
     ) w
-    where not (select is_taken from ready)
-    union all
+    where not exists (select from ready where is_taken)
+    union all -- of those that were found
     select f.*, coalesce(o.red_weeks, 0), coalesce(o.orange_weeks, 0), coalesce(o.weeks_without_capacity, 0), o.first_bottleneck, o.missing, o.weeks_missing
     from found f
     left join planning.group_overview o
         on o.supplier = f.supplier and o.customer = f.customer and o.capacity_group_id = f.capacity_group_id and o.weeks = @weeks
-    where (select is_taken from ready)
+    where @search <> '' and exists (select from ready where is_taken)
+    union all -- of all
+    select supplier, customer, capacity_group_id, null, false, red_weeks, orange_weeks, weeks_without_capacity, first_bottleneck, missing, weeks_missing
+    from planning.group_overview
+    where weeks = @weeks and @search = '' and exists (select from ready where is_taken)
 )
 select
-    supplier, customer, capacity_group_id, name, unit_of_measure as unit, is_inactive, received_at,
-    red_weeks, orange_weeks, open_weeks, first_bottleneck, trim_scale(missing)::text as missing,
-    round(weeks_missing, 1)::text as weeks_missing, count(*) over () as total,
-    (select is_taken from ready) as is_kept, (select as_of from ready where is_taken) as as_of
-from judged
-where not @only_bottlenecks or first_bottleneck is not null
-order by is_inactive, red_weeks > 0 desc, judged.weeks_missing desc nulls last, first_bottleneck nulls last,
-    orange_weeks desc, open_weeks desc, name, supplier, customer, capacity_group_id
-limit @limit offset @offset
+    supplier, customer, capacity_group_id, g.name, g.unit_of_measure as unit, g.is_inactive, g.received_at,
+    l.red_weeks, l.orange_weeks, l.open_weeks, l.first_bottleneck, trim_scale(l.missing)::text as missing,
+    round(l.weeks_missing, 1)::text as weeks_missing, (select count(*) from judged where not @only_bottlenecks or first_bottleneck is not null) as total,
+    exists (select from ready where is_taken) as is_kept, (select as_of from ready where is_taken) as as_of
+from (
+    select *
+    from judged
+    where not @only_bottlenecks or first_bottleneck is not null
+    order by is_inactive, red_weeks > 0 desc, weeks_missing desc nulls last, first_bottleneck nulls last,
+        orange_weeks desc, open_weeks desc, name, supplier, customer, capacity_group_id
+    limit @limit offset @offset
+) l
+join planning.capacity_group g using (supplier, customer, capacity_group_id)
+order by l.is_inactive, l.red_weeks > 0 desc, l.weeks_missing desc nulls last, l.first_bottleneck nulls last,
+    l.orange_weeks desc, l.open_weeks desc, l.name, supplier, customer, capacity_group_id
