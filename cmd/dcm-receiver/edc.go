@@ -300,16 +300,39 @@ type edcSendCommand struct {
 	JSON        bool     `env:"DCM_JSON" name:"json" help:"Print a JSON object a file."`
 }
 
+// check says what is wrong before anything is sent.
+func (c *edcSendCommand) check() error {
+	address, err := url.Parse(c.CustomerURL)
+	switch {
+	case c.Customer == "":
+		return errors.New("DCM_EDC_CUSTOMER is not set: give the partner's BPNL")
+	case !dcm.IsBPNL(c.Customer) && !strings.HasPrefix(c.Customer, "did:"):
+		return fmt.Errorf("DCM_EDC_CUSTOMER: %q is not a BPNL (BPNL and 12 letters or digits), nor a DID", c.Customer)
+	case c.CustomerURL == "":
+		return errors.New("DCM_EDC_CUSTOMER_URL is not set: give the DSP address of the partner's connector")
+	case err != nil || address.Host == "" || address.Scheme != "http" && address.Scheme != "https":
+		return errors.New("DCM_EDC_CUSTOMER_URL must be the http(s) URL of the partner's connector, such as https://connector.customer.example/api/v1/dsp")
+	case c.Protocol != edc.DSP08 && c.Protocol != edc.DSP2025:
+		return fmt.Errorf("DCM_EDC_PROTOCOL: %q is neither %s nor %s", c.Protocol, edc.DSP08, edc.DSP2025)
+	case c.Timeout < duration(time.Second):
+		return fmt.Errorf("DCM_EDC_TIMEOUT: %s leaves no time; give at least 1s", c.Timeout)
+	}
+	for _, file := range c.Files {
+		if file == "-" {
+			continue
+		}
+		if _, err := os.Stat(file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Run sends the files one after the other. Progress goes to standard error,
 // what came back to standard output; exit status 1 if an answer was not 2xx.
 func (c *edcSendCommand) Run() error {
-	switch {
-	case c.Customer == "":
-		return failure{errors.New("DCM_EDC_CUSTOMER is not set: give the partner's BPNL"), wrongUse}
-	case c.CustomerURL == "":
-		return failure{errors.New("DCM_EDC_CUSTOMER_URL is not set: give the DSP address of the partner's connector"), wrongUse}
-	case c.Timeout < duration(time.Second):
-		return failure{fmt.Errorf("DCM_EDC_TIMEOUT: %s leaves no time; give at least 1s", c.Timeout), wrongUse}
+	if err := c.check(); err != nil {
+		return failure{err, wrongUse}
 	}
 	m, err := c.management()
 	if err != nil {

@@ -192,7 +192,7 @@ func (c *serveCommand) database(ctx context.Context, log *slog.Logger) (place, e
 	server, err := privatepg.Start(ctx, privatepg.Options{Dir: c.DataDir, Log: log})
 	if err != nil {
 		err = fmt.Errorf("start private Postgres in DCM_DATA_DIR: %w", err)
-		if _, ok := errors.AsType[*fs.PathError](err); ok {
+		if _, ok := errors.AsType[*fs.PathError](err); ok || errors.Is(err, privatepg.ErrInUse) {
 			err = failure{err, wrongUse}
 		}
 		return db, err

@@ -226,6 +226,9 @@ func Remove(dir string) error {
 
 func (s *Server) data() string { return filepath.Join(s.dir, "postgres") }
 
+// ErrInUse means that another program serves with the folder.
+var ErrInUse = errors.New("another program is running the private Postgres")
+
 // lockDir makes this program the only one that works in dir, until the file is
 // closed or the program ends. Server processes do not inherit the lock.
 func lockDir(dir string) (*os.File, error) {
@@ -236,7 +239,7 @@ func lockDir(dir string) (*os.File, error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("another program is running the private Postgres in %s: stop it, or choose another folder (DCM_DATA_DIR)", dir)
+			return nil, fmt.Errorf("%w in %s: stop it, or choose another folder (DCM_DATA_DIR)", ErrInUse, dir)
 		}
 		return nil, fmt.Errorf("lock the folder of the private Postgres: %w", err)
 	}

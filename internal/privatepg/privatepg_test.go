@@ -207,7 +207,7 @@ func TestSecondProgramIsRefused(t *testing.T) {
 	dir := filledDir(t)
 	program, in, first := program(t, dir)
 	_, err := Start(t.Context(), Options{Dir: dir})
-	if err == nil || !strings.Contains(err.Error(), "another program is running the private Postgres in "+dir) || strings.Contains(err.Error(), "\n") {
+	if !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "another program is running the private Postgres in "+dir) || strings.Contains(err.Error(), "\n") {
 		t.Errorf("second start: %v", err)
 	}
 	if got := value(t, first.URL, "select 'up'"); got != "up" {
