@@ -110,24 +110,42 @@ func decide[T any](e *store.Entry, ground *store.Ground, sent []payload.Object[T
 	boundErrors(e)
 }
 
-// boundErrors leaves out of an entry what is beyond store.MaxErrorBytes.
+// boundErrors leaves out of an entry what is beyond store.MaxErrorBytes; the first
+// error of each object comes before the others of any.
 func boundErrors(e *store.Entry) {
-	left := store.MaxErrorBytes
-	bound := func(l *store.ErrorList) {
+	cost := func(l []schemas.Violation) int {
 		const around = 32 // {"pointer":"","detail":""},
-		for i, v := range l.Errors {
-			if left -= len(v.Pointer) + len(v.Detail) + around; left < 0 {
+		if len(l) == 0 {
+			return 0
+		}
+		return len(l[0].Pointer) + len(l[0].Detail) + around
+	}
+	left, reserved := store.MaxErrorBytes, 0 // reserved: of left, for first errors
+	for i := range e.Results {
+		reserved += cost(e.Results[i].Errors.Errors)
+	}
+	bound := func(l *store.ErrorList, first int) {
+		reserved -= first
+		room := left
+		for i := range l.Errors {
+			if i > 0 || first == 0 {
+				room = left - reserved
+			}
+			c := cost(l.Errors[i:])
+			if c > room {
 				l.MoreErrors += len(l.Errors) - i
 				l.Errors = l.Errors[:i]
 				return
 			}
+			left -= c
 		}
 	}
-	bound(&e.Errors)
-	bound(&e.Warnings)
+	bound(&e.Errors, 0)
+	bound(&e.Warnings, 0)
 	for i := range e.Results {
-		bound(&e.Results[i].Errors)
-		bound(&e.Results[i].Warnings)
+		r := &e.Results[i]
+		bound(&r.Errors, cost(r.Errors.Errors))
+		bound(&r.Warnings, 0)
 	}
 }
 

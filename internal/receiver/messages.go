@@ -129,7 +129,7 @@ func (rc *Receiver) showMessage(ctx context.Context, r *http.Request, sender str
 		return found, &notFound
 	}
 	const around, perObject = 4 << 10, 160
-	errors := min(place.ErrorBytes, store.MaxErrorBytes*3/2) // with what stands around them
+	errors := min(place.ErrorBytes, store.MaxErrorText)
 	found.size = around + perObject*int64(place.Objects) + errors
 	found.read = func(ctx context.Context) ([]byte, *answer) {
 		m, err := rc.store.Message(ctx, sender, place.ID)

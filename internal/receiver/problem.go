@@ -40,7 +40,7 @@ type summary struct {
 
 // remarks are about the message as a whole.
 type remarks struct {
-	Errors       []schemas.Violation `json:"errors,omitempty"`
+	Errors       []schemas.Violation `json:"errors,omitzero"`
 	MoreErrors   int                 `json:"moreErrors,omitzero"`
 	Warnings     []schemas.Violation `json:"warnings,omitempty"`
 	MoreWarnings int                 `json:"moreWarnings,omitzero"`
@@ -74,6 +74,12 @@ func appendRemarks(b []byte, begin int, m *remarks) []byte {
 	}
 	if b = b[:len(b)-1]; len(b) > begin+1 {
 		b = append(b, ',')
+	}
+	switch { // who is ignored has errors, where all of them are only counted too
+	case len(m.Errors) == 0 && m.MoreErrors > 0:
+		m.Errors = []schemas.Violation{}
+	case len(m.Errors) == 0:
+		m.Errors = nil
 	}
 	return append(b, marshal(m)[1:]...)
 }

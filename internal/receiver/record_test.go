@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"strconv"
 	"strings"
@@ -39,6 +40,48 @@ func understand(t *testing.T, w *httptest.ResponseRecorder) (r recorded) {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// TestEachIgnoredObjectHasErrors: objects with very many errors do not take the room of
+// others' first one, and where there is no room for that either, an empty list and a
+// count stand there. GET shows the same.
+func TestEachIgnoredObjectHasErrors(t *testing.T) {
+	f := newFixture(t, nil)
+	many := `{"capacities":[` + strings.Repeat(`{"pointInTime":"2026-12-15","actualCapacity":"`+strings.Repeat("x", 60)+`","maximumCapacity":-1},`, 60) + `{}]}`
+	for _, c := range []struct {
+		name, object string
+		objects      int
+		listed       bool // of each object at least one
+	}{
+		{"many errors an object", many, 150, true},
+		{"many objects", worthless, 12_000, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := f.post(dcm.CapacityGroupEndpoint.Path, []byte("["+strings.Repeat(c.object+",", c.objects-1)+c.object+"]"))
+			r := understand(t, w)
+			if w.Code != 400 || len(r.Results) != c.objects || r.Results[0].MoreErrors == 0 && c.listed {
+				t.Fatalf("%d with %d results, the first has %d more errors", w.Code, len(r.Results), r.Results[0].MoreErrors)
+			}
+			bytes := 0
+			for i, o := range r.Results {
+				if o.Errors == nil || len(o.Errors) == 0 && (c.listed || o.MoreErrors == 0) {
+					t.Fatalf("object %d: %d errors, %d more", i, len(o.Errors), o.MoreErrors)
+				}
+				for _, e := range o.Errors {
+					bytes += len(e.Detail)
+				}
+			}
+			if bytes > 1<<20 {
+				t.Errorf("%d bytes of errors", bytes)
+			}
+			var shown struct{ Answer json.RawMessage }
+			get := httptest.NewRequest(http.MethodGet, r.Instance, nil)
+			get.Header.Set("Edc-Bpn", example.Supplier)
+			if err := json.Unmarshal(f.do(get).Body.Bytes(), &shown); err != nil || string(shown.Answer) != w.Body.String() {
+				t.Errorf("GET shows another answer: %v", err)
+			}
+		})
+	}
 }
 
 // TestWhatChangesNothingIsKeptToALimit: beyond it, messages of that partner are

@@ -121,7 +121,7 @@ func (s *Store) readResults(ctx context.Context, sender string, m *Recorded) err
 			if err := json.Unmarshal(text, list); err != nil {
 				return err
 			}
-			if read += len(text); read > MaxErrorBytes {
+			if read += len(text); read > MaxErrorText { // of an earlier version, that had no limit
 				list.MoreErrors += len(list.Errors)
 				list.Errors = nil
 			}

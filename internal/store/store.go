@@ -152,6 +152,10 @@ type Result struct {
 // journal entry: the rest is counted.
 const MaxErrorBytes = 1 << 20
 
+// MaxErrorText is what these have at most as JSON, in which a quotation mark takes two
+// bytes.
+const MaxErrorText = 2 * MaxErrorBytes
+
 // ErrorList is a list of violations, and how many more there are.
 type ErrorList struct {
 	Errors     []schemas.Violation `json:"errors"`
