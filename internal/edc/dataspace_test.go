@@ -123,7 +123,7 @@ func settled(text string) string {
 	for _, e := range []struct{ pattern, into string }{
 		{`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`, "ID"},
 		{`127\.0\.0\.1:\d+`, "127.0.0.1:PORT"},
-		{`\d{4}-\d\d-\d\d`, "DATE"},
+		{`\d{4}-\d\d-\d\d( \d\d:\d\d UTC)?`, "DATE"},
 		{`\d+\.\d+ s\b`, "SECONDS"},
 		{`\d+ bytes`, "BYTES"},
 		{`-{2,}`, "--"},
