@@ -20,6 +20,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -211,6 +212,23 @@ func TestFirstAfternoon(t *testing.T) {
 	status.Env = environment("DCM_DATA_DIR="+dir, "PGUSER=somebody", "PGTARGETSESSIONATTRS=standby")
 	if out, err := status.CombinedOutput(); err != nil || !strings.Contains(string(out), "requests for update without an answer: 1") {
 		t.Errorf("demand status: %v\n%s", err, out)
+	}
+
+	// The planners' overview is kept ready from the start.
+	metrics := func() string {
+		scrape, err := http.Get(p.ops + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer scrape.Body.Close()
+		text, _ := io.ReadAll(scrape.Body)
+		return string(text)
+	}
+	overview := regexp.MustCompile(`(?m)^dcm_overview_as_of_timestamp_seconds [1-9]`)
+	for deadline := time.Now().Add(20 * time.Second); !overview.MatchString(metrics()); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the planners' overview was never whole")
+		}
 	}
 
 	// What Prometheus' own tool says of the metrics, where it is installed.

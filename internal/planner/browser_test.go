@@ -294,6 +294,9 @@ func TestManyGroups(t *testing.T) {
 			if m["bytes"] > 1_000_000 {
 				t.Errorf("the page has %.0f bytes", m["bytes"])
 			}
+			if m["server"] > 1000 {
+				t.Errorf("the page takes %.0f ms at the server", m["server"])
+			}
 			if m["content"] > 2000 || m["longest"] > 1000 {
 				t.Errorf("the browser stalls: %.0f ms until the page stands, longest task %.0f ms", m["content"], m["longest"])
 			}

@@ -165,11 +165,6 @@ func (rc *Receiver) keepOverview(ctx context.Context) {
 	}
 	failing := false
 	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(look):
-		}
 		asOf, err := rc.store.UpdateOverview(ctx, share)
 		if asOf != nil {
 			rc.metrics.overview.Set(float64(asOf.UnixMilli()) / 1000)
@@ -178,6 +173,11 @@ func (rc *Receiver) keepOverview(ctx context.Context) {
 			rc.log.Warn("the planners' overview was not brought to the present; trying again", "error", store.Describe(err))
 		}
 		failing = err != nil
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(look):
+		}
 	}
 }
 
