@@ -236,7 +236,9 @@ func (c *demandImportCommand) writeTemplates(today dcm.Date) error {
 		if err := f.Close(); err != nil {
 			return err
 		}
-		fmt.Println("wrote", name)
+		if err := say(c.JSON, map[string]any{"file": name, "outcome": "written"}, "wrote %s\n", name); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -44,6 +44,7 @@ func TestDemandCommands(t *testing.T) {
 	}{
 		{"no file", url, []string{"demand", "import"}, 2, "--template"},
 		{"template", "", []string{"demand", "import", "--template"}, 0, "wrote demands.xlsx"},
+		{"template as JSON", "", []string{"demand", "import", "--template", "--json", "other.csv"}, 0, `{"file":"other.csv","outcome":"written"}`},
 		{"template, again", "", []string{"demand", "import", "--template"}, 2, "demands.csv"},
 		{"not there", url, []string{"demand", "import", "none.csv"}, 2, "none.csv"},
 		{"no demands", url, []string{"demand", "import", "text.txt"}, 1, "text.txt:1: the header has no supplier"},

@@ -342,6 +342,9 @@ func (c *Consumer) discover(ctx context.Context, p Partner) (Partner, error) {
 		return p, fmt.Errorf("your connector could not find out how to speak to %s at %s: %w", p.BPNL, p.Address, err)
 	}
 	answer, _ := terms{}.expand(got).(map[string]any)
+	if answer[edcNS+"protocol"] == nil {
+		return p, fmt.Errorf("your connector does not say what the connector of %s speaks: enter that (protocol of outbox.partner)", p.BPNL)
+	}
 	if protocol := text(answer[edcNS+"protocol"]); protocol == DSP08 || protocol == DSP2025 && (p.Protocol == "" || p.Protocol == DSP2025) {
 		p.Protocol = protocol
 	} else {

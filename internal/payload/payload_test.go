@@ -112,7 +112,7 @@ func TestNotJSON(t *testing.T) {
 	deep := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
 	for name, c := range map[string]struct{ body, want string }{
 		"empty":             {"", "the body is empty"},
-		"white space":       {" \n", "it ends too early"},
+		"white space":       {" \n", "the body is empty"},
 		"cut off":           {`[{"capacityGroupId":"0157`, "it ends too early"},
 		"cut off in list":   {`[{}`, "it ends too early"},
 		"trailing data":     {`[] []`, "after the JSON text"},

@@ -52,8 +52,12 @@ func explain(d *jsontext.Decoder, body []byte, err error) *SyntaxError {
 	}
 	encoding := encodingOf(body)
 	switch {
-	case len(body) == 0:
+	case len(bytes.TrimLeft(body, " \t\r\n")) == 0:
 		return &SyntaxError{"the body is empty"}
+	case bytes.HasPrefix(body, []byte("\x1f\x8b")):
+		return &SyntaxError{"the body is compressed (gzip); send it as it is"}
+	case bytes.HasPrefix(body, []byte("PK\x03\x04")):
+		return &SyntaxError{"the body is a ZIP file, or a spreadsheet (XLSX)"}
 	case bytes.HasPrefix(body, []byte("\ufeff")):
 		return &SyntaxError{"the body begins with a byte order mark (U+FEFF); save it as UTF-8 without one"}
 	case encoding != "":
@@ -173,7 +177,9 @@ func guess(body []byte, at int) string {
 	switch {
 	case (rest[0] == '"' || rest[0] == '{' || rest[0] == '[') && last(1) != 0 && !bytes.ContainsRune([]byte(",:[{"), rune(last(1))):
 		return "is a comma missing before it, or a colon?"
-	case unicode.IsLetter(rune(rest[0])) && (last(1) == '{' || last(1) == ','), unicode.IsLetter(rune(rest[0])) && last(1) == ':':
+	}
+	// name is taken for null up to its second letter
+	if before := bytes.TrimRight(body[:word], " \t\r\n"); unicode.IsLetter(rune(body[word])) && len(before) > 0 && strings.IndexByte("{,:", before[len(before)-1]) >= 0 {
 		return "names and strings stand in double quotation marks"
 	}
 	return ""
