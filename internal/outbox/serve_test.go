@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -446,4 +447,51 @@ func TestLateness(t *testing.T) {
 	w.run(replica())
 	w.eventually("the refusal", func() bool { return strings.HasSuffix(answers(), a+" refused true") })
 	check("refused", map[string]float64{"oldest_unanswered_request_seconds": 0, "waiting_objects": 0, "refused_objects": 1, "answer_seconds one": 1})
+}
+
+// TestALargeRequest: a request for update that names tens of thousands of demands
+// is answered soon, whatever the planner knows of the tables: none waits for its square.
+func TestALargeRequest(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const named, known = 20_000, 2000
+	w.exec(`insert into dcm.material_demand (partner, direction, supplier, customer, material_demand_id, changed_at, changed_at_nanosecond, first_recorded_at,
+			recorded_at, content_hash, is_inactive, unit_of_measure_is_omitted, material_number_customer, material_description_customer)
+		select $1, 'sent', $1, $2, ('00000000-0000-0000-0000-' || lpad(i::text, 12, '0'))::uuid, now(), 0, now(), now(), '\x00', false, true, i::text, 'x'
+		from generate_series(1, $3::int) as i`, them, us, known)
+	for _, asked := range []any{us, nil} {
+		w.exec(`insert into dcm.requested_update (partner, message_key, requested_at, asked, material_demands, requested_id, changed_at, changed_at_nanosecond)
+			select $1, gen_random_uuid(), now() - interval '1 minute', $2, $3, array_agg(('00000000-0000-0000-0000-' || lpad(i::text, 12, '0'))::uuid),
+				array_agg(case when i % 2 = 0 then now() + interval '1 hour' end), array_agg(case when i % 2 = 0 then 0::smallint end)
+			from generate_series(1, $3::int) as i`, them, asked, named)
+	}
+	step := func(name string) {
+		t.Helper()
+		sql, err := os.ReadFile("sql/" + name + ".sql")
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin := time.Now()
+		w.exec(strings.ReplaceAll(string(sql), "$1", "''"))
+		if took := time.Since(begin); took > 5*time.Second {
+			t.Errorf("%s takes %v", name, took)
+		}
+	}
+	step("answer_requests")
+	// All but one have arrived; others that nobody has asked for wait.
+	last := fmt.Sprintf("00000000-0000-0000-0000-%012d", known-1)
+	w.exec("update dcm.delivery set state = 'delivered', delivered_at = now() where object_id <> $1::uuid", last)
+	w.exec(`insert into dcm.delivery (partner, object, object_id, changed_at, supplier, customer, queued_at)
+		select partner, object, gen_random_uuid(), changed_at, supplier, customer, now() from dcm.delivery where state = 'delivered'`)
+	step("answers_arrived")
+	if n := w.text("select count(*)::text from dcm.requested_update where arrived_at is not null"); n != "0" {
+		t.Errorf("%s requests are over, though something waits", n)
+	}
+	w.exec("update dcm.delivery set state = 'refused' where delivered_at is null")
+	step("answers_arrived")
+	got := w.text(`select string_agg(answer || ' ' || n, ', ' order by answer) from (
+		select a.answer, count(*) as n from dcm.requested_update r, unnest(r.answer) as a (answer) where r.arrived_at is not null group by 1) as s`)
+	if want := "nothing newer 2000, refused 2, sent 1998, unknown 36000"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
 }

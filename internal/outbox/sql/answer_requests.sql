@@ -8,27 +8,54 @@ with request as (
     limit 100
     for update skip locked
 ),
-entry as (
-    select r.partner, r.message_key, r.message_id, r.asked, e.requested_id, e.changed_at, e.changed_at_nanosecond, e.position
+-- A message without header asks each of ours that has sent the partner something.
+customer as (
+    select r.partner, c.customer
+    from (select distinct partner from request where asked is null) as r
+    cross join lateral (select distinct customer from dcm.material_demand where partner = r.partner and direction = 'sent') as c
+),
+asks as (
+    select r.*, r.asked as customer
     from request r
+    where r.asked is not null
+    union all
+    select r.*, c.customer
+    from request r
+    left join customer c using (partner)
+    where r.asked is null
+),
+-- Each entry with what it finds, by one look-up by key after the other, whatever the
+-- planner knows: a request may name tens of thousands, and is never to take its square.
+found as (
+    select r.partner, r.message_key, r.message_id, e.position, e.requested_id, d.supplier, d.customer, d.material_demand_id, d.changed_at,
+        d.changed_at is not null
+            and (e.changed_at is null or (d.changed_at, d.changed_at_nanosecond) > (e.changed_at, coalesce(e.changed_at_nanosecond, 0))) as newer
+    from asks r
     cross join lateral unnest(r.requested_id, r.changed_at, r.changed_at_nanosecond) with ordinality
         as e (requested_id, changed_at, changed_at_nanosecond, position)
+    left join lateral (
+        (select supplier, customer, material_demand_id, changed_at, changed_at_nanosecond
+        from dcm.material_demand
+        where partner = r.partner and direction = 'sent' and supplier = r.partner and customer = r.customer
+            and material_demand_id between e.requested_id and e.requested_id -- by the primary key (see lock_material_demands.sql)
+        order by material_demand_id)
+        union all
+        select supplier, customer, material_demand_id, changed_at, changed_at_nanosecond
+        from dcm.material_demand
+        where partner = r.partner and direction = 'sent' and supplier = r.partner and customer = r.customer and e.requested_id is null
+    ) as d on true
     where e.position <= r.material_demands
 ),
-found as (
-    select e.partner, e.message_key, e.message_id, e.position, d.supplier, d.customer, d.material_demand_id, d.changed_at,
-        e.changed_at is null or (d.changed_at, d.changed_at_nanosecond) > (e.changed_at, coalesce(e.changed_at_nanosecond, 0)) as newer
-    from entry e
-    join dcm.material_demand d on d.partner = e.partner and d.direction = 'sent' and (e.asked is null or d.customer = e.asked)
-        and (e.requested_id is null or d.material_demand_id = e.requested_id)
-),
 answered as (
-    select e.partner, e.message_key, array_agg(case
-        when exists (select from found f where f.partner = e.partner and f.message_key = e.message_key and f.position = e.position and f.newer) then 'sent'
-        when e.requested_id is null
-            or exists (select from found f where f.partner = e.partner and f.message_key = e.message_key and f.position = e.position) then 'nothing newer'
-        else 'unknown' end order by e.position) as answer
-    from entry e
+    select partner, message_key, array_agg(answer order by position) as answer
+    from (
+        select partner, message_key, position, case
+            when bool_or(newer) then 'sent'
+            when bool_or(requested_id is null or material_demand_id is not null) then 'nothing newer'
+            else 'unknown' end as answer
+        from found
+        group by 1, 2, 3
+    ) as e
     group by 1, 2
 ),
 queued as (

@@ -1,16 +1,26 @@
 -- Ends requests for update of whose answer nothing waits any more: each object has
--- arrived since the request, in this state or a newer one, or was refused.
+-- arrived since the request, in this state or a newer one, or was refused. What a
+-- request names is looked up by key, as in answer_requests.sql.
 with ended as (
     select r.partner, r.message_key, r.requested_at,
         coalesce(cardinality(r.answer) = 1 and r.requested_id[1] is not null, false) as one,
         array(
             select case when a.answer = 'sent' and exists (
-                select from dcm.delivery d
-                where d.partner = r.partner and d.object = 'WeekBasedMaterialDemand' and d.state = 'refused' and (r.asked is null or d.customer = r.asked)
-                    and (a.requested_id is null or d.object_id = a.requested_id)
-                    and not exists (
-                        select from dcm.delivery e
-                        where e.partner = d.partner and e.object = d.object and e.object_id = d.object_id and e.delivered_at >= r.requested_at)
+                select from (
+                    (select object_id
+                    from dcm.delivery
+                    where partner = r.partner and object = 'WeekBasedMaterialDemand' and object_id between a.requested_id and a.requested_id
+                        and state = 'refused' and (r.asked is null or customer = r.asked)
+                    order by object_id)
+                    union all
+                    select object_id
+                    from dcm.delivery
+                    where partner = r.partner and object = 'WeekBasedMaterialDemand' and a.requested_id is null
+                        and state = 'refused' and (r.asked is null or customer = r.asked)
+                ) as d
+                where not exists (
+                    select from dcm.delivery e
+                    where e.partner = r.partner and e.object = 'WeekBasedMaterialDemand' and e.object_id = d.object_id and e.delivered_at >= r.requested_at)
                 ) then 'refused' else a.answer end
             from unnest(r.answer, r.requested_id[1:r.material_demands]) with ordinality as a (answer, requested_id, position)
             order by a.position) as answer
@@ -18,11 +28,21 @@ with ended as (
     where r.arrived_at is null and r.answered_at is not null and ($1 = '' or r.partner = $1)
         and not exists (
             select from unnest(r.answer, r.requested_id[1:r.material_demands]) as a (answer, requested_id)
-            join dcm.delivery d on d.partner = r.partner and d.object = 'WeekBasedMaterialDemand' and d.state in ('waiting', 'sending')
-                and (r.asked is null or d.customer = r.asked) and (a.requested_id is null or d.object_id = a.requested_id)
+            cross join lateral (
+                (select object_id
+                from dcm.delivery
+                where partner = r.partner and object = 'WeekBasedMaterialDemand' and object_id between a.requested_id and a.requested_id
+                    and state in ('waiting', 'sending') and (r.asked is null or customer = r.asked)
+                order by object_id)
+                union all
+                select object_id
+                from dcm.delivery
+                where partner = r.partner and object = 'WeekBasedMaterialDemand' and a.requested_id is null
+                    and state in ('waiting', 'sending') and (r.asked is null or customer = r.asked)
+            ) as d
             where a.answer = 'sent' and not exists (
                 select from dcm.delivery e
-                where e.partner = d.partner and e.object = d.object and e.object_id = d.object_id and e.delivered_at >= r.requested_at))
+                where e.partner = r.partner and e.object = 'WeekBasedMaterialDemand' and e.object_id = d.object_id and e.delivered_at >= r.requested_at))
 )
 update dcm.requested_update r set arrived_at = now(), answer = nullif(e.answer, '{}')
 from ended e
