@@ -5,15 +5,33 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // Serve serves the pages on a listener, which it closes, until ctx ends. access
-// waits until it is known who may see them; nil means that ctx ended first.
+// waits until it is known who may see them; nil means that ctx ended first. Until then
+// whoever comes is told so.
 func Serve(ctx context.Context, listener net.Listener, server *http.Server, config *pgxpool.Config, version string, access func(context.Context) Access, log *slog.Logger) error {
-	defer listener.Close()
+	var pages atomic.Pointer[http.Handler]
+	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if pages := pages.Load(); pages != nil {
+			(*pages).ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Retry-After", "15")
+		w.Header().Set("Cache-Control", "no-store")
+		http.Error(w, "The provider that logs you in does not answer this program yet. Try again in a minute; its log says more.", http.StatusServiceUnavailable)
+	})
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	defer server.Close() // and so the listener
+	go func() {
+		<-ctx.Done()
+		_ = server.Close()
+	}()
 	who := access(ctx)
 	if who == nil {
 		return ctx.Err()
@@ -23,17 +41,14 @@ func Serve(ctx context.Context, listener net.Listener, server *http.Server, conf
 		return err
 	}
 	defer pool.Close()
-	pages, err := New(Config{Access: who, Version: version}, pool, log)
+	p, err := New(Config{Access: who, Version: version}, pool, log)
 	if err != nil {
 		return err
 	}
-	server.Handler = pages.Handler()
-	go func() {
-		<-ctx.Done()
-		_ = server.Close()
-	}()
+	handler := p.Handler()
+	pages.Store(&handler)
 	log.Info("serving the pages for planners", "address", "http://"+listener.Addr().String())
-	return server.Serve(listener)
+	return <-served
 }
 
 // Always is access that is known from the start.
