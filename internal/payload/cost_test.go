@@ -28,9 +28,9 @@ func cpu(t *testing.T) time.Duration {
 // whatever its names and values look like. The least of some turns counts, in which
 // all have theirs, and the bound is wide: it is there for what grows with the square.
 func TestCost(t *testing.T) {
-	const size, turns, most = 512 << 10, 2, 40
+	const size, turns, most = 256 << 10, 2, 60
 	var compact bytes.Buffer
-	if err := json.Compact(&compact, example.Message(example.Options{Groups: 50, Weeks: 104, Supplier: example.Supplier, Customer: example.Customer, Now: time.Now()})); err != nil {
+	if err := json.Compact(&compact, example.Message(example.Options{Groups: 25, Weeks: 104, Supplier: example.Supplier, Customer: example.Customer, Now: time.Now()})); err != nil {
 		t.Fatal(err)
 	}
 	groups := read(payload.ReadCapacityGroups)
