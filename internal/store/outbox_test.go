@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/edc"
 	"dcm-receiver/internal/privatepg/pgtest"
 
 	"github.com/google/go-cmp/cmp"
@@ -180,6 +181,7 @@ func TestLinesSayWhatIsWrong(t *testing.T) {
 		"demand = 1e-30": "demand must not need more than 40 digits", "unit_of_measure = 'pcs'": "unit_of_measure must be a unit of the model, such as unit:piece",
 		"demand_category_code = '1'": "demand_category_code must be one of the codes of the model", "supplier = 'ACME'": "supplier must be BPNL and 12 letters or digits",
 		"customer_location = 'BPNL8888888888XX'": "customer_location must be BPNS and 12 letters or digits", "material_number_customer = ''": "material_number_customer must not be empty",
+		"expected_supplier_location = 'ACME'": "expected_supplier_location must be BPNS, 12 letters or digits",
 	} {
 		d.exec("delete from outbox.demand_line")
 		d.line("A", "2030-01-07", "10")
@@ -196,6 +198,35 @@ func TestLinesSayWhatIsWrong(t *testing.T) {
 				t.Errorf("%s %s: %v", column, word, err)
 			}
 		}
+	}
+}
+
+// TestPartnersSayWhatIsWrong likewise, and what is right is taken.
+func TestPartnersSayWhatIsWrong(t *testing.T) {
+	d := newDesk(t)
+	for _, c := range []struct{ column, value, want string }{
+		{"bpnl", "ACME", "bpnl must be BPNL and 12 letters or digits"},
+		{"dsp_url", "example.com", "dsp_url must begin with http:// or https://"},
+		{"did", "example.com", "did must begin with did: and a method, such as did:web:"},
+		{"protocol", "http", "one of dataspace-protocol-http, dataspace-protocol-http:2025-1"},
+		{"dsp_url", "https://example.com/api/v1/dsp", ""},
+		{"did", "did:web:example.com:BPNL6666666666YY", ""},
+		{"protocol", edc.DSP08, ""},
+		{"protocol", edc.DSP2025, ""},
+	} {
+		d.exec("delete from outbox.partner")
+		d.exec("insert into outbox.partner (bpnl) values ('BPNL6666666666YY')")
+		_, err := d.conn.Exec(context.Background(), "update outbox.partner set "+c.column+" = $1", c.value)
+		said := ""
+		if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+			said = pg.ConstraintName
+		}
+		if said != c.want {
+			t.Errorf("%s %q: %v, want %q", c.column, c.value, err, c.want)
+		}
+	}
+	if cut := d.query(`select conname from pg_constraint where octet_length(conname) = 63 and conname not like 'unit_of_measure must%'`); len(cut) > 0 {
+		t.Errorf("these names may have lost their end: %q", cut)
 	}
 }
 
