@@ -26,8 +26,8 @@ const (
 
 // UpdateOverview brings what is kept ready for planners (planning.group_overview,
 // planning.capacity_total) to the present, where it is this replica's turn. It takes
-// its time: after each supplier and customer it rests, so that it takes the share
-// of a core of Postgres that is given at that moment, and leaves the rest to messages.
+// its time: it rests between pieces of work, so that it takes the share of a core of
+// Postgres that is given when it begins with a supplier and customer.
 // It returns as of when the whole of it is now; nil where a whole one was never made.
 func (s *Store) UpdateOverview(ctx context.Context, share func() float64) (asOf *time.Time, err error) {
 	var begun *time.Time
@@ -38,20 +38,15 @@ func (s *Store) UpdateOverview(ctx context.Context, share func() float64) (asOf 
 		return asOf, nil
 	}
 	said := time.Now()
-	rest := func(worked time.Duration) error {
-		rest := time.Duration(float64(worked) * (1/share() - 1))
-		if time.Since(said)+rest > overviewLease/5 {
-			said = time.Now()
-			if _, err := s.pool.Exec(ctx, keepOverviewTurn.sql, keepOverviewTurn.args(values{"lease": overviewLease + rest})...); err != nil {
-				return fmt.Errorf("keep turn to update overview: %w", err)
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(rest):
+	keepTurn := func() error {
+		if time.Since(said) < overviewLease/5 {
 			return nil
 		}
+		said = time.Now()
+		if _, err := s.pool.Exec(ctx, keepOverviewTurn.sql, keepOverviewTurn.args(values{"lease": overviewLease})...); err != nil {
+			return fmt.Errorf("keep turn to update overview: %w", err)
+		}
+		return nil
 	}
 
 	var changed []Key
@@ -74,9 +69,8 @@ func (s *Store) UpdateOverview(ctx context.Context, share func() float64) (asOf 
 	pause := max(overviewPause, 20*time.Since(begin))
 	var failed error
 	for _, k := range changed {
-		begin := time.Now()
 		err := s.unhurried(ctx, func(tx pgx.Tx) error {
-			_, err := tx.Exec(ctx, makeOverview.sql, makeOverview.args(values{"supplier": k.Supplier, "customer": k.Customer})...)
+			_, err := tx.Exec(ctx, makeOverview.sql, makeOverview.args(values{"supplier": k.Supplier, "customer": k.Customer, "pauses": 1/share() - 1})...)
 			return err
 		})
 		switch {
@@ -85,7 +79,7 @@ func (s *Store) UpdateOverview(ctx context.Context, share func() float64) (asOf 
 		case err != nil: // of these two alone: it keeps nobody else's from being made
 			failed = fmt.Errorf("make overview: %w", err)
 		}
-		if err := rest(time.Since(begin)); err != nil {
+		if err := keepTurn(); err != nil {
 			return asOf, err
 		}
 	}

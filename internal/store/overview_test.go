@@ -100,26 +100,52 @@ func TestOverview(t *testing.T) {
 			}
 		}
 	}
-	same := func(of, kept, exact string) int {
-		t.Helper()
-		got, want := w.query(kept), w.query(exact)
-		slices.Sort(got)
-		slices.Sort(want)
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Fatalf("%s: %s", of, diff)
-		}
-		return len(want)
-	}
 	for round := range 12 {
 		for range 1 + r.IntN(4) {
 			change()
 		}
 		w.updateOverview()
-		n, m := same("overview", keptOverview, exactOverview), same("totals", keptTotals, exactTotals)
+		n, m := w.same("overview", keptOverview, exactOverview), w.same("totals", keptTotals, exactTotals)
 		if round == 11 && (n < 3 || m < 3) {
 			t.Errorf("only %d and %d rows were compared", n, m)
 		}
 	}
+}
+
+// TestOverviewInPieces: a supplier with more groups than are worked out at once.
+func TestOverviewInPieces(t *testing.T) {
+	w := newWorld(t)
+	const groups = 201 // one more than a piece has
+	for i := range groups {
+		w.receive(dcm.CapacityGroup{ID: uuid.UUID{0: byte(i), 15: 1}, Name: "g", Capacities: []dcm.Capacity{{PointInTime: 7*4000 - 3, ActualCapacity: "2", MaximumCapacity: "3"}}})
+	}
+	for _, removed := range []byte{groups - 1, 0} { // the second piece is gone; the first one is shorter
+		w.updateOverview()
+		if n := w.same("overview", keptOverview, exactOverview); n < 3*(groups-2) {
+			t.Errorf("%d rows", n)
+		}
+		w.same("totals", keptTotals, exactTotals)
+		if _, err := w.conn.Exec(context.Background(), "delete from dcm.capacity_group where capacity_group_id = $1", uuid.UUID{0: removed, 15: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.updateOverview()
+	w.same("totals", keptTotals, exactTotals)
+	if pieces := w.query("select piece::text from dcm.capacity_total"); len(pieces) != 1 {
+		t.Errorf("pieces: %s", pieces)
+	}
+}
+
+// same compares what two queries say, and returns how many rows that is.
+func (w *world) same(of, got, want string) int {
+	w.t.Helper()
+	g, e := w.query(got), w.query(want)
+	slices.Sort(g)
+	slices.Sort(e)
+	if diff := cmp.Diff(e, g); diff != "" {
+		w.t.Fatalf("%s: %s", of, diff)
+	}
+	return len(e)
 }
 
 func whole() float64 { return 1 }

@@ -1,1 +1,1 @@
-select dcm.make_overview(@supplier, @customer)
+select dcm.make_overview(@supplier, @customer, @pauses)
