@@ -426,6 +426,9 @@ const (
 	bodyRate, answerRate = 32 << 10, 128 << 10
 	// longestBody is how long any body may take.
 	longestBody = 60 * time.Second
+	// unsharedRate is how many bytes a second are read of a body that its sender has
+	// no share for: thrown away as fast as it comes, it would cost others.
+	unsharedRate = 1 << 20
 	// mostDrained is how many bytes beyond the largest body are read of one that is
 	// refused, so that a client that listens only after sending hears the answer.
 	mostDrained = 64 << 20
@@ -452,6 +455,7 @@ func (rc *Receiver) readBody(w http.ResponseWriter, r *http.Request, sender stri
 		if !rc.bytes.Take(sender, size-held) {
 			rc.bytes.Give(sender, held)
 			held, body = 0, nil
+			incoming.rate = unsharedRate
 			incoming.drain(w, r)
 			return nil, release, errNoShare
 		}
@@ -485,6 +489,7 @@ type incoming struct {
 	start    time.Time
 	deadline time.Time
 	read     int64
+	rate     int64 // bytes a second that are drained; 0: as fast as they come
 }
 
 func newIncoming(w http.ResponseWriter, r *http.Request) *incoming {
@@ -511,8 +516,15 @@ func (b *incoming) drain(w http.ResponseWriter, r *http.Request) int64 {
 		return 1 // it is not sent before we ask for it
 	}
 	buffer := make([]byte, 8<<10) // of every sender that is refused
+	if b.rate > 0 {
+		buffer = make([]byte, min(64<<10, max(r.ContentLength, 8<<10))) // fewer and longer rests
+	}
 	for b.read <= MaxBody+mostDrained {
-		switch _, err := b.next(buffer); {
+		n, err := b.next(buffer)
+		if b.rate > 0 && err == nil {
+			time.Sleep(time.Duration(n) * time.Second / time.Duration(b.rate))
+		}
+		switch {
 		case err == io.EOF:
 			return max(b.read, 1)
 		case err != nil:
