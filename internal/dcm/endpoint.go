@@ -19,6 +19,9 @@ type Endpoint struct {
 	Property string // value of the asset's property asset:prop:dcm (CX-0048)
 	Roles    []Role // ours: the roles that receive here
 	Model    string // URN of the aspect model with its major version: what a header's context begins with (CX-0128)
+	// ModelAs3 is what a context may begin with too: some number comments like the
+	// other models. "": nothing.
+	ModelAs3 string
 }
 
 // The endpoints. This is the one list of them: routes, registration, metrics and
@@ -42,7 +45,7 @@ var (
 	CommentEndpoint = Endpoint{
 		Path: "id-based-comment", Object: "IdBasedComment", IDName: "commentId",
 		Taxonomy: "DcmIdBasedComment", Property: "idbasedcomment-endpoint", Roles: []Role{CustomerRole, SupplierRole},
-		Model: "urn:samm:io.catenax.id_based_comment:1",
+		Model: "urn:samm:io.catenax.id_based_comment:1", ModelAs3: "urn:samm:io.catenax.id_based_comment:3",
 	}
 	Endpoints = []Endpoint{CapacityGroupEndpoint, MaterialDemandEndpoint, RequestForUpdateEndpoint, CommentEndpoint}
 )

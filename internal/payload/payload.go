@@ -114,8 +114,9 @@ type Options struct {
 	// HeaderRequired tells that there must be an envelope with a header.
 	HeaderRequired bool
 	// Model is the URN of the aspect model, with its major version, that the
-	// header's context must name; "": it may name anything.
-	Model string
+	// header's context must name; "": it may name anything. OtherModel, if any, is
+	// taken too.
+	Model, OtherModel string
 	// Weeks checks the weeks of one list, as far as they could be read, by their
 	// places in it. name is what sentences call one of them. nil: any are taken.
 	Weeks func(weeks iter.Seq2[int, dcm.Date], name string, report func(place int, detail string))
@@ -136,7 +137,7 @@ func (m *Envelope) check(o Options) {
 		m.Errors.add(MaxErrors, "", "the body is a list without envelope; send "+form)
 	case o.HeaderRequired && m.Header == nil:
 		m.Errors.add(MaxErrors, "", "messageHeader is missing; send "+form)
-	case o.Model != "" && m.Header != nil && !isVersionOf(m.Header.Context, o.Model):
+	case o.Model != "" && m.Header != nil && !isVersionOf(m.Header.Context, o.Model) && !(o.OtherModel != "" && isVersionOf(m.Header.Context, o.OtherModel)):
 		m.Errors.add(MaxErrors, "/messageHeader/header/context", "context must be "+o.Model+".x.x")
 	}
 }

@@ -106,7 +106,7 @@ func (s *Standard) options(e dcm.Endpoint, now time.Time) payload.Options {
 		DemandWeeks: func(weeks iter.Seq2[int, dcm.Date]) string { return demandWeeks(weeks, today) },
 	}
 	if s.HeaderRequired {
-		o.Model = e.Model
+		o.Model, o.OtherModel = e.Model, e.ModelAs3
 	}
 	return o
 }
