@@ -463,7 +463,11 @@ func overload(t *testing.T, binary string) {
 	if unhealthy.Load() > 0 || healthy.Load() == 0 {
 		t.Errorf("health failed %d times", unhealthy.Load())
 	}
-	if memory > 256<<20 {
-		t.Errorf("%.0f MiB of memory", memory/(1<<20))
+	most := 128.0
+	if underRace() {
+		most *= 5 // the detector remembers who touched each word
+	}
+	if memory > most*(1<<20) {
+		t.Errorf("%.0f MiB of memory, more than %.0f", memory/(1<<20), most)
 	}
 }

@@ -40,7 +40,7 @@ func build(t testing.TB, dir string) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "dcm-receiver")
 	args := []string{"build", "-o", binary}
-	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+	if underRace() {
 		args = append(args, "-race") // as the tests are: then everything is compiled already
 	}
 	cmd := exec.Command("go", append(args, "./cmd/dcm-receiver")...)
@@ -49,6 +49,12 @@ func build(t testing.TB, dir string) string {
 		t.Fatalf("build the receiver: %v\n%s", err, out)
 	}
 	return binary
+}
+
+// underRace tells that the tests, and so the program, run under the race detector.
+func underRace() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
 // process is a program that ends with the test, however that ends.
