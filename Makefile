@@ -43,7 +43,7 @@ test: postgres ## pass the tests
 check: fmt vet staticcheck test fairness fuzz-short alerts chart licences vulnerabilities ## everything CI runs but for the torture and dataspace tests
 
 fairness: build postgres ## another partner's messages beside one that does its worst to the built program; fails where they suffer
-	go run ./internal/bench -binary bin/dcm-receiver -only fairness -attack-time 3s -check
+	go run ./internal/bench -only fairness -attack-time 3s -check
 
 AXE := axe-core@4.14.1
 
@@ -53,7 +53,7 @@ test-pages: build postgres ## the demo, whose every link leads somewhere, and th
 	else dir=$$(mktemp -d); trap 'rm -rf '$$dir EXIT; (cd $$dir && npm pack --silent $(AXE) >/dev/null && tar xzf axe-core-*.tgz); \
 	DCM_TEST_AXE=$$dir/package/axe.min.js go test -count=1 -run "TestInABrowser|TestManyGroups" ./internal/planner; fi
 
-bench: postgres ## measure beside the floor; takes some minutes (make bench BENCH="-repeat 2 -only new")
+bench: build postgres ## measure beside the floor; takes some minutes (make bench BENCH="-repeat 2 -only new")
 	go test -run '^$$' -bench . -benchmem ./internal/payload
 	go run ./internal/bench $(BENCH)
 

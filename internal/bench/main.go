@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"regexp"
@@ -65,7 +64,7 @@ func main() {
 	grow := flag.String("grow", "", "instead measure with so many stored groups, such as 10000,100000,1000000 (4 GB)")
 	flag.IntVar(&b.repeat, "repeat", 5, "how often each figure is taken")
 	flag.DurationVar(&b.time, "time", 2*time.Second, "how long each figure of small messages is taken")
-	flag.StringVar(&b.binary, "binary", "", "the program, if it is built already")
+	flag.StringVar(&b.binary, "binary", "bin/dcm-receiver", "the program, as make build leaves it")
 	other := flag.String("beside", "", "instead measure small messages turn by turn with this other program, such as an earlier version")
 	flag.Parse()
 	b.connections = numbers(*connections)
@@ -92,12 +91,6 @@ func (b *bench) run(ctx context.Context, parent string, grow []int, other string
 	const tmpfs = 0x01021994
 	if syscall.Statfs(b.dir, &fs) == nil && int64(fs.Type) == tmpfs {
 		fmt.Fprintf(os.Stderr, "bench: %s is in memory, not on a disk: what is durable will look cheap\n", parent)
-	}
-	if b.binary == "" {
-		b.binary = filepath.Join(b.dir, "dcm-receiver")
-		if out, err := exec.CommandContext(ctx, "go", "build", "-pgo=cmd/dcm-receiver/cpu.pgo", "-o", b.binary, "./cmd/dcm-receiver").CombinedOutput(); err != nil {
-			return fmt.Errorf("build the receiver: %w: %s", err, out)
-		}
 	}
 	// As `make run` starts it, but with room for the floor's 128 connections.
 	b.server, err = privatepg.Start(ctx, privatepg.Options{Dir: filepath.Join(b.dir, "db"), Settings: map[string]string{"max_connections": "200"},

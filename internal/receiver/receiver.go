@@ -515,10 +515,11 @@ func (b *incoming) drain(w http.ResponseWriter, r *http.Request) int64 {
 		w.Header().Set("Connection", "close")
 		return 1 // it is not sent before we ask for it
 	}
-	buffer := make([]byte, 8<<10) // of every sender that is refused
+	size := int64(8 << 10) // of every sender that is refused
 	if b.rate > 0 {
-		buffer = make([]byte, min(64<<10, max(r.ContentLength, 8<<10))) // fewer and longer rests
+		size = min(64<<10, max(r.ContentLength, size)) // fewer and longer rests
 	}
+	buffer := make([]byte, size)
 	for b.read <= MaxBody+mostDrained {
 		n, err := b.next(buffer)
 		if b.rate > 0 && err == nil {
