@@ -43,7 +43,7 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 		}
 		scheme = "https"
 	}
-	receiver.TuneMemory(int64(c.MaxBuffered))
+	maxWork := receiver.TuneMemory(int64(c.MaxBuffered))
 	warnOfUnknownVariables(log, parser)
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()
@@ -91,7 +91,7 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 	standard.WeekAhead = c.WeekAhead
 	rc := receiver.New(receiver.Config{
 		Standard: standard, CustomerBPNLs: c.CustomerBPNLs, SupplierBPNLs: c.SupplierBPNLs, Partners: c.Partners, APIKeys: c.APIKeys, SenderHeader: c.SenderHeader,
-		UnparsableStatus: c.UnparsableStatus, RequestTimeout: time.Duration(c.RequestTimeout), MaxInFlight: c.MaxInFlight, MaxBuffered: int64(c.MaxBuffered),
+		UnparsableStatus: c.UnparsableStatus, RequestTimeout: time.Duration(c.RequestTimeout), MaxInFlight: c.MaxInFlight, MaxBuffered: int64(c.MaxBuffered), MaxWork: maxWork,
 	}, s, log)
 	register, err := c.EDC.prepare(rc, c.own(), log)
 	if err != nil {

@@ -75,14 +75,26 @@ func (s *Share) Held() int64 {
 // Unit is the cost of the least piece of work.
 const Unit = 1
 
-// Queue hands out work. It is safe for concurrent use.
+// Load is what a piece of work takes while it is at work.
+type Load struct {
+	Cost   int64 // of processors
+	Memory int64 // bytes, as far as they can be estimated before
+}
+
+func (l Load) plus(other Load) Load { return Load{l.Cost + other.Cost, l.Memory + other.Memory} }
+
+func (l Load) minus(other Load) Load { return Load{l.Cost - other.Cost, l.Memory - other.Memory} }
+
+// within reports whether neither part is more than that of the limit.
+func (l Load) within(limit Load) bool { return l.Cost <= limit.Cost && l.Memory <= limit.Memory }
+
+// Queue hands out work: as much as keeps the processors busy and fits into the
+// memory. It is safe for concurrent use.
 type Queue struct {
-	capacity int64 // cost that may be at work at once
-	extra    int64 // beside it, for small work alone
-	small    int64 // cost up to which work is small
+	capacity Load // that may be at work at once
 
 	mu      sync.Mutex // owns the fields below
-	atWork  int64
+	atWork  Load
 	now     float64 // start of the work that was handed out last
 	flows   map[string]*flow
 	waiting int
@@ -90,24 +102,23 @@ type Queue struct {
 
 // flow is the work of one partner.
 type flow struct {
-	atWork int64
+	atWork Load
 	finish float64 // when its last work would end, had it the queue's speed
 	queue  []*ticket
 }
 
 // ticket is work that waits.
 type ticket struct {
-	cost  int64
+	load  Load
 	start float64
 	ready chan struct{} // closed when it may begin
 	begun bool
 }
 
-// NewQueue makes a queue for a machine with so many processors. The costs of
-// messages follow from Cost.
-func NewQueue(processors int) *Queue {
-	capacity := int64(processors) * Largest
-	return &Queue{capacity: max(capacity, 2*Largest), extra: Largest / 2, small: Largest / 16, flows: map[string]*flow{}}
+// NewQueue makes a queue for a machine with so many processors, and so many bytes of
+// memory for all work. The costs of messages follow from Cost.
+func NewQueue(processors int, memory int64) *Queue {
+	return &Queue{capacity: Load{max(int64(processors), 2) * Largest, memory}, flows: map[string]*flow{}}
 }
 
 // Largest is the cost of the largest work: as much as keeps one processor at it.
@@ -119,8 +130,8 @@ func Cost(bytes int64) int64 { return min(Largest, Unit+bytes>>14) }
 
 // Begin waits for the partner's turn. done must be called when the work has ended;
 // it is nil if ctx ended first.
-func (q *Queue) Begin(ctx context.Context, partner string, cost int64) (done func(), err error) {
-	t := q.enter(partner, cost)
+func (q *Queue) Begin(ctx context.Context, partner string, load Load) (done func(), err error) {
+	t := q.enter(partner, load)
 	select {
 	case <-t.ready:
 	case <-ctx.Done():
@@ -129,10 +140,10 @@ func (q *Queue) Begin(ctx context.Context, partner string, cost int64) (done fun
 		}
 		// Its turn came at the same moment.
 	}
-	return func() { q.end(partner, cost) }, nil
+	return func() { q.end(partner, load) }, nil
 }
 
-func (q *Queue) enter(partner string, cost int64) *ticket {
+func (q *Queue) enter(partner string, load Load) *ticket {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	f := q.flows[partner]
@@ -140,8 +151,8 @@ func (q *Queue) enter(partner string, cost int64) *ticket {
 		f = &flow{}
 		q.flows[partner] = f
 	}
-	t := &ticket{cost: cost, start: max(q.now, f.finish), ready: make(chan struct{})}
-	f.finish = t.start + float64(cost)
+	t := &ticket{load: load, start: max(q.now, f.finish), ready: make(chan struct{})}
+	f.finish = t.start + float64(load.Cost)
 	f.queue = append(f.queue, t)
 	q.waiting++
 	q.dispatch()
@@ -168,38 +179,40 @@ func (q *Queue) leave(partner string, t *ticket) bool {
 	return true
 }
 
-func (q *Queue) end(partner string, cost int64) {
+func (q *Queue) end(partner string, load Load) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	f := q.flows[partner]
-	f.atWork -= cost
-	q.atWork -= cost
+	f.atWork = f.atWork.minus(load)
+	q.atWork = q.atWork.minus(load)
 	q.forget(partner, f)
 	q.dispatch()
 }
 
 // forget drops a partner of whom nothing is left to know.
 func (q *Queue) forget(partner string, f *flow) {
-	if f.atWork == 0 && len(f.queue) == 0 && f.finish <= q.now {
+	if f.atWork == (Load{}) && len(f.queue) == 0 && f.finish <= q.now {
 		delete(q.flows, partner)
 	}
 }
 
-// dispatch begins what may begin, of the partner that was served least first.
+// dispatch begins what may begin, of the partner that was served least first. What
+// does not fit yet is not overtaken, or it would wait for as long as smaller work
+// keeps coming.
 func (q *Queue) dispatch() {
 	for q.waiting > 0 {
 		var next *flow
 		for partner, f := range q.flows {
 			switch {
-			case len(f.queue) > 0 && q.fits(f, f.queue[0].cost):
+			case len(f.queue) > 0 && q.mayHave(f, f.queue[0].load):
 				if next == nil || f.queue[0].start < next.queue[0].start {
 					next = f
 				}
-			case len(f.queue) == 0 && f.atWork == 0 && f.finish <= q.now:
+			case len(f.queue) == 0 && f.atWork == (Load{}) && f.finish <= q.now:
 				delete(q.flows, partner)
 			}
 		}
-		if next == nil {
+		if next == nil || !q.fits(next.queue[0].load) {
 			return
 		}
 		t := next.queue[0]
@@ -207,20 +220,22 @@ func (q *Queue) dispatch() {
 		q.waiting--
 		t.begun = true
 		q.now = max(q.now, t.start)
-		q.atWork += t.cost
-		next.atWork += t.cost
+		q.atWork = q.atWork.plus(t.load)
+		next.atWork = next.atWork.plus(t.load)
 		close(t.ready)
 	}
 }
 
-// fits reports whether work of this cost may begin now: a partner has half of the
-// capacity at most, so that another's work never waits for all of it.
-func (q *Queue) fits(f *flow, cost int64) bool {
-	limit := q.capacity
-	if cost <= q.small {
-		limit += q.extra
-	}
-	return q.atWork+cost <= limit && (f.atWork == 0 || f.atWork+cost <= q.capacity/2)
+// mayHave reports whether a partner may have this work too: half of the capacity at
+// most, so that another's work never waits for all of it, but always one piece.
+func (q *Queue) mayHave(f *flow, load Load) bool {
+	return f.atWork == (Load{}) || f.atWork.plus(load).within(Load{q.capacity.Cost / 2, q.capacity.Memory / 2})
+}
+
+// fits reports whether there is room for this work now. What is estimated at more
+// than the capacity begins when nothing else is at work.
+func (q *Queue) fits(load Load) bool {
+	return q.atWork == (Load{}) || q.atWork.plus(load).within(q.capacity)
 }
 
 // Waiting is how much work waits.

@@ -70,14 +70,15 @@ func TestForce(t *testing.T) {
 // TestLeastServedIsNext: behind a long queue of one partner, another's work begins
 // when the next place is free.
 func TestLeastServedIsNext(t *testing.T) {
-	q := fair.NewQueue(1)
+	q := fair.NewQueue(1, 100)
+	large := fair.Load{Cost: fair.Largest, Memory: 1}
 	ctx := context.Background()
 	var order []string
 	var mu sync.Mutex
 	var all sync.WaitGroup
-	begin := func(partner string, cost int64) {
+	begin := func(partner string) {
 		all.Go(func() {
-			done, err := q.Begin(ctx, partner, cost)
+			done, err := q.Begin(ctx, partner, large)
 			if err != nil {
 				t.Error(err)
 				return
@@ -89,21 +90,21 @@ func TestLeastServedIsNext(t *testing.T) {
 			done()
 		})
 	}
-	first, err := q.Begin(ctx, "greedy", fair.Largest)
+	first, err := q.Begin(ctx, "greedy", large)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := q.Begin(ctx, "also greedy", fair.Largest)
+	second, err := q.Begin(ctx, "also greedy", large)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 50 {
-		begin("greedy", fair.Largest)
+		begin("greedy")
 	}
 	for q.Waiting() < 50 {
 		time.Sleep(time.Millisecond)
 	}
-	begin("other", fair.Largest)
+	begin("other")
 	for q.Waiting() < 51 {
 		time.Sleep(time.Millisecond)
 	}
@@ -115,54 +116,107 @@ func TestLeastServedIsNext(t *testing.T) {
 	}
 }
 
-// TestSmallWorkPasses: while large work fills the capacity, small work begins at
-// once.
-func TestSmallWorkPasses(t *testing.T) {
-	q := fair.NewQueue(2)
-	for i := range 2 {
-		if _, err := q.Begin(context.Background(), fmt.Sprint("large", i), fair.Largest); err != nil {
-			t.Fatal(err)
+// TestWhatDoesNotFitWaits: neither processors nor memory are given out twice, a
+// partner has half of the memory, and who leaves waits no more.
+func TestWhatDoesNotFitWaits(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		cost  fair.Load
+		begin int // how many of three partners, and of three messages of the first
+		alone int
+	}{
+		{"all processors are at work", fair.Load{Cost: fair.Largest, Memory: 1}, 2, 1},
+		{"all memory is taken, on many processors", fair.Load{Cost: 1, Memory: 50}, 2, 1},
+		{"more memory than there is", fair.Load{Cost: 1, Memory: 1000}, 1, 1},
+		{"a quarter of the memory each", fair.Load{Cost: 1, Memory: 25}, 3, 2},
+	} {
+		for _, alone := range []bool{true, false} {
+			q := fair.NewQueue(2, 100)
+			begun, want := 0, c.begin
+			if alone {
+				want = c.alone
+			}
+			for i := range 3 {
+				partner := fmt.Sprint("partner", i)
+				if alone {
+					partner = "the same"
+				}
+				ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+				if _, err := q.Begin(ctx, partner, c.cost); err == nil {
+					begun++
+				} else if !errors.Is(err, context.DeadlineExceeded) {
+					t.Error(err)
+				}
+				cancel()
+			}
+			if begun != want || q.Waiting() != 0 {
+				t.Errorf("%s, one partner alone: %t: %d begin, want %d; %d wait", c.name, alone, begun, want, q.Waiting())
+			}
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+}
+
+// TestLargeIsNotOvertaken: work that does not fit yet begins although smaller work
+// that would fit keeps coming.
+func TestLargeIsNotOvertaken(t *testing.T) {
+	q := fair.NewQueue(8, 100)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	if _, err := q.Begin(ctx, "small", fair.Cost(10_000)); err != nil {
-		t.Error("small work waits for large work")
+	small := fair.Load{Cost: 1, Memory: 10}
+	var all sync.WaitGroup
+	begun := make(chan struct{})
+	for i := range 6 {
+		all.Go(func() {
+			for over := false; !over; {
+				done, err := q.Begin(ctx, fmt.Sprint("small", i), small)
+				if err != nil {
+					t.Error("small work waits for ever")
+					return
+				}
+				time.Sleep(time.Millisecond)
+				done()
+				select {
+				case <-begun:
+					over = true
+				default:
+				}
+			}
+		})
 	}
-	late, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
-	defer cancel()
-	if _, err := q.Begin(late, "third", fair.Largest); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("large work began beyond the capacity: %v", err)
+	done, err := q.Begin(ctx, "large", fair.Load{Cost: 1, Memory: 100})
+	close(begun)
+	if err != nil {
+		t.Fatal("the large work never began")
 	}
-	if q.Waiting() != 0 {
-		t.Error("who left still waits")
-	}
+	done()
+	all.Wait()
 }
 
 // TestNoMoreThanTheCapacity under many at once, and all of it ends.
 func TestNoMoreThanTheCapacity(t *testing.T) {
-	q := fair.NewQueue(2)
+	const memory = 1000
+	q := fair.NewQueue(8, memory)
 	var atWork, most atomic.Int64
 	var all sync.WaitGroup
 	for i := range 400 {
 		all.Go(func() {
-			cost := int64(1 + i%fair.Largest)
+			load := fair.Load{Cost: int64(1 + i%8), Memory: int64(1 + i*7%memory)}
 			ctx, cancel := context.WithTimeout(context.Background(), time.Duration(1+i%50)*time.Millisecond)
 			defer cancel()
-			done, err := q.Begin(ctx, fmt.Sprint(i%7), cost)
+			done, err := q.Begin(ctx, fmt.Sprint(i%7), load)
 			if err != nil {
 				return
 			}
-			if now := atWork.Add(cost); now > most.Load() {
+			if now := atWork.Add(load.Memory); now > most.Load() {
 				most.Store(now)
 			}
 			time.Sleep(time.Millisecond)
-			atWork.Add(-cost)
+			atWork.Add(-load.Memory)
 			done()
 		})
 	}
 	all.Wait()
-	if limit := int64(2*fair.Largest + fair.Largest/2); most.Load() > limit || q.Waiting() != 0 {
+	if most.Load() > memory || q.Waiting() != 0 {
 		t.Errorf("%d were at work at once, %d wait", most.Load(), q.Waiting())
 	}
 }

@@ -27,13 +27,14 @@ var (
 	requiredOfAlertThreshold   = []string{"sequenceNumber", "subhorizonLength"}
 )
 
-func (r *reader) capacityGroup(pointer string, limit int) Object[dcm.CapacityGroup] {
-	return readObject(r, schemas.CapacityGroup, requiredOfCapacityGroup, pointer, limit, func(o *Object[dcm.CapacityGroup], c *checks, name string) (ok bool) {
+func (r *reader) capacityGroup(o *Object[dcm.CapacityGroup], limit int) {
+	readObject(r, o, schemas.CapacityGroup, requiredOfCapacityGroup, limit, func(c *checks, name string) (ok bool) {
 		g := &o.Value
 		switch name {
 		case "capacityGroupId":
 			if g.ID, ok = r.id(); ok {
-				o.ID = &g.ID
+				id := g.ID // on its own: the answer needs it longer than the object
+				o.ID = &id
 			}
 		case "name":
 			g.Name, ok = r.string()
@@ -68,7 +69,7 @@ func (r *reader) capacityGroup(pointer string, limit int) Object[dcm.CapacityGro
 		return ok
 	}, func(g *dcm.CapacityGroup, c *checks) {
 		if r.options.CapacityGroup != nil {
-			r.options.CapacityGroup(g, func(at, detail string) { c.errors.add(limit, pointer+at, detail) })
+			r.options.CapacityGroup(g, func(at, detail string) { c.errors.add(limit, o.Pointer+at, detail) })
 		}
 	})
 }
@@ -145,12 +146,13 @@ func (r *reader) demandCategory() (code string, ok bool) {
 
 func isUnit(s string) bool { return slices.Contains(dcm.UnitsOfMeasure, s) }
 
-// horizon is how many weeks a usual message has.
-const horizon = 104
-
 func (r *reader) capacities(checks *checks) (capacities []dcm.Capacity, ok bool) {
 	valid := true
-	var weeks weeks
+	if r.capacityRoom == nil {
+		const horizon = 104 // weeks that a usual message has
+		r.capacityRoom, r.weekRoom = make([]dcm.Capacity, 0, horizon), make(weeks, 0, horizon)
+	}
+	list, weeks := r.capacityRoom[:0], r.weekRoom[:0]
 	// Outside the loop: a message has hundreds of capacities.
 	var c *dcm.Capacity
 	var i int
@@ -174,18 +176,18 @@ func (r *reader) capacities(checks *checks) (capacities []dcm.Capacity, ok bool)
 		return ok
 	}
 	ok = r.Array(func(index int) {
-		if capacities == nil {
-			capacities, weeks = make([]dcm.Capacity, 0, horizon), make([]week, 0, horizon)
-		}
-		capacities = append(capacities, dcm.Capacity{})
-		c, i = &capacities[len(capacities)-1], index
+		list = append(list, dcm.Capacity{})
+		c, i = &list[len(list)-1], index
 		if !r.object(requiredOfCapacity, member) {
 			valid = false
-			capacities = capacities[:len(capacities)-1]
+			list = list[:len(list)-1]
 		}
 	})
+	r.capacityRoom, r.weekRoom = list, weeks
 	checks.weeks(r.options, weeks, "pointInTime", place{"capacities"}, "pointInTime")
-	ok = ok && valid && len(capacities) > 0
+	if ok = ok && valid && len(list) > 0; ok {
+		capacities = slices.Clone(list)
+	}
 	if ok && r.options.GroupWeeks != nil {
 		if wrong := r.options.GroupWeeks(weeks.all()); wrong != "" {
 			checks.add(place{"capacities"}, wrong)

@@ -19,13 +19,14 @@ func ReadComments(body []byte, o Options) (*Message[dcm.Comment], error) {
 
 var requiredOfComment = []string{"commentId", "objectId", "objectType", "supplier", "customer"}
 
-func (r *reader) comment(pointer string, limit int) Object[dcm.Comment] {
-	return readObject(r, schemas.Comment, requiredOfComment, pointer, limit, func(o *Object[dcm.Comment], checks *checks, name string) (ok bool) {
+func (r *reader) comment(o *Object[dcm.Comment], limit int) {
+	readObject(r, o, schemas.Comment, requiredOfComment, limit, func(checks *checks, name string) (ok bool) {
 		c := &o.Value
 		switch name {
 		case "commentId":
 			if c.ID, ok = r.id(); ok {
-				o.ID = &c.ID
+				id := c.ID // on its own: the answer needs it longer than the object
+				o.ID = &id
 			}
 		case "objectId":
 			c.ObjectID, ok = r.id()
@@ -61,7 +62,7 @@ func (r *reader) comment(pointer string, limit int) Object[dcm.Comment] {
 // referenceDates reads the weeks that a comment is about (CX-0128 §4.4.2.2).
 func (r *reader) referenceDates(c *checks) (dates []dcm.Date, ok bool) {
 	valid := true
-	var weeks weeks
+	weeks := r.weekRoom[:0]
 	ok = r.Array(func(i int) {
 		date, ok := r.date()
 		if !ok {
@@ -71,6 +72,7 @@ func (r *reader) referenceDates(c *checks) (dates []dcm.Date, ok bool) {
 		weeks = append(weeks, week{i, date})
 		dates = append(dates, date)
 	})
+	r.weekRoom = weeks
 	c.weeks(r.options, weeks, "a reference date", place{"listOfReferenceDates"})
 	return dates, ok && valid
 }

@@ -2,6 +2,7 @@ package payload
 
 import (
 	"fmt"
+	"slices"
 
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/schemas"
@@ -21,13 +22,14 @@ var (
 	requiredOfDemand       = []string{"pointInTime", "demand"}
 )
 
-func (r *reader) materialDemand(pointer string, limit int) Object[dcm.MaterialDemand] {
-	return readObject(r, schemas.MaterialDemand, requiredOfMaterialDemand, pointer, limit, func(o *Object[dcm.MaterialDemand], c *checks, name string) (ok bool) {
+func (r *reader) materialDemand(o *Object[dcm.MaterialDemand], limit int) {
+	readObject(r, o, schemas.MaterialDemand, requiredOfMaterialDemand, limit, func(c *checks, name string) (ok bool) {
 		d := &o.Value
 		switch name {
 		case "materialDemandId":
 			if d.ID, ok = r.id(); ok {
-				o.ID = &d.ID
+				id := d.ID // on its own: the answer needs it longer than the object
+				o.ID = &id
 			}
 		case "customer":
 			d.Customer, ok = r.matching(dcm.IsBPNL)
@@ -77,9 +79,9 @@ func (r *reader) demandSeries(c *checks) (all []dcm.DemandSeries, ok bool) {
 			case "expectedSupplierLocation":
 				s.ExpectedSupplierLocation, ok = optional(r.matching(dcm.IsBPNS))
 			case "demands":
-				var weeks weeks
-				s.Demands, weeks, ok = r.demands(c, i)
-				allWeeks = append(allWeeks, weeks...)
+				if s.Demands, ok = r.demands(c, i); r.options.DemandWeeks != nil {
+					allWeeks = append(allWeeks, r.weekRoom...)
+				}
 			default:
 				ok = r.unknown()
 			}
@@ -104,8 +106,10 @@ func (r *reader) demandSeries(c *checks) (all []dcm.DemandSeries, ok bool) {
 	return all, ok
 }
 
-func (r *reader) demands(c *checks, series int) (demands []dcm.Demand, weeks weeks, ok bool) {
+// demands leaves the weeks that could be read in weekRoom.
+func (r *reader) demands(c *checks, series int) (demands []dcm.Demand, ok bool) {
 	valid := true
+	list, weeks := r.demandRoom[:0], r.weekRoom[:0]
 	var d *dcm.Demand
 	var i int
 	member := func(name string) (ok bool) {
@@ -122,13 +126,17 @@ func (r *reader) demands(c *checks, series int) (demands []dcm.Demand, weeks wee
 		return ok
 	}
 	ok = r.Array(func(index int) {
-		demands = append(demands, dcm.Demand{})
-		d, i = &demands[len(demands)-1], index
+		list = append(list, dcm.Demand{})
+		d, i = &list[len(list)-1], index
 		if !r.object(requiredOfDemand, member) {
 			valid = false
-			demands = demands[:len(demands)-1]
+			list = list[:len(list)-1]
 		}
 	})
+	r.demandRoom, r.weekRoom = list, weeks
 	c.weeks(r.options, weeks, "pointInTime", place{"demandSeries", series, "demands"}, "pointInTime")
-	return demands, weeks, ok && valid
+	if ok = ok && valid; ok && len(list) > 0 {
+		demands = slices.Clone(list)
+	}
+	return demands, ok
 }

@@ -154,7 +154,7 @@ func isVersionOf(context, model string) bool {
 // readObjects reads a body with objects of one kind, each by read, which lists at
 // most limit errors. plural and name are what sentences call the objects. The
 // error is a *SyntaxError.
-func readObjects[T any](body []byte, options Options, plural, name string, read func(r *reader, pointer string, limit int) Object[T]) (*Message[T], error) {
+func readObjects[T any](body []byte, options Options, plural, name string, read func(r *reader, o *Object[T], limit int)) (*Message[T], error) {
 	r := newReader(body, options)
 	m := &Message[T]{}
 	listed := 0
@@ -167,9 +167,11 @@ func readObjects[T any](body []byte, options Options, plural, name string, read 
 			}
 			return
 		}
-		o := read(r, base+"/"+strconv.Itoa(i), min(MaxErrors, max(1, maxListed-listed)))
+		// The object is read where it stays: a copy of its own would double its memory.
+		m.Objects = append(m.Objects, Object[T]{Pointer: base + "/" + strconv.Itoa(i)})
+		o := &m.Objects[len(m.Objects)-1]
+		read(r, o, min(MaxErrors, max(1, maxListed-listed)))
 		listed += len(o.Errors.List) + len(o.Warnings.List)
-		m.Objects = append(m.Objects, o)
 	})
 	if len(m.Objects) == 0 && !m.Errors.Any() {
 		m.Errors.add(MaxErrors, place, "there is no "+name+"; a message carries at least one, in a list (also where it is only one)")
@@ -180,28 +182,30 @@ func readObjects[T any](body []byte, options Options, plural, name string, read 
 
 // readObject reads one object: each of its properties by member, which tells whether
 // the schema takes it for sure, and whole objects by check. At most limit errors are
-// listed.
-func readObject[T any](r *reader, schema *schemas.Schema, required []string, pointer string, limit int,
-	member func(o *Object[T], c *checks, name string) bool, check func(*T, *checks)) Object[T] {
-	o := Object[T]{Pointer: pointer}
-	c := &checks{limit: limit, base: pointer}
+// listed. The values of an object that is not valid are dropped: only its ID and its
+// errors are needed.
+func readObject[T any](r *reader, o *Object[T], schema *schemas.Schema, required []string, limit int,
+	member func(c *checks, name string) bool, check func(*T, *checks)) {
+	c := &checks{limit: limit, base: o.Pointer}
 	valid := false
 	o.Raw = r.Raw(func() {
-		valid = r.object(required, func(name string) bool { return member(&o, c, name) })
+		valid = r.object(required, func(name string) bool { return member(c, name) })
 	})
 	if r.Failed() {
-		return o
+		return
 	}
-	r.warn(&o.Warnings, schema, o.Raw, pointer, limit)
+	r.warn(&o.Warnings, schema, o.Raw, o.Pointer, limit)
 	c.unitOmittedOrNot()
 	switch {
 	case !valid:
-		o.Errors.askSchema(schema, o.Raw, pointer, limit)
+		o.Errors.askSchema(schema, o.Raw, o.Pointer, limit)
 	case check != nil:
 		check(&o.Value, c)
 	}
-	o.Errors.join(c.errors, limit)
-	return o
+	if o.Errors.join(c.errors, limit); o.Errors.Any() {
+		var none T
+		o.Value = none
+	}
 }
 
 // envelope reads the whole body and calls item for each object, with the place of

@@ -17,6 +17,12 @@ type reader struct {
 	*strictjson.Reader
 	options Options
 	strange bool // an unknown name was met since this was last reset
+
+	// Lists are read here first, one after the other, so that the one that is kept
+	// takes no more memory than it has entries.
+	capacityRoom []dcm.Capacity
+	demandRoom   []dcm.Demand
+	weekRoom     weeks
 }
 
 func newReader(body []byte, o Options) *reader {

@@ -70,7 +70,7 @@ func (rc *Receiver) find(w http.ResponseWriter, r *http.Request, sender string, 
 	defer rc.messages.Give(sender, 1)
 	ctx, cancel := context.WithTimeout(r.Context(), rc.config.RequestTimeout)
 	defer cancel()
-	done, err := rc.work.Begin(ctx, sender, fair.Unit)
+	done, err := rc.begin(ctx, sender, fair.Load{Cost: fair.Unit, Memory: 16 << 10})
 	if err != nil {
 		return nil, rc.heldBack(w, sender, "work")
 	}
@@ -83,7 +83,7 @@ func (rc *Receiver) find(w http.ResponseWriter, r *http.Request, sender string, 
 		return nil, rc.heldBack(w, sender, "bytes")
 	}
 	defer func() { rc.bytes.Force(sender, int64(len(text))-what.size) }()
-	if done, err = rc.work.Begin(ctx, sender, fair.Cost(what.size)); err != nil {
+	if done, err = rc.begin(ctx, sender, fair.Load{Cost: fair.Cost(what.size), Memory: 3 * what.size}); err != nil {
 		return nil, rc.heldBack(w, sender, "work")
 	}
 	defer done()

@@ -96,7 +96,7 @@ func newMetrics(rc *Receiver) *metrics {
 		gauge("dcm_requests_in_flight", "Messages being judged at this moment.", func() float64 { return float64(rc.messages.Held()) }),
 		gauge("dcm_requests_in_flight_limit", "Messages that may be judged at once; beyond it the answer is 503.", func() float64 { return float64(rc.config.MaxInFlight) }),
 		gauge("dcm_buffered_bytes", "Memory held for bodies, and for answers that are not read yet.", func() float64 { return float64(rc.bytes.Held()) }),
-		gauge("dcm_work_waiting", "Messages that wait for their sender's turn.", func() float64 { return float64(rc.work.Waiting()) }),
+		gauge("dcm_work_waiting", "Messages that wait for their sender's turn.", func() float64 { return float64(rc.small.Waiting() + rc.work.Waiting()) }),
 		gauge("dcm_ready", "1 if messages can be taken, else 0.", func() float64 {
 			if rc.notReady(context.Background()) != nil {
 				return 0

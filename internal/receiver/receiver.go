@@ -25,6 +25,7 @@ import (
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/edc"
 	"dcm-receiver/internal/fair"
+	"dcm-receiver/internal/payload"
 	"dcm-receiver/internal/rules"
 	"dcm-receiver/internal/store"
 	"dcm-receiver/schemas"
@@ -54,6 +55,7 @@ type Config struct {
 	RequestTimeout   time.Duration    // for judging and storing a message
 	MaxInFlight      int              // messages being judged at once
 	MaxBuffered      int64            // bytes of bodies held at once
+	MaxWork          int64            // bytes that may be made of bodies at once; 0: twice MaxBuffered
 	Now              func() time.Time // nil: time.Now
 }
 
@@ -66,7 +68,8 @@ type Receiver struct {
 	metrics   *metrics
 	bytes     *fair.Share // of bodies, and of answers that are not read yet
 	messages  *fair.Share // that are judged, or wait for it
-	work      *fair.Queue // judging
+	small     *fair.Queue // judging what is small
+	work      *fair.Queue // judging all else
 	stopping  atomic.Bool
 	ready     readiness
 	recording recording
@@ -77,9 +80,14 @@ func New(config Config, s *store.Store, log *slog.Logger) *Receiver {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
+	if config.MaxWork == 0 {
+		config.MaxWork = 2 * config.MaxBuffered
+	}
+	forSmall := config.MaxWork / 8
 	rc := &Receiver{
 		config: config, store: s, log: log,
-		bytes: fair.NewShare(config.MaxBuffered, MaxBody+1), messages: fair.NewShare(int64(config.MaxInFlight), 1), work: fair.NewQueue(runtime.GOMAXPROCS(0)),
+		bytes: fair.NewShare(config.MaxBuffered, MaxBody+1), messages: fair.NewShare(int64(config.MaxInFlight), 1),
+		small: fair.NewQueue(runtime.GOMAXPROCS(0), forSmall), work: fair.NewQueue(runtime.GOMAXPROCS(0), config.MaxWork-forSmall),
 	}
 	for _, key := range config.APIKeys {
 		rc.keys = append(rc.keys, sha256.Sum256([]byte(key)))
@@ -270,7 +278,7 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, in *inbound,
 	// All that costs as much as a message is large stands in its sender's turn: its
 	// objects, its entry and its answer, of which there are as many at a time as
 	// there is work.
-	done, err := rc.work.Begin(ctx, in.Sender, fair.Cost(int64(len(in.body))))
+	done, err := rc.begin(ctx, in.Sender, fair.Load{Cost: fair.Cost(int64(len(in.body))), Memory: payload.Memory(in.body, endpoint)})
 	if err != nil {
 		return refused(rc.heldBack(w, in.Sender, "work"))
 	}
@@ -281,6 +289,16 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, in *inbound,
 	}
 	whole := rc.answerTo(in.ID, in.MessageIDAsSent, endpoint, entry)
 	return answered{status: rc.status(entry), standard: entry.Standard, objects: entry.Objects, verdicts: verdictsOf(entry.Results), text: whole.text()}
+}
+
+// begin waits for the sender's turn. What is small has processors and memory of its
+// own, so that it never waits for large messages.
+func (rc *Receiver) begin(ctx context.Context, sender string, load fair.Load) (done func(), err error) {
+	const small, memory = fair.Largest / 16, 1 << 20
+	if load.Cost <= small && load.Memory <= memory {
+		return rc.small.Begin(ctx, sender, load)
+	}
+	return rc.work.Begin(ctx, sender, load)
 }
 
 // judged has a message judged and stored. It returns its journal entry, or why it

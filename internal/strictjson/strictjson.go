@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -21,17 +22,18 @@ const MaxDepth = 64
 type Reader struct {
 	d      *jsontext.Decoder
 	body   []byte
-	text   string   // the body again: names and values are parts of it, none is copied by itself
+	text   string   // the same bytes: names and values are parts of it, none is copied by itself
 	at     int      // where the next token begins; past once it is read
 	names  []string // so far, of the objects that are being read
 	failed bool
 }
 
-// New reads a body that is never written to again.
+// New reads a body that must never be written to again: what is read shares its
+// bytes, because a copy would double the memory of a message.
 func New(body []byte) *Reader {
 	// Whether a name is twice is seen by isNew, at half the cost.
 	d := jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true))
-	return &Reader{d: d, body: body, text: string(body), at: -1}
+	return &Reader{d: d, body: body, text: unsafe.String(unsafe.SliceData(body), len(body)), at: -1}
 }
 
 // Failed tells that the text is no JSON; then nothing that was read counts.
