@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -18,17 +19,19 @@ type Violation struct {
 }
 
 // Check reports every violation of the schema in raw, in the order of raw, until
-// report returns false. What is missing from an object is reported after what
+// report returns false. Those beyond the first most are reported empty, to be counted:
+// putting what nobody reads into words would cost more than finding it. What is missing from an object is reported after what
 // is wrong in it, and names in snake_case at the end, in one sentence. Unknown members are ignored, whatever they hold.
 //
 // raw is one JSON value in which a strict reading found no fault: it is UTF-8,
 // and no object has a name twice. Time and memory are proportional to its
 // length, whatever is in it.
-func (s *Schema) Check(raw []byte, report func(Violation) bool) {
+func (s *Schema) Check(raw []byte, most int, report func(Violation) bool) {
 	w := walk{
 		// The strict reading has looked for duplicates; remembering all names
 		// again would cost a multiple of the body.
 		dec:    jsontext.NewDecoder(bytes.NewBuffer(raw), jsontext.AllowDuplicateNames(true)),
+		most:   most,
 		report: report,
 	}
 	if w.value(s.root) {
@@ -39,6 +42,7 @@ func (s *Schema) Check(raw []byte, report func(Violation) bool) {
 // walk is one reading of a document along a schema's nodes.
 type walk struct {
 	dec      *jsontext.Decoder
+	most     int // violations that are still put into words
 	report   func(Violation) bool
 	misspelt func(Violation) bool // takes names that look like optional properties; nil: nobody asks
 	pointer  []byte               // of the value that is read now
@@ -63,7 +67,7 @@ func (w *walk) value(n *node) bool {
 		if w.dec.SkipValue() != nil {
 			return w.broken(n)
 		}
-		return w.say(n.name + " is " + found + n.advice(kind))
+		return w.say(n.name, " is ", found, n.advice(kind))
 	}
 	raw, err := w.dec.ReadValue()
 	if err != nil {
@@ -74,32 +78,32 @@ func (w *walk) value(n *node) bool {
 		s := unquote(raw)
 		if n.private {
 			if n.pattern != nil && !n.pattern.MatchString(s) || n.self.Validate(s) != nil {
-				return w.say(n.name + " is not " + n.wanted)
+				return w.say(n.name, " is not ", n.wanted)
 			}
 			return true
 		}
 		switch {
 		case n.wrong[kind]:
-			return w.say(n.name + " is the string " + quote(s) + n.advice(kind) + n.wrapped(s))
+			return w.say(n.name, " is the string ", quote(s), n.advice(kind), n.wrapped(s))
 		case n.maxLength > 0 && len(s) > n.maxLength, n.pattern != nil && !n.pattern.MatchString(s), n.self.Validate(s) != nil:
-			return w.say(n.name + " is " + quote(s) + n.insteadOf(s))
+			return w.say(n.name, " is ", quote(s), n.insteadOf(s))
 		}
 	case jsontext.KindNumber:
 		if n.private {
-			return w.say(n.name + " is a number" + n.advice(kind))
+			return w.say(n.name, " is a number", n.advice(kind))
 		}
 		s := string(raw)
 		if n.wrong[kind] {
-			return w.say(n.name + " is the number " + shorten(s) + n.advice(kind) + n.meantByNumber(s))
+			return w.say(n.name, " is the number ", shorten(s), n.advice(kind), n.meantByNumber(s))
 		}
 		// The library computes with powers of ten of any size, or panics; it is
 		// shown numbers of a bounded length only.
 		decimal, err := dcm.ParseDecimal(s)
 		if err != nil {
-			return w.say(n.name + " is " + shorten(s) + "; it must not need more than " + strconv.Itoa(dcm.MaxDigits) + " digits when written out")
+			return w.say(n.name, " is ", shorten(s), "; it must not need more than ", strconv.Itoa(dcm.MaxDigits), " digits when written out")
 		}
 		if err := n.self.Validate(json.Number(decimal)); err != nil {
-			return w.say(n.name + " is " + shorten(s) + "; it must " + n.bound(keyword(err)))
+			return w.say(n.name, " is ", shorten(s), "; it must ", n.bound(keyword(err)))
 		}
 	}
 	return true
@@ -162,18 +166,23 @@ func (w *walk) list(n *node) bool {
 		if n.optional {
 			advice += ", or be left out"
 		}
-		return w.say(n.name + " is an empty list; " + advice)
+		return w.say(n.name, " is an empty list; ", advice)
 	}
 	return true
 }
 
-func (w *walk) say(detail string) bool {
-	return w.report(Violation{string(w.pointer), detail})
+// say reports a violation here, in the words that the parts make together.
+func (w *walk) say(parts ...string) bool {
+	if w.most <= 0 {
+		return w.report(Violation{})
+	}
+	w.most--
+	return w.report(Violation{string(w.pointer), strings.Join(parts, "")})
 }
 
 // broken is for callers who did not read strictly: nothing is valid by mistake.
 func (w *walk) broken(n *node) bool {
-	w.say(n.name + " is not valid JSON")
+	w.say(n.name, " is not valid JSON")
 	return false
 }
 

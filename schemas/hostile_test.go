@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"math"
 	"runtime"
 	"strings"
 	"testing"
@@ -74,7 +75,7 @@ func TestHostile(t *testing.T) {
 			body, twice := []byte(h.body(size)), []byte(h.body(2*size))
 			violations := 0
 			hundred := allocated(func() {
-				h.schema.Check(body, func(Violation) bool { violations++; return violations < 100 })
+				h.schema.Check(body, math.MaxInt, func(Violation) bool { violations++; return violations < 100 })
 			})
 			if violations == 0 {
 				t.Error("valid")
@@ -85,8 +86,8 @@ func TestHostile(t *testing.T) {
 				t.Errorf("%d bytes allocated for %d", hundred, len(body))
 			}
 			all := func(Violation) bool { return true }
-			once := allocated(func() { h.schema.Check(body, all) })
-			again := allocated(func() { h.schema.Check(twice, all) })
+			once := allocated(func() { h.schema.Check(body, math.MaxInt, all) })
+			again := allocated(func() { h.schema.Check(twice, math.MaxInt, all) })
 			if again > once*5/2+1<<16 {
 				t.Errorf("%d bytes allocated for %d, but %d for %d", once, len(body), again, len(twice))
 			}
@@ -102,7 +103,7 @@ func BenchmarkHostile(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(body)))
 			for b.Loop() {
-				h.schema.Check(body, func(Violation) bool { return true })
+				h.schema.Check(body, math.MaxInt, func(Violation) bool { return true })
 			}
 		})
 	}
@@ -113,6 +114,6 @@ func BenchmarkValid(b *testing.B) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {
-		CapacityGroup.Check(body, func(Violation) bool { return true })
+		CapacityGroup.Check(body, math.MaxInt, func(Violation) bool { return true })
 	}
 }

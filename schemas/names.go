@@ -34,23 +34,20 @@ func (w *walk) absent(n *node, seen uint64, strange []string) bool {
 	if w.misspelt != nil {
 		return w.ignored(n, seen, strange)
 	}
-	var missing []string
 	for _, name := range n.required {
 		if seen&n.members[name].bit != 0 {
 			continue
 		}
-		found := lookalike(name, strange)
+		found, goOn := lookalike(name, strange), true
 		switch {
 		case found == "":
-			missing = append(missing, name+" is missing")
+			goOn = w.say(name, " is missing")
 		case strings.Contains(found, "_"):
 			w.rememberSnake(found, name)
 		default:
-			missing = append(missing, name+" is missing; did you mean it by "+quote(found)+"?")
+			goOn = w.say(name, " is missing; did you mean it by ", quote(found), "?")
 		}
-	}
-	for _, detail := range missing {
-		if !w.say(detail) {
+		if !goOn {
 			return false
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -49,7 +50,7 @@ func must[T any](v T, err error) T {
 
 func check(s *Schema, raw string) []Violation {
 	var all []Violation
-	s.Check([]byte(raw), func(v Violation) bool { all = append(all, v); return true })
+	s.Check([]byte(raw), math.MaxInt, func(v Violation) bool { all = append(all, v); return true })
 	return all
 }
 
@@ -254,7 +255,7 @@ func TestAllViolationsInOrder(t *testing.T) {
 	}
 	for stop := 1; stop <= len(want); stop++ {
 		n := 0
-		CapacityGroup.Check([]byte(raw), func(Violation) bool { n++; return n < stop })
+		CapacityGroup.Check([]byte(raw), math.MaxInt, func(Violation) bool { n++; return n < stop })
 		if n != stop {
 			t.Errorf("asked to stop at %d, reported %d", stop, n)
 		}

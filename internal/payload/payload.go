@@ -377,8 +377,12 @@ func (r *reader) warn(warnings *Errors, schema *schemas.Schema, raw []byte, base
 // askSchema adds every violation that the schema finds in raw.
 func (e *Errors) askSchema(schema *schemas.Schema, raw []byte, base string, limit int) {
 	before := e.count()
-	schema.Check(raw, func(v schemas.Violation) bool {
-		e.add(limit, base+v.Pointer, v.Detail)
+	schema.Check(raw, limit-len(e.List), func(v schemas.Violation) bool {
+		if len(e.List) < limit {
+			e.add(limit, base+v.Pointer, v.Detail)
+		} else {
+			e.More++
+		}
 		return e.count()-before < maxCounted
 	})
 	if e.count() == before {
