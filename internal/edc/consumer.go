@@ -1,6 +1,7 @@
 package edc
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"dcm-receiver/internal/fair"
 )
 
 // Partner is a company whose endpoints are called through its connector.
@@ -18,6 +21,7 @@ type Partner struct {
 	Address  string // DSP address of its connector
 	DID      string // as which DSP 2025-1 knows it; "" to ask
 	Protocol string // DSP08 or DSP2025; "" to ask
+	Entry    string // another one each time the partner is entered or changed: what was open before is void
 }
 
 // Way is an open way to one endpoint of a partner: what is to be kept between
@@ -25,7 +29,7 @@ type Partner struct {
 // token stays with the connector, which hands out a fresh one. The zero Way is
 // one that has to be opened.
 type Way struct {
-	Asked        string // the partner's address as it was given; another one makes the way void
+	Asked        string // the partner as it was given; another one makes the way void
 	Counterparty string // BPNL or DID, whichever the protocol wants
 	Address      string
 	Protocol     string
@@ -33,6 +37,35 @@ type Way struct {
 	Negotiation  string // begun; its end has not been seen while there is no Agreement
 	Agreement    string
 	Transfer     string
+
+	Starting string    `json:",omitempty"` // transfer that was begun; its start has not been seen
+	Waits    int       `json:",omitempty"` // for Negotiation to end, or for Starting to start
+	AgreedAt time.Time `json:",omitzero"`  // Agreement
+	Worked   bool      `json:",omitempty"` // a request under Agreement reached the partner's receiver
+	Failed   int       `json:",omitempty"` // transfers under Agreement that led nowhere since
+}
+
+// An agreement that has worked is replaced as soon as a new transfer under it fails. One
+// that never has is kept, so that an end of the trouble is waited for with one agreement:
+// for an hour, or until the connectors have refused some transfers over some time.
+const (
+	unusedAgreement  = time.Hour
+	refusedAgreement = time.Minute
+)
+
+func (w *Way) mayRenew(refused bool) bool {
+	age := time.Since(w.AgreedAt)
+	return w.Worked || age >= unusedAgreement || refused && w.Failed >= patience && age >= refusedAgreement
+}
+
+// waited counts a wait in vain, and says whether it was the last one: what was begun is
+// begun anew then, as the partner may have lost it.
+func (w *Way) waited(err error) bool {
+	refused, ok := errors.AsType[*refusal](err)
+	if errors.Is(err, errWaited) || ok && refused.status/100 == 5 {
+		w.Waits++
+	}
+	return w.Waits >= patience
 }
 
 // Outcome is what became of a message.
@@ -49,11 +82,14 @@ const (
 type Delivery struct {
 	Outcome    Outcome
 	Status     int           // of the receiver, where it is known: 400 also where the data plane made a 500 of it. 0: it never came so far
-	Body       []byte        // of the answer; through HttpData only that of a 2xx is the receiver's
+	Body       []byte        // the beginning of the answer; through HttpData only that of a 2xx is the receiver's
+	Details    string        // what a problem document says
 	RetryAfter time.Duration // as the partner asked for; 0: as you like
 	Denied     bool          // Later, but not before somebody at the partner lets us in: it is about us, not about the message
 	Reason     string        // "" where delivered; else in words that say who has to do what
 	Took       time.Duration // from POST to answer
+
+	held int64 // of Body, in the room
 }
 
 // Consumer sends through our connector to partners', in either role. It holds
@@ -63,6 +99,7 @@ type Delivery struct {
 type Consumer struct {
 	Management *Management                      // of our own connector
 	Say        func(format string, args ...any) // progress; nil: not wanted
+	Room       *fair.Share                      // in which what is read counts, by the partner's BPNL; nil: not counted
 
 	pause time.Duration
 }
@@ -72,14 +109,28 @@ type Consumer struct {
 // partner has ended since, and returns the way as it stands now, to be kept
 // whatever became of the message.
 func (c *Consumer) Send(ctx context.Context, p Partner, kind Kind, way Way, body []byte) (Delivery, Way) {
-	return c.request(ctx, p, kind, way, "POST", "", body)
+	c = c.counting(p)
+	d, way := c.request(ctx, p, kind, way, "POST", "", body)
+	c.Management.give(d.held)
+	d.held, d.Body = 0, bytes.Clone(d.Body[:min(len(d.Body), alwaysRead)])
+	return d, way
+}
+
+// counting is the consumer with what it reads counted as the partner's.
+func (c *Consumer) counting(p Partner) *Consumer {
+	counting, m := *c, *c.Management
+	m.room, m.who = c.Room, p.BPNL
+	counting.Management = &m
+	return &counting
 }
 
 // Reason fetches the answer that a partner's receiver keeps of our message,
 // where it offers that: through HttpData a refusal comes without its reason.
 // way is one to its Messages.
 func (c *Consumer) Reason(ctx context.Context, p Partner, way Way, messageID string) (*Stored, Way, error) {
+	c = c.counting(p)
 	d, way := c.request(ctx, p, Messages, way, "GET", "/"+messageID, nil)
+	defer c.Management.give(d.held)
 	var s Stored
 	switch {
 	case d.Outcome != Delivered:
@@ -92,18 +143,18 @@ func (c *Consumer) Reason(ctx context.Context, p Partner, way Way, messageID str
 
 // Open makes a way ready without sending.
 func (c *Consumer) Open(ctx context.Context, p Partner, kind Kind, way Way) (Way, error) {
-	return c.ready(ctx, p, kind, way)
+	return c.counting(p).ready(ctx, p, kind, way)
 }
 
 // request is one request on a way. What was opened long ago may have ended: a
 // token that is refused, or cannot be refreshed (its refresh token is used up
 // where an answer was lost), takes a new transfer under the same agreement, and
-// a new transfer that does no better a new agreement. A partner that is not where
-// it was found is looked for once.
+// a new transfer that does no better a new agreement, where mayRenew. A partner that
+// is not where it was found is looked for once.
 func (c *Consumer) request(ctx context.Context, p Partner, kind Kind, way Way, method, rest string, body []byte) (Delivery, Way) {
 	for looked := false; ; {
 		way = way.of(p)
-		opened, agreed := way.Transfer == "", way.Agreement == ""
+		opened := way.Transfer == ""
 		now, err := c.ready(ctx, p, kind, way)
 		way = now
 		var d Delivery
@@ -113,23 +164,38 @@ func (c *Consumer) request(ctx context.Context, p Partner, kind Kind, way Way, m
 		} else {
 			d, lost = c.post(ctx, kind, way, opened, method, rest, body)
 		}
-		if !lost {
-			if looked || !d.isNobodyThere() {
-				return d, way
-			}
-			if looked = true; !c.followed(ctx, p, &way) || ctx.Err() != nil {
-				return d, way
-			}
+		if err == nil && c.goesOn(ctx, p, kind, &way, d, lost, opened) {
+			c.Management.give(d.held)
 			continue
 		}
-		way.Transfer = ""
-		if opened {
-			way.Agreement, way.Negotiation = "", ""
-		}
-		if opened && agreed || ctx.Err() != nil {
+		if looked || !d.isNobodyThere() {
 			return d, way
 		}
+		if looked = true; !c.followed(ctx, p, &way) || ctx.Err() != nil {
+			return d, way
+		}
+		c.Management.give(d.held)
 	}
+}
+
+// goesOn notes what came of a request, and says whether the way is to be opened anew now.
+func (c *Consumer) goesOn(ctx context.Context, p Partner, kind Kind, way *Way, d Delivery, lost, opened bool) bool {
+	if !lost {
+		if d.Status != 0 {
+			way.Worked, way.Failed = true, 0
+		}
+		return false
+	}
+	way.Transfer = ""
+	if !opened || ctx.Err() != nil {
+		return ctx.Err() == nil
+	}
+	if way.Failed++; !way.mayRenew(false) {
+		return false
+	}
+	next, err := c.negotiate(ctx, p, kind, *way)
+	*way = next
+	return err == nil
 }
 
 // isNobodyThere: the message came to no receiver, perhaps because the partner has
@@ -156,7 +222,7 @@ func (c *Consumer) followed(ctx context.Context, p Partner, way *Way) bool {
 	}
 	c.line(now).Say("The partner's connector is at %s now, no longer at %s.", now.Address, way.Address)
 	if now.Counterparty == way.Counterparty && now.Protocol == way.Protocol && way.Agreement != "" {
-		now.Asset, now.Agreement = way.Asset, way.Agreement
+		now.Asset, now.Agreement, now.AgreedAt, now.Worked, now.Failed = way.Asset, way.Agreement, way.AgreedAt, way.Worked, way.Failed
 	}
 	*way = now
 	return true
@@ -181,17 +247,17 @@ func (c *Consumer) post(ctx context.Context, kind Kind, way Way, opened bool, me
 	s := c.line(way)
 	endpoint, token, err := s.edr(ctx, &transfer{ID: way.Transfer, used: !opened})
 	if err != nil {
-		_, refused := errors.AsType[*refusal](err)
-		if lost = refused && !errors.Is(err, ErrSettings); lost {
+		if lost = isLost(err); lost {
 			s.Say("Your connector has no token for this transfer, or cannot refresh it: opening a new one.")
 		}
 		return later(err), lost
 	}
 	a, err := s.request(ctx, method, strings.TrimRight(endpoint, "/")+rest, token, body)
 	if err != nil {
-		return later(err), false
+		return later(err), isLost(err)
 	}
 	if words, refuses := planeRefuses(a); refuses {
+		c.Management.give(a.held)
 		s.Say("The partner's data plane no longer accepts this transfer: opening a new one.")
 		return Delivery{Outcome: Later, Took: a.Took, Reason: fmt.Sprintf("the partner's data plane refuses the token that it gave out (%d: %s): "+
 			"its operations must look, or the partner has withdrawn the contract", a.Status, words)}, true
@@ -206,6 +272,12 @@ func (c *Consumer) post(ctx context.Context, kind Kind, way Way, opened bool, me
 // of is the way as far as it still leads to where the partner is said to be.
 func (w Way) of(p Partner) Way {
 	asked := strings.Join([]string{p.Address, p.DID, p.Protocol}, " ")
+	if p.Entry != "" && w.Asked == asked { // kept by a version that knew no entries
+		w.Asked += " " + p.Entry
+	}
+	if p.Entry != "" {
+		asked += " " + p.Entry
+	}
 	if w.Asked != asked {
 		return Way{Asked: asked}
 	}
@@ -216,52 +288,101 @@ func (w Way) of(p Partner) Way {
 // before it are kept.
 func (c *Consumer) ready(ctx context.Context, p Partner, kind Kind, way Way) (Way, error) {
 	way = way.of(p)
-	anew := way.Agreement == "" && way.Negotiation == ""
 	for {
-		if way.Agreement == "" && way.Negotiation == "" {
-			var err error
-			if way, err = c.place(ctx, p); err != nil {
-				return way, err
-			}
-			if way.Asset, way.Negotiation, err = c.line(way).negotiate(ctx, kind, ""); err != nil {
-				return way, err
-			}
-		}
 		if way.Agreement == "" {
-			agreement, err := c.line(way).agreed(ctx, way.Negotiation)
-			if ended(err) {
-				way.Negotiation = ""
-				if !anew { // begun in an earlier call: what has become of it since may be old
-					anew = true
-					continue
-				}
-			}
-			if err != nil {
+			var err error
+			if way, err = c.agree(ctx, p, kind, way); err != nil {
 				return way, err
 			}
-			way.Agreement = agreement
 		}
 		if way.Transfer != "" {
 			return way, nil
 		}
-		started, err := c.line(way).start(ctx, way.Asset, way.Agreement)
-		if ended(err) && !anew {
-			c.line(way).Say("The partner does not let us use the agreement any more: asking for a new one.")
-			way.Agreement, way.Negotiation, anew = "", "", true
-			continue
+		err := c.transfer(ctx, &way)
+		if err == nil || way.Starting != "" || ctx.Err() != nil || !ended(err) && !errors.Is(err, errWaited) {
+			return way, err
 		}
-		if ended(err) {
-			way.Agreement, way.Negotiation = "", ""
+		if way.Failed++; !way.mayRenew(true) {
+			return way, err
 		}
-		way.Transfer = started
+		c.line(way).Say("The partner does not let us use the agreement any more: asking for a new one.")
+		if way, err = c.negotiate(ctx, p, kind, way); err != nil {
+			return way, err
+		}
+	}
+}
+
+// negotiate begins a negotiation. Where that fails, the way stays as it was.
+func (c *Consumer) negotiate(ctx context.Context, p Partner, kind Kind, way Way) (Way, error) {
+	next, err := c.place(ctx, p)
+	if err == nil {
+		next.Asset, next.Negotiation, err = c.line(next).negotiate(ctx, kind, "")
+	}
+	if err != nil {
 		return way, err
+	}
+	return next, nil
+}
+
+// agree waits for the end of the negotiation, and begins one where there is none, or where
+// that of an earlier call has come to nothing since.
+func (c *Consumer) agree(ctx context.Context, p Partner, kind Kind, way Way) (Way, error) {
+	for earlier := way.Negotiation != ""; ; earlier = false {
+		if way.Negotiation == "" {
+			var err error
+			if way, err = c.negotiate(ctx, p, kind, way); err != nil {
+				return way, err
+			}
+		}
+		agreement, err := c.line(way).agreed(ctx, way.Negotiation)
+		if err == nil {
+			way.Agreement, way.AgreedAt, way.Waits = agreement, time.Now(), 0
+			return way, nil
+		}
+		if ended(err) || way.waited(err) {
+			way.Negotiation, way.Waits = "", 0
+		}
+		if !earlier || !ended(err) {
+			return way, err
+		}
+	}
+}
+
+// transfer waits for a transfer to start, and begins one where there is none, or where
+// that of an earlier call has come to nothing since.
+func (c *Consumer) transfer(ctx context.Context, way *Way) error {
+	s := c.line(*way)
+	for earlier := way.Starting != ""; ; earlier = false {
+		if way.Starting == "" {
+			var err error
+			if way.Starting, err = s.begin(ctx, way.Asset, way.Agreement); err != nil {
+				return err
+			}
+		}
+		err := s.started(ctx, way.Starting)
+		if err == nil {
+			way.Transfer, way.Starting, way.Waits = way.Starting, "", 0
+			return nil
+		}
+		if ended(err) || way.waited(err) {
+			way.Starting, way.Waits = "", 0
+		}
+		if !earlier || !ended(err) {
+			return err
+		}
 	}
 }
 
 // ended: the connectors will not go on with this step, however long we wait.
 func ended(err error) bool {
 	refused, ok := errors.AsType[*refusal](err)
-	return errors.Is(err, errEnded) || ok && refused.status/100 == 4 && !errors.Is(err, ErrSettings)
+	return errors.Is(err, errEnded) || ok && refused.status/100 == 4 && !refused.passes()
+}
+
+// isLost: there is no token for the transfer, nor will there be one.
+func isLost(err error) bool {
+	refused, ok := errors.AsType[*refusal](err)
+	return errors.Is(err, errEnded) || ok && !refused.passes()
 }
 
 // txNS is the namespace of Tractus-X's own requests.
@@ -300,11 +421,11 @@ func (c *Consumer) locate(ctx context.Context, p Partner) (Partner, error) {
 	found := map[string]Partner{}
 	for _, g := range got {
 		answer, _ := terms{}.expand(g).(map[string]any)
-		at := Partner{BPNL: p.BPNL, Address: text(answer[edcNS+"counterPartyAddress"]), DID: p.DID, Protocol: text(answer[edcNS+"protocol"])}
+		at := Partner{BPNL: p.BPNL, Address: stringIn(answer, "counterPartyAddress"), DID: p.DID, Protocol: stringIn(answer, "protocol")}
 		if at.Protocol == DSP2025 {
-			at.DID = text(answer[edcNS+"counterPartyId"])
+			at.DID = stringIn(answer, "counterPartyId")
 		}
-		if at.Address != "" && (at.Protocol == DSP08 || at.Protocol == DSP2025) && (p.Protocol == "" || p.Protocol == at.Protocol) {
+		if checkID(at.Address) == nil && (at.Protocol == DSP08 || checkID(at.DID) == nil) && (at.Protocol == DSP08 || at.Protocol == DSP2025) && (p.Protocol == "" || p.Protocol == at.Protocol) {
 			found[at.Address] = at
 		}
 	}
@@ -348,12 +469,12 @@ func (c *Consumer) discover(ctx context.Context, p Partner) (Partner, error) {
 	if protocol := text(answer[edcNS+"protocol"]); protocol == DSP08 || protocol == DSP2025 && (p.Protocol == "" || p.Protocol == DSP2025) {
 		p.Protocol = protocol
 	} else {
-		return p, fmt.Errorf("the connector of %s speaks %s, which this program does not: update it", p.BPNL, shown(answer[edcNS+"protocol"]))
+		return p, fmt.Errorf("the connector of %s speaks %s, which this program does not: update it", p.BPNL, plain(shown(answer[edcNS+"protocol"])))
 	}
-	if address, ok := answer[edcNS+"counterPartyAddress"].(string); ok {
+	if address := stringIn(answer, "counterPartyAddress"); checkID(address) == nil {
 		p.Address = address
 	}
-	if id, ok := answer[edcNS+"counterPartyId"].(string); ok && p.Protocol == DSP2025 {
+	if id := stringIn(answer, "counterPartyId"); checkID(id) == nil && p.Protocol == DSP2025 {
 		p.DID = id
 	}
 	if p.Protocol == DSP2025 && p.DID == "" {
@@ -362,16 +483,22 @@ func (c *Consumer) discover(ctx context.Context, p Partner) (Partner, error) {
 	return p, nil
 }
 
-func later(err error) Delivery { return Delivery{Outcome: Later, Reason: err.Error()} }
+// stringIn is a property of an expanded answer, "" where it is no text.
+func stringIn(answer map[string]any, property string) string {
+	s, _ := answer[edcNS+property].(string)
+	return s
+}
+
+func later(err error) Delivery { return Delivery{Outcome: Later, Reason: Clean(err.Error())} }
 
 // planeRefuses: the data plane itself does not take the token. What the receiver
 // behind it says of a sender is worded otherwise.
 func planeRefuses(a *Answer) (words string, refuses bool) {
-	var said struct{ Errors []string }
-	if a.Status != http.StatusUnauthorized && a.Status != http.StatusForbidden || json.Unmarshal(a.Body, &said) != nil || said.Errors == nil {
+	if a.Status != http.StatusUnauthorized && a.Status != http.StatusForbidden {
 		return "", false
 	}
-	return plain(strings.Join(said.Errors, "; ")), true
+	said := wordsOf(a.Body)
+	return plain(strings.Join(said.strings, "; ")), said.isPlane
 }
 
 // isProblem: the answer is worded as our own receiver, and by RFC 9457 others, word theirs.
@@ -381,7 +508,7 @@ func isProblem(a *Answer) bool { return strings.HasPrefix(a.ContentType, "applic
 // sender and not about the message: somebody at the partner has to let us in, and
 // then it arrives. Only a comment is refused so for what it says (CX-0128 §4.4.2.7, rule 4).
 func judge(a *Answer, kind Kind) Delivery {
-	d := Delivery{Status: a.Status, Body: a.Body, RetryAfter: a.RetryAfter, Took: a.Took}
+	d := Delivery{Status: a.Status, Body: a.Body, RetryAfter: a.RetryAfter, Took: a.Took, held: a.held}
 	problem := isProblem(a)
 	deny := func(reason string) Delivery {
 		d.Outcome, d.Denied, d.Reason = Later, true, reason
@@ -394,13 +521,17 @@ func judge(a *Answer, kind Kind) Delivery {
 		return deny("the partner's receiver answered 401, 403 or 404 (its connector does not say which): the partner must allow your BPNL, or correct key and path of its asset")
 	} else if code != 0 {
 		d.Status = code
-	} else if a.Status == http.StatusInternalServerError && strings.Contains(string(a.Body), "Response status must not be 'null'") {
+	} else if a.Status == http.StatusInternalServerError && bytes.Contains(a.Body, []byte("Response status must not be 'null'")) {
 		d.Status = http.StatusUnprocessableEntity // ProxyHttpData has no name for 422
 	}
 	name := fmt.Sprintf("%d %s", d.Status, http.StatusText(d.Status))
 	switch s := d.Status; {
 	case s/100 == 2:
-		d.Outcome = Delivered
+		if accepted, words := a.Accepted(); !accepted {
+			d.Outcome, d.Reason = Later, words
+		} else {
+			d.Outcome = Delivered
+		}
 	case s == http.StatusNotFound && !problem:
 		d.Outcome = Later
 		d.Reason = "nothing is behind the partner's asset (404): the partner must correct the address in it, or start its receiver"
@@ -418,8 +549,10 @@ func judge(a *Answer, kind Kind) Delivery {
 		return deny("the partner's receiver has no such endpoint (404): the partner must correct the path in its asset")
 	case s == http.StatusRequestEntityTooLarge:
 		d.Outcome, d.Reason = Refused, "the message is too large for the partner (413): send it in parts"
+		d.Details = Details(a.Body)
 	case s/100 == 4:
 		d.Outcome, d.Reason = Refused, fmt.Sprintf("the partner's receiver refuses the message (%s): correct what it names", name)
+		d.Details = Details(a.Body)
 	case s == http.StatusServiceUnavailable:
 		d.Outcome, d.Reason = Later, "the partner's receiver is busy, or its store is down (503); it is sent again"
 	case a.Status == http.StatusInternalServerError && d.Status == a.Status && !problem:

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -20,6 +19,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // The dataspace protocols that we speak.
@@ -52,6 +54,7 @@ type transfer struct {
 
 	// Negotiation is one that was begun; while there is no Agreement, its end was not seen.
 	Negotiation string `json:"negotiation,omitempty"`
+	Waits       int    `json:"waits,omitempty"` // for that end, each as long as wait waits
 
 	used bool      // before, so it may have ended since
 	kept time.Time // in its file
@@ -61,9 +64,21 @@ type transfer struct {
 type Answer struct {
 	Status      int
 	ContentType string
-	Body        []byte
+	Body        []byte // its first MiB
 	Took        time.Duration
 	RetryAfter  time.Duration // as asked for; 0: not
+
+	held int64 // of Body, in the room of the Management
+}
+
+// Accepted reports whether the receiver took the message: the status is 2xx, and what
+// came with it is no web page. Where it is one, words say what it shows.
+func (a *Answer) Accepted() (accepted bool, words string) {
+	if a.Status/100 == 2 && isPage(a) {
+		return false, fmt.Sprintf("a login page or gateway answered in place of the partner's receiver (%d, a web page: %s): "+
+			"nothing was stored; the partner's operations must look at what stands before it", a.Status, pageWords(a.Body))
+	}
+	return a.Status/100 == 2, ""
 }
 
 // Stored is an answer as the receiver keeps it for fetching (GET /messages).
@@ -108,14 +123,14 @@ func (s *Supplier) Reason(ctx context.Context, messageID string) (*Stored, error
 		return nil, fmt.Errorf("the receiver has no answer to this message (%d), so whether it was stored is not known: send it again, a repeat does no harm; if that goes on, the partner's operations must look", a.Status)
 	}
 	var one Stored
-	var page struct{ Messages []Stored }
+	var page struct{ Messages [1]*Stored } // the others are skipped
 	if messageID != "" {
 		err = json.Unmarshal(a.Body, &one)
 	} else if err = json.Unmarshal(a.Body, &page); err == nil {
-		if len(page.Messages) == 0 {
+		if page.Messages[0] == nil {
 			return nil, errors.New("the receiver has no refused message of yours, so what became of this one is not known: send it again, a repeat does no harm")
 		}
-		one = page.Messages[0]
+		one = *page.Messages[0]
 	}
 	if err != nil || one.Status == 0 {
 		return nil, errors.New("what the partner offers for fetching answers is not dcm-receiver's")
@@ -139,14 +154,17 @@ func MessageID(body []byte) string {
 // type HttpData makes of it, 0 where it is not said. denied: it was 401, 403 or
 // 404, which the data plane does not tell apart.
 func AnsweredCode(a *Answer) (code int, denied bool) {
-	var said struct{ Errors []string }
-	if a.Status != http.StatusInternalServerError || json.Unmarshal(a.Body, &said) != nil || said.Errors == nil {
-		return 0, false // the page of a data plane that could not reach the receiver
+	if a.Status != http.StatusInternalServerError {
+		return 0, false
 	}
-	if len(said.Errors) == 0 {
+	said := wordsOf(a.Body)
+	switch {
+	case !said.isPlane: // the page of a data plane that could not reach the receiver
+		return 0, false
+	case len(said.strings) == 0:
 		return 0, true
 	}
-	if m := answered.FindStringSubmatch(said.Errors[0]); m != nil {
+	if m := answered.FindStringSubmatch(said.strings[0]); m != nil {
 		code, _ = strconv.Atoi(m[1])
 	}
 	return code, false
@@ -184,7 +202,7 @@ func (s *Supplier) ready(ctx context.Context, kind Kind, asset string, anew bool
 		return nil, "", "", err
 	}
 	endpoint, token, err = s.edr(ctx, t)
-	if _, refused := errors.AsType[*refusal](err); refused && t.used {
+	if isLost(err) && t.used {
 		s.Say("Your connector no longer knows this transfer, or cannot refresh its token: opening a new one.")
 		if t, err = s.open(ctx, kind, asset, true); err != nil {
 			return nil, "", "", err
@@ -196,8 +214,8 @@ func (s *Supplier) ready(ctx context.Context, kind Kind, asset string, anew bool
 
 func (s *Supplier) request(ctx context.Context, method, to, token string, body []byte) (*Answer, error) {
 	req, err := http.NewRequestWithContext(ctx, method, to, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
+	if err != nil { // its words have the address, which may have a password in it
+		return nil, about{errors.New("the partner's connector names an address of its data plane that is no URL: its operations must correct it"), errEnded}
 	}
 	req.Header.Set("Authorization", token)
 	if body != nil {
@@ -215,12 +233,14 @@ func (s *Supplier) request(ctx context.Context, method, to, token string, body [
 		return nil, about{fmt.Errorf("the partner's data plane at %s cannot be reached from here (%w): send from a machine that may reach it, or ask the partner whether it is up", req.URL.Host, err), ErrUnreachable}
 	}
 	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, answerLimit))
+	data, held, _, err := s.Management.read(ctx, resp.Body, answerLimit)
 	if err != nil {
+		s.Management.give(held)
 		return nil, about{fmt.Errorf("the partner's data plane broke off its answer (%w): send again, a repeat does no harm", err), ErrUnreachable}
 	}
 	seconds, _ := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 16) // a date is not what receivers send
-	return &Answer{resp.StatusCode, resp.Header.Get("Content-Type"), data, time.Since(start), time.Duration(seconds) * time.Second}, nil
+	return &Answer{Status: resp.StatusCode, ContentType: resp.Header.Get("Content-Type"), Body: data, Took: time.Since(start),
+		RetryAfter: time.Duration(seconds) * time.Second, held: held}, nil
 }
 
 // edr is where to send and the token for it, a fresh one where the old has run out.
@@ -234,10 +254,9 @@ func (s *Supplier) edr(ctx context.Context, t *transfer) (endpoint, token string
 		err = s.Management.call(ctx, "GET", "/edrs/"+url.PathEscape(t.ID)+"/dataaddress?auto_refresh=true", nil, &got)
 		if err == nil {
 			address, _ := terms{}.expand(got).(map[string]any)
-			endpoint, _ = address[edcNS+"endpoint"].(string)
-			token, _ = address[edcNS+"authorization"].(string)
-			if endpoint == "" || token == "" {
-				return "", "", errors.New("your connector gave no endpoint and token for the transfer: send again with --new")
+			endpoint, token = stringIn(address, "endpoint"), stringIn(address, "authorization")
+			if endpoint == "" || token == "" || strings.ContainsFunc(token, unicode.IsControl) {
+				return "", "", about{errors.New("your connector gave no endpoint and token for the transfer"), errEnded}
 			}
 			return endpoint, token, nil
 		}
@@ -248,7 +267,7 @@ func (s *Supplier) edr(ctx context.Context, t *transfer) (endpoint, token string
 			return "", "", err
 		}
 	}
-	return "", "", fmt.Errorf("your connector has no token for the transfer, or cannot refresh it: send again with --new (%w)", err)
+	return "", "", fmt.Errorf("your connector has no token for the transfer, or cannot refresh it (%w)", err)
 }
 
 func (s *Supplier) open(ctx context.Context, kind Kind, asset string, anew bool) (*transfer, error) {
@@ -306,6 +325,8 @@ func (s *Supplier) handshake(ctx context.Context, kind Kind, asset string, t *tr
 			s.Say("It has come to nothing: beginning another one.")
 			*t = transfer{}
 		} else if err != nil {
+			t.waited(err)
+			done()
 			return err
 		}
 	}
@@ -315,15 +336,37 @@ func (s *Supplier) handshake(ctx context.Context, kind Kind, asset string, t *tr
 		}
 		done()
 		if t.Agreement, err = s.agreed(ctx, t.Negotiation); err != nil {
+			t.waited(err)
+			done()
 			return err
 		}
 	}
-	if t.ID, err = s.start(ctx, t.Asset, t.Agreement); err != nil {
+	id, err := s.begin(ctx, t.Asset, t.Agreement)
+	if err == nil {
+		err = s.started(ctx, id)
+	}
+	if err != nil {
 		return err
 	}
+	t.ID = id
 	done()
 	return nil
 }
+
+// waited counts a wait in vain. A negotiation that has not ended after patience is
+// forgotten: the partner may have lost it.
+func (t *transfer) waited(err error) {
+	if errors.Is(err, errWaited) {
+		t.Waits++
+	}
+	if t.Waits >= patience {
+		*t = transfer{}
+	}
+}
+
+// patience is how many waits, each of a minute at most, a negotiation or transfer has to
+// end or start.
+const patience = 3
 
 // negotiate finds the asset and begins a negotiation about it.
 func (s *Supplier) negotiate(ctx context.Context, kind Kind, asset string) (id, negotiation string, err error) {
@@ -333,7 +376,7 @@ func (s *Supplier) negotiate(ctx context.Context, kind Kind, asset string) (id, 
 		return "", "", err
 	}
 	policy, _ := terms{}.with(context).expand(offer).(map[string]any)
-	s.Say("   Found asset %s; its conditions: %s.", id, rules(policy))
+	s.Say("   Found asset %s; its conditions: %s.", id, Clean(rules(policy)))
 
 	s.Say("2. Agreeing on a contract for it.")
 	offer = maps.Clone(offer)
@@ -353,6 +396,9 @@ func (s *Supplier) negotiate(ctx context.Context, kind Kind, asset string) (id, 
 		"@context": contexts, "@type": "ContractRequest", "protocol": s.Protocol,
 		"counterPartyAddress": s.Address, "counterPartyId": s.Customer, "policy": offer,
 	}, &started)
+	if err == nil {
+		err = checkID(started.ID)
+	}
 	if err != nil {
 		return "", "", fmt.Errorf("the negotiation could not be started: %w", err)
 	}
@@ -367,13 +413,16 @@ func (s *Supplier) agreed(ctx context.Context, negotiation string) (agreement st
 	} else if err != nil {
 		return "", fmt.Errorf("no contract came about: %w. Your wallet must hold the credentials for the conditions above, the partner's BPNL must be the one of the connector at %s, and that connector must be able to reach yours", err, s.Address)
 	}
-	agreement, _ = got["contractAgreementId"].(string)
+	agreement = string(got.Agreement)
+	if err := checkID(agreement); err != nil {
+		return "", fmt.Errorf("no contract came about: %w", about{err, errEnded})
+	}
 	s.Say("   Agreed: contract agreement %s.", agreement)
 	return agreement, nil
 }
 
-// start begins a transfer under an agreement and waits until it runs.
-func (s *Supplier) start(ctx context.Context, asset, agreement string) (id string, err error) {
+// begin begins a transfer under an agreement.
+func (s *Supplier) begin(ctx context.Context, asset, agreement string) (id string, err error) {
 	s.Say("3. Starting a transfer, which opens the way to the partner's data plane.")
 	var started struct {
 		ID string `json:"@id"`
@@ -383,16 +432,32 @@ func (s *Supplier) start(ctx context.Context, asset, agreement string) (id strin
 		"counterPartyAddress": s.Address, "connectorId": s.Customer, "contractId": agreement, "assetId": asset,
 		"transferType": "HttpData-PULL", "dataDestination": map[string]any{"type": "HttpProxy"},
 	}, &started)
+	if err == nil {
+		err = checkID(started.ID)
+	}
 	if err != nil {
 		return "", fmt.Errorf("the transfer could not be started: %w", err)
 	}
-	if _, err := s.wait(ctx, "/transferprocesses/"+url.PathEscape(started.ID), "STARTED"); errors.Is(err, context.Canceled) {
-		return "", err
-	} else if err != nil {
-		return "", fmt.Errorf("the transfer did not start: %w. The partner's data plane may be down: its operations must look", err)
-	}
-	s.Say("   Open: transfer %s.", started.ID)
 	return started.ID, nil
+}
+
+// started waits until a transfer runs.
+func (s *Supplier) started(ctx context.Context, transfer string) error {
+	if _, err := s.wait(ctx, "/transferprocesses/"+url.PathEscape(transfer), "STARTED"); errors.Is(err, context.Canceled) {
+		return err
+	} else if err != nil {
+		return fmt.Errorf("the transfer did not start: %w. The partner's data plane may be down: its operations must look", err)
+	}
+	s.Say("   Open: transfer %s.", transfer)
+	return nil
+}
+
+// checkID: an ID is kept, so it must be one, and fit to be stored.
+func checkID(id string) error {
+	if id == "" || len(id) > longest || !isClean(id) {
+		return errors.New("the connector gave no ID, or one that cannot be kept")
+	}
+	return nil
 }
 
 // find asks the catalogue by today's property and by CX-0048's, or by ID. It
@@ -405,36 +470,21 @@ func (s *Supplier) find(ctx context.Context, kind Kind, asset string) (string, m
 	if asset != "" {
 		filters = []criterion{{OperandLeft: edcNS + "id", Operator: "=", OperandRight: asset}}
 	}
-	type found struct {
-		offer   map[string]any
-		context any
-		version int
-	}
-	offers := map[string]found{}
+	offers := map[string]offered{}
 	for _, f := range filters {
-		var catalog map[string]any
-		err := s.Management.call(ctx, "POST", "/catalog/request", map[string]any{
+		err := s.Management.fetch(ctx, "/v3", "POST", "/catalog/request", map[string]any{
 			"@context": edcContext, "@type": "CatalogRequest", "protocol": s.Protocol,
 			"counterPartyAddress": s.Address, "counterPartyId": s.Customer,
 			"querySpec": map[string]any{"@type": "QuerySpec", "offset": 0, "limit": 50, "filterExpression": []criterion{f}},
-		}, &catalog)
+		}, func(data []byte) error { return readCatalogue(data, asset != "", offers) })
 		if r, ok := errors.AsType[*refusal](err); ok && r.status/100 == 5 {
 			return "", nil, nil, fmt.Errorf("your connector could not get the catalogue of %s: the DSP address %s must be that of the partner's connector (often ending in /api/v1/dsp) and reachable from yours (%w)", s.Customer, s.Address, err)
 		}
+		if errors.Is(err, errTooLarge) {
+			return "", nil, nil, fmt.Errorf("the catalogue of %s is too large: the partner must show you fewer assets (%w)", s.Customer, err)
+		}
 		if err != nil {
 			return "", nil, nil, err
-		}
-		for _, e := range list(field(catalog, "dataset")) {
-			d, _ := e.(map[string]any)
-			id, _ := d["@id"].(string)
-			policies := list(field(d, "hasPolicy"))
-			if id == "" || len(policies) == 0 {
-				continue
-			}
-			offer, ok := policies[0].(map[string]any)
-			if major := majorOf(field(d, "version")); ok && (asset != "" || major <= speaks) {
-				offers[id] = found{offer, catalog["@context"], major}
-			}
 		}
 	}
 	// of several versions the highest that we speak
@@ -442,11 +492,11 @@ func (s *Supplier) find(ctx context.Context, kind Kind, asset string) (string, m
 	for _, o := range offers {
 		highest = max(highest, o.version)
 	}
-	maps.DeleteFunc(offers, func(_ string, o found) bool { return o.version < highest })
+	maps.DeleteFunc(offers, func(_ string, o offered) bool { return o.version < highest })
 	ids := slices.Sorted(maps.Keys(offers))
 	switch {
 	case len(ids) == 1:
-		return ids[0], offers[ids[0]].offer, offers[ids[0]].context, nil
+		return offers[ids[0]].decoded(ids[0])
 	case len(ids) > 1:
 		return "", nil, nil, about{noOffer("the partner shows you several assets of this kind: %s; choose one with --asset, and tell the partner, who may show only one (CX-0048 §3.2.5)", strings.Join(ids, ", ")), errSeveral}
 	case asset != "":
@@ -461,24 +511,119 @@ func noOffer(format string, args ...any) error { return about{fmt.Errorf(format,
 const speaks = 2
 
 // majorOf is the first number of a version, 0 where there is none.
-func majorOf(v any) int {
-	major, _, _ := strings.Cut(text(v), ".")
+func majorOf(version string) int {
+	major, _, _ := strings.Cut(version, ".")
 	n, _ := strconv.Atoi(major)
 	return n
 }
 
-// field is the value under a name, whatever prefix the connector puts before it.
-func field(m map[string]any, name string) any {
-	for k, v := range m {
-		if k == name || strings.HasSuffix(k, ":"+name) || strings.HasSuffix(k, "#"+name) || strings.HasSuffix(k, "/"+name) {
-			return v
+// offered is the first offer of an asset, as it came.
+type offered struct {
+	policy, context jsontext.Value
+	version         int
+}
+
+const (
+	manyOffers      = 100    // assets of one kind: more than one is too many
+	manyOfferValues = 10_000 // of one offer
+)
+
+// decoded is what find returns of the offer of an asset.
+func (o offered) decoded(id string) (string, map[string]any, any, error) {
+	var policy map[string]any
+	var context any
+	err := decode(o.policy, manyOfferValues, &policy)
+	if err == nil && o.context != nil {
+		err = decode(o.context, manyOfferValues, &context)
+	}
+	if err != nil {
+		return "", nil, nil, fmt.Errorf("the offer of asset %s cannot be read (%w): the partner must correct it", id, err)
+	}
+	return id, policy, context, nil
+}
+
+// readCatalogue adds the assets of a catalogue that have an offer, one after the other:
+// what else is in it takes no memory. named: whatever their version.
+func readCatalogue(data []byte, named bool, offers map[string]offered) error {
+	d := decoder(data)
+	if d.PeekKind() != '{' {
+		return errors.New("not a catalogue")
+	}
+	var context jsontext.Value
+	found := map[string]offered{}
+	err := members(d, func(name string) (err error) {
+		switch {
+		case name == "@context":
+			context, err = clonedValue(d)
+		case isNamed(name, "dataset"):
+			err = elements(d, func() error {
+				id, o, err := readDataset(d)
+				if err == nil && o.policy != nil && checkID(id) == nil && (named || o.version <= speaks) && len(found) < manyOffers {
+					found[id] = o
+				}
+				return err
+			})
 		}
+		return err
+	})
+	for id, o := range found {
+		o.context = context
+		offers[id] = o
+	}
+	return err
+}
+
+func readDataset(d *jsontext.Decoder) (id string, o offered, err error) {
+	err = members(d, func(name string) error {
+		switch {
+		case name == "@id":
+			id = textOf(d)
+		case isNamed(name, "version"):
+			o.version = max(o.version, majorOf(textOf(d)))
+		case isNamed(name, "hasPolicy"):
+			return elements(d, func() (err error) {
+				if o.policy == nil && d.PeekKind() == '{' {
+					o.policy, err = clonedValue(d)
+				}
+				return err
+			})
+		}
+		return nil
+	})
+	return id, o, err
+}
+
+// isNamed: a name, whatever prefix the connector puts before it.
+func isNamed(k, name string) bool {
+	return k == name || strings.HasSuffix(k, ":"+name) || strings.HasSuffix(k, "#"+name) || strings.HasSuffix(k, "/"+name)
+}
+
+func clonedValue(d *jsontext.Decoder) (jsontext.Value, error) {
+	v, err := d.ReadValue()
+	return v.Clone(), err
+}
+
+// progress is how far a negotiation or transfer has come.
+type progress struct {
+	State       optional
+	ErrorDetail optional
+	Agreement   optional `json:"contractAgreementId"`
+}
+
+// optional is a text, or "" where there is another value.
+type optional string
+
+// UnmarshalJSON takes any value.
+func (o *optional) UnmarshalJSON(data []byte) error {
+	var text string
+	if json.Unmarshal(data, &text) == nil {
+		*o = optional(text)
 	}
 	return nil
 }
 
 // wait asks until the state is the one wanted.
-func (s *Supplier) wait(ctx context.Context, path, state string) (map[string]any, error) {
+func (s *Supplier) wait(ctx context.Context, path, state string) (*progress, error) {
 	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -486,17 +631,17 @@ func (s *Supplier) wait(ctx context.Context, path, state string) (map[string]any
 	begun := time.Now()
 	next := begun.Add(5 * time.Second)
 	for {
-		var got map[string]any
+		var got progress
 		if err := s.Management.call(ctx, "GET", path, nil, &got); err != nil && ctx.Err() == nil {
 			return nil, err
 		} else if err == nil {
-			now, _ = got["state"].(string)
+			now = shortened(string(got.State), 40)
 			switch now {
 			case state:
-				return got, nil
+				return &got, nil
 			case "TERMINATED":
-				detail, _ := got["errorDetail"].(string)
-				if detail = plain(detail); detail == "" {
+				detail := plain(string(got.ErrorDetail))
+				if detail == "" {
 					detail = "no reason given"
 				}
 				return nil, about{fmt.Errorf("ended by the connectors (%s)", detail), errEnded}
@@ -511,7 +656,7 @@ func (s *Supplier) wait(ctx context.Context, path, state string) (map[string]any
 			if errors.Is(caller.Err(), context.Canceled) {
 				return nil, fmt.Errorf("interrupted while the connectors were still at %s; the next call goes on from there (%w)", now, caller.Err())
 			}
-			return nil, about{fmt.Errorf("still %s after %.0f s", now, time.Since(begun).Seconds()), ErrUnreachable}
+			return nil, about{about{fmt.Errorf("still %s after %.0f s", now, time.Since(begun).Seconds()), ErrUnreachable}, errWaited}
 		}
 	}
 }
@@ -521,10 +666,14 @@ func (s *Supplier) sleep(ctx context.Context, more time.Duration) error {
 	if pause == 0 {
 		pause = 200 * time.Millisecond
 	}
+	return sleep(ctx, pause+more)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(pause + more):
+	case <-time.After(d):
 		return nil
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -112,6 +111,9 @@ type claimed struct {
 // Run sends until ctx ends; then what is under way has a moment to end.
 func (s *Sender) Run(ctx context.Context) {
 	s.id, s.serving, s.room = uuid.New(), map[string]*claimed{}, fair.NewShare(held, roomOfOne)
+	consumer := *s.Consumer
+	consumer.Room = s.room // what partners answer counts as what is sent to them
+	s.Consumer = &consumer
 	if s.Lease == 0 {
 		s.Lease = defaultLease
 	}
@@ -681,7 +683,7 @@ func (s *Sender) send(ctx context.Context, partner string, jobs []*job) error {
 
 // postpone has all of a kind wait, and returns errLater.
 func (s *Sender) postpone(ctx context.Context, partner, object string, wait time.Duration, d edc.Delivery) error {
-	if _, err := s.exec(ctx, postpone, partner, object, wait.String(), d.Status, d.Reason); err != nil {
+	if _, err := s.exec(ctx, postpone, partner, object, wait.String(), d.Status, edc.Clean(d.Reason)); err != nil {
 		return fmt.Errorf("postpone: %w", err)
 	}
 	return errLater
@@ -702,8 +704,8 @@ func backoff(attempts int) time.Duration {
 // reason is what the partner's receiver says of a refused message: in its answer,
 // or kept for fetching.
 func (s *Sender) reason(ctx context.Context, partner string, to edc.Partner, messageID uuid.UUID, d edc.Delivery) string {
-	if said := details(d.Body); said != "" {
-		return d.Reason + ": " + said
+	if d.Details != "" {
+		return d.Reason + ": " + d.Details
 	}
 	way, err := s.way(ctx, partner, "messages")
 	if err != nil {
@@ -715,39 +717,10 @@ func (s *Sender) reason(ctx context.Context, partner string, to edc.Partner, mes
 	if s.keepWay(ctx, partner, "messages", way) != nil || err != nil {
 		return d.Reason + " (it offers no reason)"
 	}
-	if said := details(stored.Answer); said != "" {
+	if said := edc.Details(stored.Answer); said != "" {
 		return d.Reason + ": " + said
 	}
 	return d.Reason
-}
-
-// details are the words of a problem document.
-func details(body []byte) string {
-	type violation struct{ Pointer, Detail string }
-	var answer struct {
-		Detail  string
-		Errors  []violation
-		Results []struct{ Errors []violation }
-	}
-	if json.Unmarshal(body, &answer) != nil {
-		return ""
-	}
-	said := []string{}
-	list := answer.Errors
-	for _, r := range answer.Results {
-		list = append(list, r.Errors...)
-	}
-	for i, v := range list {
-		if i == 5 {
-			said = append(said, fmt.Sprintf("and %d more", len(list)-5))
-			break
-		}
-		said = append(said, strings.TrimPrefix(v.Pointer+": "+v.Detail, ": "))
-	}
-	if len(said) == 0 {
-		return answer.Detail
-	}
-	return strings.Join(said, "; ")
 }
 
 func (s *Sender) settle(ctx context.Context, partner string, jobs []*job, state string, status int, reason string) error {
@@ -755,7 +728,7 @@ func (s *Sender) settle(ctx context.Context, partner string, jobs []*job, state 
 	for _, j := range jobs {
 		ids, at, answers = append(ids, j.ID), append(at, j.ChangedAt), append(answers, j.Answers)
 	}
-	if _, err := s.exec(ctx, settle, partner, jobs[0].Object, ids, at, answers, state, status, reason); err != nil {
+	if _, err := s.exec(ctx, settle, partner, jobs[0].Object, ids, at, answers, state, status, edc.Clean(reason)); err != nil {
 		return fmt.Errorf("keep what became of a message: %w", err)
 	}
 	return nil
@@ -765,8 +738,8 @@ func (s *Sender) partner(ctx context.Context, bpnl string) (edc.Partner, error) 
 	p := edc.Partner{BPNL: bpnl}
 	limited, cancel := context.WithTimeout(ctx, statementLimit)
 	defer cancel()
-	err := s.DB.QueryRow(limited, "select coalesce(dsp_url, ''), coalesce(did, ''), coalesce(protocol, '') from outbox.partner where bpnl = $1", bpnl).
-		Scan(&p.Address, &p.DID, &p.Protocol)
+	err := s.DB.QueryRow(limited, "select coalesce(dsp_url, ''), coalesce(did, ''), coalesce(protocol, ''), xmin::text from outbox.partner where bpnl = $1", bpnl).
+		Scan(&p.Address, &p.DID, &p.Protocol, &p.Entry)
 	if err != nil {
 		return p, fmt.Errorf("look up the partner: %w", err)
 	}

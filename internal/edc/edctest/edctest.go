@@ -471,7 +471,7 @@ func (c *Connector) edr(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "Object of type EDR with ID="+id+" was not found")
 		return
 	case lost:
-		refuse(w, http.StatusInternalServerError, "Failed to refresh token: 401 Unauthorized")
+		refuse(w, http.StatusForbidden, "Unauthorized") // as recorded; a wrong key is 401
 		return
 	case !fresh:
 		t.token = c.id("token")
