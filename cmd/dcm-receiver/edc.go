@@ -20,7 +20,9 @@ import (
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/edc"
 	"dcm-receiver/internal/receiver"
+	"dcm-receiver/internal/strictjson"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -347,7 +349,7 @@ func (c *edcSendCommand) Run() error {
 	kind := edc.KindOf(endpoint)
 	s := &edc.Supplier{
 		Management: m, Customer: c.Customer, Address: c.CustomerURL, Protocol: c.Protocol, Cache: c.CacheDir,
-		Say: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) },
+		Say: func(format string, args ...any) { fmt.Fprintln(os.Stderr, printable(fmt.Sprintf(format, args...))) },
 	}
 	if s.Cache == "" {
 		if dir, err := os.UserCacheDir(); err == nil { // else every call agrees on a contract anew
@@ -399,7 +401,7 @@ type sentFile struct {
 	Answer  any     `json:"answer"`           // JSON, or text where it is none
 	Kept    any     `json:"kept,omitempty"`   // the receiver's own answer, fetched where the connector hides it
 	Remark  string  `json:"remark,omitempty"` // what to do
-	Stored  bool    `json:"accepted"`         // the receiver answered 2xx
+	Stored  bool    `json:"accepted"`         // the receiver answered 2xx, not a page before it
 }
 
 const notLetIn = "The receiver answered the connector 401, 403 or 404, which it does before it reads a message: the partner does not allow your BPNL to send, or its connector shows the receiver a wrong key or path. Ask the partner."
@@ -412,8 +414,12 @@ func (c *edcSendCommand) send(ctx context.Context, s *edc.Supplier, kind edc.Kin
 	if err != nil {
 		return err
 	}
-	f.Status, f.Seconds, f.Answer, f.Stored = a.Status, a.Took.Seconds(), asJSON(a.Body), a.Status/100 == 2
+	f.Status, f.Seconds, f.Answer = a.Status, a.Took.Seconds(), asJSON(a.Body)
+	f.Stored, f.Remark = a.Accepted()
 	c.print("%s: %d bytes, answered %d %s after %.2f s\n%s\n", f.File, f.Bytes, a.Status, http.StatusText(a.Status), a.Took.Seconds(), indented(a.Body))
+	if f.Remark != "" {
+		c.print("%s\n", f.Remark)
+	}
 	if a.Status != http.StatusInternalServerError {
 		return nil
 	}
@@ -471,7 +477,17 @@ func endpointPaths() (paths []string) {
 	return paths
 }
 
+// indented is JSON for a person, unless it nests so deep that it would mostly be spaces.
 func indented(data []byte) string {
+	d := jsontext.NewDecoder(bytes.NewReader(data), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	for {
+		if _, err := d.ReadToken(); err != nil {
+			break
+		}
+		if d.StackDepth() > strictjson.MaxDepth {
+			return printable(string(data))
+		}
+	}
 	var out bytes.Buffer
 	if json.Indent(&out, bytes.TrimSpace(data), "", "  ") != nil {
 		return printable(string(data))

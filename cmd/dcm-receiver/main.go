@@ -77,7 +77,7 @@ func fail(err error) {
 		status = f.status
 	}
 	if !errors.Is(err, errInvalid) { // validate has said it all
-		fmt.Fprintln(os.Stderr, "dcm-receiver:", err)
+		fmt.Fprintln(os.Stderr, "dcm-receiver:", printable(err.Error())) // it may quote a partner's connector
 	}
 	os.Exit(status)
 }

@@ -376,13 +376,13 @@ func (c *Consumer) transfer(ctx context.Context, way *Way) error {
 // ended: the connectors will not go on with this step, however long we wait.
 func ended(err error) bool {
 	refused, ok := errors.AsType[*refusal](err)
-	return errors.Is(err, errEnded) || ok && refused.status/100 == 4 && !refused.passes()
+	return errors.Is(err, errEnded) || errors.Is(err, errTooLarge) || ok && refused.status/100 == 4 && !refused.passes()
 }
 
 // isLost: there is no token for the transfer, nor will there be one.
 func isLost(err error) bool {
 	refused, ok := errors.AsType[*refusal](err)
-	return errors.Is(err, errEnded) || ok && !refused.passes()
+	return errors.Is(err, errEnded) || errors.Is(err, errTooLarge) || ok && !refused.passes()
 }
 
 // txNS is the namespace of Tractus-X's own requests.

@@ -175,7 +175,7 @@ func (m *Management) fetch(ctx context.Context, version, method, path string, in
 	case errors.Is(err, errTooLarge) && len(data) < managementLimit && !whole:
 		return fmt.Errorf("too many answers are being read at once for that of your connector to %s /v3%s: trying again later", method, path)
 	case errors.Is(err, errTooLarge):
-		return about{fmt.Errorf("your connector's answer to %s /v3%s is over the limit of %d MiB and %d values, and is not read", method, path, managementLimit>>20, manyValues), errTooLarge}
+		return about{fmt.Errorf("your connector's answer to %s /v3%s is over the limit of %d MiB, or of %d values, and is not read", method, path, managementLimit>>20, manyValues), errTooLarge}
 	}
 	return about{fmt.Errorf("%s answered %s /v3%s with something that is no Management API answer: DCM_EDC_MANAGEMENT_URL must be the Management API of your connector (%w)", m.where(), method, path, err), ErrSettings}
 }

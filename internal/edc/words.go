@@ -118,14 +118,14 @@ func isPage(a *Answer) bool {
 	if kind == "text/html" || kind == "application/xhtml+xml" {
 		return a.Status != http.StatusNoContent
 	}
-	body := bytes.ReplaceAll(bytes.ToLower(a.Body[:min(len(a.Body), 16*longest)]), []byte{0}, nil) // UTF-16 too
+	body := bytes.ReplaceAll(a.Body[:min(len(a.Body), 16*longest)], []byte{0}, nil) // UTF-16 too
 	for _, mark := range []string{"\xef\xbb\xbf", "\xff\xfe", "\xfe\xff"} {
 		body = bytes.TrimPrefix(body, []byte(mark))
 	}
 	return pageBegins.Match(body)
 }
 
-var pageBegins = regexp.MustCompile(`^(?:\s|<!--(?s:.*?)-->|<\?(?s:.*?)\?>)*<(?:!doctype\s+html|(?:` +
+var pageBegins = regexp.MustCompile(`(?i)^(?:\s|<!--(?s:.*?)-->|<\?(?s:.*?)\?>)*<(?:!doctype\s+html|(?:` +
 	`html|head|body|title|meta|link|script|style|iframe|form|table|center|div|main|h1|p|br)(?:[\s/>]|$))`)
 
 // words are what an answer in JSON says, as far as it came.
