@@ -7,6 +7,9 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/edc/edctest"
 )
 
 // TestConnectorCommands: what they offer, and their exit statuses.
@@ -84,5 +87,28 @@ func TestConnectorCommands(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestSendSeesPages: a page in place of the receiver's answer is no success.
+func TestSendSeesPages(t *testing.T) {
+	partner := &edctest.Partner{BPNL: "BPNL8888888888XX", Sender: "BPNL6666666666YY", Offers: []edctest.Offer{edctest.OfferOf(dcm.CapacityGroupEndpoint)}}
+	connector := edctest.New(t, partner)
+	connector.Instead(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/public" {
+			return false
+		}
+		_, _ = w.Write([]byte("<!DOCTYPE html><title>Sign in</title><p>a\x1b[2J"))
+		return true
+	})
+	env := environment("DCM_EDC_MANAGEMENT_URL="+connector.URL, "DCM_EDC_MANAGEMENT_KEY="+edctest.Key, "DCM_EDC_CUSTOMER="+partner.BPNL,
+		"DCM_EDC_CUSTOMER_URL="+connector.Address(partner), "DCM_EDC_CACHE_DIR="+t.TempDir())
+	status, out := runs(t, env, "[]", "edc", "send", "--json", "-")
+	if status != 1 || !strings.Contains(out, `"accepted":false`) || !strings.Contains(out, "a login page or gateway answered") {
+		t.Errorf("%d %s", status, out)
+	}
+	status, out = runs(t, env, "[]", "edc", "send", "-")
+	if status != 1 || !strings.Contains(out, "a login page or gateway answered") || strings.Contains(out, "\x1b") {
+		t.Errorf("%d %q", status, out)
 	}
 }
