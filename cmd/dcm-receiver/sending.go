@@ -64,10 +64,11 @@ func (c *serveCommand) prepareSending(rc *receiver.Receiver, databaseURL string,
 	return func(ctx context.Context) {
 		defer db.Close()
 		defer control.Close()
-		s := &outbox.Sender{DB: db, Control: control, Consumer: &edc.Consumer{Management: m}, Log: log, Metrics: metrics, Parallel: sendingParallel}
+		s := &outbox.Sender{DB: db, Control: control, Consumer: &edc.Consumer{Management: m}, Log: log, Metrics: metrics, Parallel: sendingParallel,
+			Note: func(state string) { rc.Note("sending", state) }}
 		for wait := time.Second; ; wait = min(2*wait, 15*time.Second) { // until the tables are there
 			var there bool
-			if err := db.QueryRow(ctx, "select to_regclass('dcm.requested_update_on_its_way') is not null").Scan(&there); err == nil && there {
+			if err := db.QueryRow(ctx, "select to_regclass('dcm.answering') is not null").Scan(&there); err == nil && there {
 				break
 			}
 			select {

@@ -29,6 +29,7 @@ select create_distributed_table('dcm.capacity_total', 'supplier', colocate_with 
 
 select create_distributed_table('dcm.delivery', 'partner', colocate_with => 'dcm.capacity_group');
 select create_distributed_table('dcm.sending', 'partner', colocate_with => 'dcm.capacity_group');
+select create_distributed_table('dcm.answering', 'partner', colocate_with => 'dcm.capacity_group');
 select create_distributed_table('dcm.way', 'partner', colocate_with => 'dcm.capacity_group');
 
 -- Schema outbox stays on the coordinator, where releases are made. So do

@@ -11,9 +11,9 @@ var state = statement("state")
 
 // Metrics are what operators watch of the outbox.
 type Metrics struct {
-	waiting, oldest, refused, unreachable, requests prometheus.Gauge
-	late                                            *prometheus.GaugeVec     // by limit
-	answers                                         *prometheus.HistogramVec // by objects
+	waiting, oldest, refused, unreachable, requests, unusable prometheus.Gauge
+	late                                                      *prometheus.GaugeVec     // by limit
+	answers                                                   *prometheus.HistogramVec // by objects
 }
 
 // The limits for answers to requests for update (CX-0128 §4.3.2.5).
@@ -36,6 +36,7 @@ func NewMetrics(register func(...prometheus.Collector)) *Metrics {
 		refused:     gauge("refused_objects", "Objects whose newest state a partner refused; planning.delivery has the reasons."),
 		unreachable: gauge("unreachable_partners", "Partners for whom something waits after three attempts or more."),
 		requests:    gauge("oldest_unanswered_request_seconds", "How long the oldest request for update of a partner has waited for its answer to arrive there."),
+		unusable:    gauge("connector_unusable", "1 while this replica sends nothing because our own connector cannot be reached, fails or does not take our key."),
 		late: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dcm_outbox_late_answers",
 			Help: "Requests for update without an answer after their limit: 10s for one object, 5m for several, 24h for any."}, []string{"limit"}),
 		answers: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "dcm_outbox_answer_seconds",
@@ -60,6 +61,16 @@ func (m *Metrics) answered(seconds float64, one bool) {
 		objects = "one"
 	}
 	m.answers.WithLabelValues(objects).Observe(seconds)
+}
+
+func (m *Metrics) connector(usable bool) {
+	switch {
+	case m == nil:
+	case usable:
+		m.unusable.Set(0)
+	default:
+		m.unusable.Set(1)
+	}
 }
 
 // Watch keeps the gauges up to date until ctx ends.

@@ -38,18 +38,21 @@ func statement(name string) string {
 }
 
 var (
+	asking         = statement("asking")
 	answerRequests = statement("answer_requests")
 	answersArrived = statement("answers_arrived")
 	due            = statement("due")
 	claim          = statement("claim")
 	renew          = statement("renew")
 	takeBack       = statement("take_back")
+	tellReason     = statement("tell_reason")
 	take           = statement("take")
 	materialDemand = statement("material_demand")
 	updateRequest  = statement("request_for_update")
 	comment        = statement("comment")
 	settle         = statement("settle")
 	postpone       = statement("postpone")
+	holdBack       = statement("hold_back")
 )
 
 const (
@@ -72,11 +75,12 @@ const (
 	held      = 48 << 20
 	roomOfOne = 64 << 10
 
-	statementLimit = 15 * time.Second // of the database: a link that is half open gives no error
-	sendLimit      = 2 * time.Minute  // of a message, and what slowest allows for its bytes
-	slowest        = 64 << 10         // bytes a second
-	shutdownLimit  = 10 * time.Second // of messages under way when the program ends
-	deniedLimit    = 24 * time.Hour   // a partner that does not let us in is tried for so long
+	statementLimit = 15 * time.Second       // of the database: a link that is half open gives no error
+	sendLimit      = 2 * time.Minute        // of a message, and what slowest allows for its bytes
+	slowest        = 64 << 10               // bytes a second
+	shutdownLimit  = 10 * time.Second       // of messages under way when the program ends
+	answerPause    = 100 * time.Millisecond // between two looks at the requests of a partner (answer_requests.sql)
+	deniedLimit    = 24 * time.Hour         // a partner that does not let us in is tried for so long
 )
 
 // Sender sends what waits in dcm.delivery, and answers requests for update. Any
@@ -91,13 +95,17 @@ type Sender struct {
 	Parallel int           // partners at work at once; as many more may hang
 	Lease    time.Duration // of a claim; 0: as it should be
 	Patience time.Duration // until a partner that gives no answer counts as hanging; 0: as it should be
+	Note     func(string)  // is told whether partners are served, and if not, why; may be nil
 
-	id   uuid.UUID
-	room *fair.Share
-	mu   sync.Mutex
+	id        uuid.UUID
+	room      *fair.Share
+	connector connector // our own
+	mu        sync.Mutex
 	// serving has what may not go on when the partner is another replica's, by
 	// partner; owned by mu.
 	serving map[string]*claimed
+	// unstored has what the database could not be told, by partner; owned by mu.
+	unstored map[string]*unstored
 }
 
 // claimed is a partner that this replica serves, as long as the claim is renewed.
@@ -113,7 +121,7 @@ func (s *Sender) Run(ctx context.Context) {
 	s.id, s.serving, s.room = uuid.New(), map[string]*claimed{}, fair.NewShare(held, roomOfOne)
 	consumer := *s.Consumer
 	consumer.Room = s.room // what partners answer counts as what is sent to them
-	s.Consumer = &consumer
+	s.Consumer, s.unstored = &consumer, map[string]*unstored{}
 	if s.Lease == 0 {
 		s.Lease = defaultLease
 	}
@@ -128,22 +136,22 @@ func (s *Sender) Run(ctx context.Context) {
 	wake := make(chan struct{}, 1)
 	go s.listen(ctx, wake)
 	go s.renew(work)
+	go s.watchConnector(ctx, wake)
 	var wait sync.WaitGroup
 	defer func() {
 		end := time.AfterFunc(shutdownLimit, kill)
 		defer end.Stop()
 		wait.Wait()
 	}()
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
 	for {
-		if err := s.round(ctx, work, &wait); err != nil && ctx.Err() == nil {
+		next, err := s.round(ctx, work, &wait)
+		if err != nil && ctx.Err() == nil {
 			s.Log.Warn("outbox: what waits cannot be read; trying again", "error", err)
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(next):
 		case <-wake:
 		}
 	}
@@ -227,18 +235,65 @@ func (s *Sender) exec(ctx context.Context, sql string, arguments ...any) (pgconn
 }
 
 // round answers requests, and begins to serve the partners for whom something is due.
-func (s *Sender) round(ctx, work context.Context, wait *sync.WaitGroup) error {
+// The next one is due after the time that it returns.
+func (s *Sender) round(ctx, work context.Context, wait *sync.WaitGroup) (next time.Duration, err error) {
+	next, err = s.answer(ctx)
+	if sick := s.connector.fault(); sick != nil {
+		return next, errors.Join(err, s.tellReason(ctx, sick))
+	}
+	return next, errors.Join(err, s.serveDue(ctx, work, wait))
+}
+
+// answer decides what is sent for requests for update, of one partner after the other,
+// so that the thousands of one wait for the few of the others. It returns when there is
+// more to answer, in a second at most.
+func (s *Sender) answer(ctx context.Context) (next time.Duration, err error) {
+	next = time.Second
 	limited, cancel := context.WithTimeout(ctx, statementLimit)
 	defer cancel()
-	tag, err := s.Control.Exec(limited, answerRequests)
+	rows, err := s.Control.Query(limited, asking)
 	if err != nil {
-		return fmt.Errorf("answer requests for update: %w", err)
+		return next, fmt.Errorf("look for requests for update: %w", err)
 	}
-	if tag.RowsAffected() > 0 {
-		if err := s.arrived(limited, s.Control, ""); err != nil { // of what there is nothing to send for
-			return err
+	var partners []string
+	var partner string
+	var seconds float64
+	if _, err := pgx.ForEachRow(rows, []any{&partner, &seconds}, func() error {
+		if seconds == 0 {
+			partners = append(partners, partner)
+			seconds = answerPause.Seconds() // it may have more
+		}
+		next = min(next, max(answerPause, time.Duration(seconds*float64(time.Second))))
+		return nil
+	}); err != nil {
+		return next, fmt.Errorf("look for requests for update: %w", err)
+	}
+	var failed error
+	for _, partner := range partners {
+		if err := s.answerPartner(ctx, partner); err != nil {
+			failed = err // of this partner alone
 		}
 	}
+	return next, failed
+}
+
+func (s *Sender) answerPartner(ctx context.Context, partner string) error {
+	limited, cancel := context.WithTimeout(ctx, statementLimit)
+	defer cancel()
+	tag, err := s.Control.Exec(limited, answerRequests, partner)
+	if err != nil {
+		return fmt.Errorf("answer requests for update of %s: %w", partner, err)
+	}
+	if tag.RowsAffected() == 0 {
+		return nil
+	}
+	return s.arrived(limited, s.Control, partner) // of what there is nothing to send for
+}
+
+// serveDue begins to serve the partners for whom something is due.
+func (s *Sender) serveDue(ctx, work context.Context, wait *sync.WaitGroup) error {
+	limited, cancel := context.WithTimeout(ctx, statementLimit)
+	defer cancel()
 	rows, err := s.Control.Query(limited, due)
 	if err != nil {
 		return fmt.Errorf("look for what is due: %w", err)
@@ -247,6 +302,9 @@ func (s *Sender) round(ctx, work context.Context, wait *sync.WaitGroup) error {
 	var partner string
 	var hasAsked, tried bool
 	if _, err := pgx.ForEachRow(rows, []any{&partner, &hasAsked, &tried}, func() error {
+		if s.backsOff(partner) {
+			return nil
+		}
 		list := &others
 		if tried {
 			list = &failing
@@ -341,10 +399,11 @@ func (s *Sender) begin(ctx, work context.Context, wait *sync.WaitGroup, partner 
 	s.mu.Unlock()
 	wait.Go(func() {
 		err := s.serve(ctx, serving, partner)
-		if err != nil && !errors.Is(err, errLater) && ctx.Err() == nil {
-			s.Log.Warn("outbox: sending to a partner stopped; trying again", "partner", partner, "error", err)
-		}
 		cutOff := serving.Err() != nil
+		wait, failures := s.judgeService(partner, err, cutOff || ctx.Err() != nil)
+		if wait > 0 {
+			s.Log.Warn("outbox: sending to a partner failed here; trying again", "partner", partner, "after", wait, "failures", failures, "error", err)
+		}
 		s.mu.Lock()
 		s.serving[partner].until.Stop()
 		delete(s.serving, partner)
@@ -356,7 +415,14 @@ func (s *Sender) begin(ctx, work context.Context, wait *sync.WaitGroup, partner 
 		after, cancel := context.WithTimeout(context.WithoutCancel(work), 5*time.Second)
 		defer cancel()
 		_ = s.arrived(after, s.DB, partner)
-		_, _ = s.DB.Exec(after, takeBack, partner, pgUUID(s.id))
+		untried := 0
+		if errors.Is(err, errConnector) {
+			untried = 1
+		}
+		_, _ = s.DB.Exec(after, takeBack, partner, pgUUID(s.id), untried)
+		if wait > 0 {
+			_, _ = s.DB.Exec(after, holdBack, partner, wait.String())
+		}
 		_, _ = s.DB.Exec(after, "delete from dcm.sending where partner = $1 and owner = $2", partner, pgUUID(s.id))
 	})
 }
@@ -399,8 +465,11 @@ type job struct {
 // serve sends to one partner until nothing is due or stopping ends.
 func (s *Sender) serve(stopping, ctx context.Context, partner string) error {
 	// What a replica that was killed had begun waits again.
-	if _, err := s.exec(ctx, takeBack, partner, pgUUID(s.id)); err != nil {
+	if _, err := s.exec(ctx, takeBack, partner, pgUUID(s.id), 0); err != nil {
 		return fmt.Errorf("take over: %w", err)
+	}
+	if err := s.settleUnstored(ctx, partner); err != nil {
+		return err
 	}
 	room := &space{sender: s, partner: partner}
 	for stopping.Err() == nil {
@@ -640,17 +709,18 @@ func (s *Sender) send(ctx context.Context, partner string, jobs []*job) error {
 	limited, cancel := context.WithTimeout(ctx, sendLimit+time.Duration(body.Len()/slowest)*time.Second)
 	d, way := s.Consumer.Send(limited, to, kind, way, body.Bytes())
 	cancel()
-	if err := s.keepWay(context.WithoutCancel(ctx), partner, endpoint.Path, way); err != nil {
-		return err
-	}
-	if ctx.Err() != nil {
+	s.keepWay(context.WithoutCancel(ctx), partner, endpoint.Path, way)
+	if ctx.Err() != nil && d.Outcome != edc.Delivered {
 		return ctx.Err() // what was begun is sent again; a repeat does no harm
+	}
+	if d.Outcome == edc.Later && d.Status == 0 && s.askConnector(ctx, time.Now()) != nil {
+		return errConnector
 	}
 	s.Log.Info("outbox: sent", "partner", partner, "endpoint", endpoint.Path, "objects", len(jobs), "message_id", messageID, "outcome", string(d.Outcome),
 		"status", d.Status, "duration", d.Took, "reason", d.Reason)
 	switch {
 	case d.Outcome == edc.Delivered:
-		return s.settle(ctx, partner, jobs, "delivered", d.Status, "")
+		return s.settle(context.WithoutCancel(ctx), partner, jobs, "delivered", d.Status, "")
 	case d.Outcome == edc.Refused && len(jobs) > 1 && halves(d.Status):
 		half := len(jobs) / 2
 		if err := s.send(ctx, partner, jobs[:half]); err != nil {
@@ -714,7 +784,8 @@ func (s *Sender) reason(ctx context.Context, partner string, to edc.Partner, mes
 	limited, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	stored, way, err := s.Consumer.Reason(limited, to, way, messageID.String())
-	if s.keepWay(ctx, partner, "messages", way) != nil || err != nil {
+	s.keepWay(ctx, partner, "messages", way)
+	if err != nil {
 		return d.Reason + " (it offers no reason)"
 	}
 	if said := edc.Details(stored.Answer); said != "" {
@@ -723,12 +794,25 @@ func (s *Sender) reason(ctx context.Context, partner string, to edc.Partner, mes
 	return d.Reason
 }
 
+// settle stores what became of objects, or keeps it in memory until it can be stored.
 func (s *Sender) settle(ctx context.Context, partner string, jobs []*job, state string, status int, reason string) error {
+	o := outcome{jobs, state, status, reason}
+	err := s.storeOutcome(ctx, partner, o)
+	if err != nil && state != "superseded" { // which is found out again
+		for _, j := range jobs {
+			j.body = ""
+		}
+		s.remember(partner, func(u *unstored) { u.outcomes = append(u.outcomes, o) })
+	}
+	return err
+}
+
+func (s *Sender) storeOutcome(ctx context.Context, partner string, o outcome) error {
 	ids, at, answers := []pgtype.UUID{}, []time.Time{}, []pgtype.UUID{}
-	for _, j := range jobs {
+	for _, j := range o.jobs {
 		ids, at, answers = append(ids, j.ID), append(at, j.ChangedAt), append(answers, j.Answers)
 	}
-	if _, err := s.exec(ctx, settle, partner, jobs[0].Object, ids, at, answers, state, status, edc.Clean(reason)); err != nil {
+	if _, err := s.exec(ctx, settle, partner, o.jobs[0].Object, ids, at, answers, o.state, o.status, edc.Clean(o.reason)); err != nil {
 		return fmt.Errorf("keep what became of a message: %w", err)
 	}
 	return nil
@@ -747,6 +831,11 @@ func (s *Sender) partner(ctx context.Context, bpnl string) (edc.Partner, error) 
 }
 
 func (s *Sender) way(ctx context.Context, partner, endpoint string) (w edc.Way, err error) {
+	known := false
+	s.remember(partner, func(u *unstored) { w, known = u.ways[endpoint] })
+	if known {
+		return w, nil
+	}
 	var text []byte
 	limited, cancel := context.WithTimeout(ctx, statementLimit)
 	defer cancel()
@@ -763,14 +852,20 @@ func (s *Sender) way(ctx context.Context, partner, endpoint string) (w edc.Way, 
 	return w, nil
 }
 
-func (s *Sender) keepWay(ctx context.Context, partner, endpoint string, w edc.Way) error {
+// keepWay stores a way for all replicas, or keeps it in memory: an agreement that is
+// forgotten would be made once more.
+func (s *Sender) keepWay(ctx context.Context, partner, endpoint string, w edc.Way) {
 	text, err := json.Marshal(w)
 	if err == nil {
 		_, err = s.exec(ctx, `insert into dcm.way as w (partner, endpoint, way) values ($1, $2, $3)
-			on conflict (partner, endpoint) do update set way = excluded.way where w.way <> excluded.way`, partner, endpoint, text)
+			on conflict (partner, endpoint) do update set way = excluded.way where w.way <> excluded.way`, partner, endpoint, string(text))
 	}
 	if err != nil {
-		return fmt.Errorf("keep the way: %w", err)
+		s.Log.Warn("outbox: a way to a partner cannot be stored; this replica remembers it", "partner", partner, "endpoint", endpoint, "error", err)
 	}
-	return nil
+	s.remember(partner, func(u *unstored) {
+		if delete(u.ways, endpoint); err != nil {
+			u.ways[endpoint] = w
+		}
+	})
 }

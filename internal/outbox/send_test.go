@@ -96,7 +96,7 @@ func newWorld(t *testing.T) *world {
 	w.partner = &edctest.Partner{BPNL: them, Backend: w.receiver, Sender: us, Proxy: true,
 		Offers: []edctest.Offer{edctest.OfferOf(dcm.MaterialDemandEndpoint), edctest.OfferOf(dcm.RequestForUpdateEndpoint), edctest.OfferOf(dcm.CommentEndpoint)}}
 	w.connector = edctest.New(t, w.partner)
-	db, err := pgxpool.New(context.Background(), pgtest.New(t))
+	db, err := pgxpool.New(context.Background(), pgtest.New(t)+modeOf(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,6 +104,33 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(db.Close)
 	w.exec("insert into outbox.partner (bpnl, dsp_url) values ($1, $2)", them, w.connector.Address(w.partner))
 	return w
+}
+
+// modeOf is what makes a URL one of the mode that a test's name has.
+func modeOf(t *testing.T) string {
+	for _, mode := range modes {
+		if strings.Contains(t.Name(), "/"+mode) {
+			return "&default_query_exec_mode=" + mode
+		}
+	}
+	return ""
+}
+
+var modes = []string{"exec", "simple_protocol", "cache_describe", "describe_exec"}
+
+// TestModes: what the tests of sending show holds in the modes for poolers of connections, too.
+func TestModes(t *testing.T) {
+	for _, mode := range modes {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			for name, test := range map[string]func(*testing.T){"TestSend": TestSend, "TestSendLater": TestSendLater, "TestReplicas": TestReplicas,
+				"TestAnswers": TestAnswers, "TestRequest": TestRequest, "TestComments": TestComments, "TestGone": TestGone, "TestHalves": TestHalves,
+				"TestAskedMeanwhile": TestAskedMeanwhile, "TestLateness": TestLateness, "TestConnectorUnusable": TestConnectorUnusable,
+				"TestWayNotStored": TestWayNotStored, "TestOutcomeNotStored": TestOutcomeNotStored} {
+				t.Run(name, test)
+			}
+		})
+	}
 }
 
 func (w *world) exec(sql string, arguments ...any) {

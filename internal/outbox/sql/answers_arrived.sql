@@ -1,50 +1,85 @@
 -- Ends requests for update of whose answer nothing waits any more: each object has
 -- arrived since the request, in this state or a newer one, or was refused. What a
 -- request names is looked up by key, as in answer_requests.sql.
-with ended as (
+with request as materialized (
+    select partner, message_key, requested_at, asked, answer, requested_id[1:material_demands] as requested_id
+    from dcm.requested_update
+    where arrived_at is null and answered_at is not null and ($1 = '' or partner = $1)
+),
+-- Of what waits or was refused, the time since which not all has arrived: once for all
+-- requests for everything.
+rest as materialized (
+    select d.partner, d.customer, d.refused, min(coalesce((
+            select max(delivered_at) from dcm.delivery
+            where partner = d.partner and object = 'WeekBasedMaterialDemand' and object_id = d.object_id), '-infinity')) as delivered_at
+    from (select distinct partner from request where array_position(requested_id, null) is not null and 'sent' = any (answer)) r
+    cross join lateral (
+        select partner, customer, object_id, false as refused
+        from dcm.delivery
+        where partner = r.partner and object = 'WeekBasedMaterialDemand' and state in ('waiting', 'sending')
+        union all
+        select partner, customer, object_id, true
+        from dcm.delivery
+        where partner = r.partner and object = 'WeekBasedMaterialDemand' and state = 'refused'
+    ) d
+    group by 1, 2, 3
+),
+ended as (
     select r.partner, r.message_key, r.requested_at,
         coalesce(cardinality(r.answer) = 1 and r.requested_id[1] is not null, false) as one,
         array(
-            select case when a.answer = 'sent' and exists (
-                select from (
-                    (select object_id
-                    from dcm.delivery
-                    where partner = r.partner and object = 'WeekBasedMaterialDemand' and object_id between a.requested_id and a.requested_id
-                        and state = 'refused' and (r.asked is null or customer = r.asked)
-                    order by object_id)
-                    union all
-                    select object_id
-                    from dcm.delivery
-                    where partner = r.partner and object = 'WeekBasedMaterialDemand' and a.requested_id is null
-                        and state = 'refused' and (r.asked is null or customer = r.asked)
-                ) as d
-                where not exists (
-                    select from dcm.delivery e
-                    where e.partner = r.partner and e.object = 'WeekBasedMaterialDemand' and e.object_id = d.object_id and e.delivered_at >= r.requested_at)
-                ) then 'refused' else a.answer end
-            from unnest(r.answer, r.requested_id[1:r.material_demands]) with ordinality as a (answer, requested_id, position)
+            select case
+                when a.answer <> 'sent' then a.answer
+                when a.requested_id is null and exists (
+                    select from rest d
+                    where d.partner = r.partner and d.refused and (r.asked is null or d.customer = r.asked) and d.delivered_at < r.requested_at
+                ) then 'refused'
+                when exists (
+                    select from (
+                        select object_id
+                        from dcm.delivery
+                        where partner = r.partner and object = 'WeekBasedMaterialDemand' and object_id between a.requested_id and a.requested_id
+                            and state = 'refused' and (r.asked is null or customer = r.asked)
+                        order by object_id
+                    ) as d
+                    where not exists (
+                        select from dcm.delivery e
+                        where e.partner = r.partner and e.object = 'WeekBasedMaterialDemand' and e.object_id = d.object_id
+                            and e.delivered_at >= r.requested_at)
+                ) then 'refused'
+                else a.answer end
+            from unnest(r.answer, r.requested_id) with ordinality as a (answer, requested_id, position)
             order by a.position) as answer
-    from dcm.requested_update r
-    where r.arrived_at is null and r.answered_at is not null and ($1 = '' or r.partner = $1)
-        and not exists (
-            select from unnest(r.answer, r.requested_id[1:r.material_demands]) as a (answer, requested_id)
-            cross join lateral (
-                (select object_id
-                from dcm.delivery
-                where partner = r.partner and object = 'WeekBasedMaterialDemand' and object_id between a.requested_id and a.requested_id
-                    and state in ('waiting', 'sending') and (r.asked is null or customer = r.asked)
-                order by object_id)
-                union all
-                select object_id
-                from dcm.delivery
-                where partner = r.partner and object = 'WeekBasedMaterialDemand' and a.requested_id is null
-                    and state in ('waiting', 'sending') and (r.asked is null or customer = r.asked)
-            ) as d
-            where a.answer = 'sent' and not exists (
-                select from dcm.delivery e
-                where e.partner = r.partner and e.object = 'WeekBasedMaterialDemand' and e.object_id = d.object_id and e.delivered_at >= r.requested_at))
+    from request r
+    where not exists (
+        select from unnest(r.answer, r.requested_id) as a (answer, requested_id)
+        cross join lateral (
+            (select object_id
+            from dcm.delivery
+            where partner = r.partner and object = 'WeekBasedMaterialDemand' and object_id between a.requested_id and a.requested_id
+                and state in ('waiting', 'sending') and (r.asked is null or customer = r.asked)
+            order by object_id)
+        ) as d
+        where a.answer = 'sent' and not exists (
+            select from dcm.delivery e
+            where e.partner = r.partner and e.object = 'WeekBasedMaterialDemand' and e.object_id = d.object_id and e.delivered_at >= r.requested_at)
+    ) and not exists (
+        select from unnest(r.answer, r.requested_id) as a (answer, requested_id)
+        join rest d on d.partner = r.partner and not d.refused and (r.asked is null or d.customer = r.asked) and d.delivered_at < r.requested_at
+        where a.answer = 'sent' and a.requested_id is null
+    )
+),
+-- Another replica may be at it.
+ours as (
+    select r.partner, r.message_key
+    from ended
+    join dcm.requested_update r using (partner, message_key)
+    where r.arrived_at is null
+    order by r.partner, r.message_key
+    for update of r skip locked
 )
 update dcm.requested_update r set arrived_at = now(), answer = nullif(e.answer, '{}')
-from ended e
-where r.partner = e.partner and r.message_key = e.message_key and r.arrived_at is null
-returning extract(epoch from now() - e.requested_at)::float8, e.one, coalesce('sent' = any (r.answer), false)
+from ours
+join ended e using (partner, message_key)
+where r.partner = ours.partner and r.message_key = ours.message_key
+returning extract(epoch from now() - e.requested_at)::float8, e.one, coalesce('sent' = any (e.answer), false)

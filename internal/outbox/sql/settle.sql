@@ -1,4 +1,5 @@
--- What became of a message. An object that was asked for while it was on its way
+-- What became of a message, also if that was not stored before the partner was given up
+-- and its objects waited again. An object that was asked for while it was on its way
 -- goes again: it may have been there before the question.
 update dcm.delivery d set
     state = case when j.asked_since then 'waiting' else $6 end,
@@ -9,7 +10,8 @@ from (
     select s.object_id, s.changed_at, $6 = 'delivered' and q.answers_message_id is distinct from s.answers as asked_since
     from unnest($3::uuid[], $4::timestamptz[], $5::uuid[]) as s (object_id, changed_at, answers)
     join dcm.delivery q on q.partner = $1 and q.object = $2 and q.object_id = s.object_id and q.changed_at = s.changed_at
-    where q.state = 'sending'
+    where q.state in ('waiting', 'sending')
+    order by q.object_id, q.changed_at
     for update of q
 ) j
 where d.partner = $1 and d.object = $2 and d.object_id = j.object_id and d.changed_at = j.changed_at

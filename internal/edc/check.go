@@ -1,0 +1,27 @@
+package edc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+)
+
+// Check asks the connector for a negotiation that does not exist, and fails where it
+// cannot be reached, does not take the key, fails itself, or is no Management API: what
+// no partner has to do with. The error names the setting.
+func (m *Management) Check(ctx context.Context) error {
+	var got any
+	err := m.call(ctx, http.MethodGet, "/contractnegotiations/00000000-0000-0000-0000-000000000000", nil, &got)
+	r, refused := errors.AsType[*refusal](err)
+	switch {
+	case err == nil, refused && !errors.Is(err, ErrSettings) && !errors.Is(err, ErrUnreachable):
+		return nil
+	case ctx.Err() != nil:
+		return about{fmt.Errorf("your connector's Management API at %s gives no answer in time: start the connector, "+
+			"or correct DCM_EDC_MANAGEMENT_URL", m.where()), ErrUnreachable}
+	case refused && r.status/100 == 5:
+		return about{fmt.Errorf("%w; if the connector is sound, correct DCM_EDC_MANAGEMENT_URL", err), ErrUnreachable}
+	}
+	return err
+}
