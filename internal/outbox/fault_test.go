@@ -17,6 +17,7 @@ import (
 	"dcm-receiver/internal/edc/edctest"
 	"dcm-receiver/internal/outbox"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -130,14 +131,19 @@ func unusable(t *testing.T) map[string]struct{ url, key, names string } {
 	}
 }
 
-// with is a replica that uses another connector.
+// with is a replica that uses another connector, and connections of its own.
 func (w *world) with(url, key string) *outbox.Sender {
 	m, err := edc.NewManagement(url, key)
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	db, err := pgxpool.NewWithConfig(w.t.Context(), w.db.Config())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(db.Close)
 	s := w.sender()
-	s.Consumer = &edc.Consumer{Management: m}
+	s.DB, s.Consumer = db, &edc.Consumer{Management: m}
 	return s
 }
 
@@ -210,10 +216,11 @@ func TestUnusableBesideUsable(t *testing.T) {
 	for _, p := range partners {
 		w.exec("insert into outbox.partner (bpnl, dsp_url, protocol) values ($1, $2, 'dataspace-protocol-http')", p.BPNL, w.connector.Address(p))
 	}
-	for _, c := range unusable(t) {
-		w.run(w.with(c.url, c.key))
+	all := unusable(t)
+	for _, name := range []string{"refused", "hangs", "unknown key", "fails"} {
+		w.run(w.with(all[name].url, all[name].key))
 	}
-	w.run(w.sender())
+	w.run(w.with(w.connector.URL, edctest.Key))
 	for round := range 3 {
 		w.exec(`insert into outbox.demand_line (supplier, customer, material_number_customer, customer_location, point_in_time, demand)
 			select bpnl, $1, $3::text, 'BPNS8888888888XX', date_trunc('week', now())::date + 28, 1 from outbox.partner where bpnl <> $2`, us, them, fmt.Sprint(round))

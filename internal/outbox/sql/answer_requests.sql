@@ -33,7 +33,7 @@ request as materialized (
     where r.entries_before <= 20000 -- the rest next time: others wait meanwhile
 ),
 -- A message without header asks each of ours that has sent the partner something.
-customer as (
+customer as materialized (
     select r.partner, c.customer
     from (select distinct partner from request where asked is null) as r
     cross join lateral (select distinct customer from dcm.material_demand where partner = r.partner and direction = 'sent') as c
