@@ -65,7 +65,6 @@ func TestManyRequests(t *testing.T) {
 			w.run(s)
 
 			const insert = `insert into dcm.requested_update (partner, message_key, message_id, requested_at, material_demands, requested_id, changed_at, changed_at_nanosecond) `
-			stop := make(chan struct{})
 			asked := make(chan struct{})
 			go func() {
 				defer close(asked)
@@ -81,7 +80,6 @@ func TestManyRequests(t *testing.T) {
 					time.Sleep(c.pause)
 				}
 			}()
-			defer close(stop)
 			worst := time.Duration(0)
 			for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
 				begin, before := time.Now(), arrived[1].Load()
@@ -90,7 +88,7 @@ func TestManyRequests(t *testing.T) {
 				w.eventually("the other's answer", func() bool { return arrived[1].Load() > before })
 				worst = max(worst, time.Since(begin))
 			}
-			<-asked
+			<-asked // before the test ends
 			t.Logf("the other's answer: %s at most; %d messages to the one that asks", worst.Round(time.Millisecond), arrived[0].Load())
 			if worst > 2*time.Second {
 				t.Errorf("the other waited for %s", worst)

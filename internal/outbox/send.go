@@ -412,9 +412,11 @@ func (s *Sender) begin(ctx, work context.Context, wait *sync.WaitGroup, partner 
 		if cutOff {
 			return // what was on its way may still arrive: nothing goes to this partner before the claim has run out
 		}
+		look, cancel := context.WithTimeout(context.WithoutCancel(work), 5*time.Second)
+		_ = s.arrived(look, s.DB, partner)
+		cancel()
 		after, cancel := context.WithTimeout(context.WithoutCancel(work), 5*time.Second)
 		defer cancel()
-		_ = s.arrived(after, s.DB, partner)
 		untried := 0
 		if errors.Is(err, errConnector) {
 			untried = 1

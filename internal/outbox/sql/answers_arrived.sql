@@ -71,15 +71,14 @@ ended as (
 ),
 -- Another replica may be at it.
 ours as (
-    select r.partner, r.message_key
-    from ended
+    select r.partner, r.message_key, e.requested_at, e.one, e.answer
+    from ended e
     join dcm.requested_update r using (partner, message_key)
     where r.arrived_at is null
     order by r.partner, r.message_key
     for update of r skip locked
 )
-update dcm.requested_update r set arrived_at = now(), answer = nullif(e.answer, '{}')
-from ours
-join ended e using (partner, message_key)
-where r.partner = ours.partner and r.message_key = ours.message_key
-returning extract(epoch from now() - e.requested_at)::float8, e.one, coalesce('sent' = any (e.answer), false)
+update dcm.requested_update r set arrived_at = now(), answer = nullif(o.answer, '{}')
+from ours o
+where r.partner = o.partner and r.message_key = o.message_key
+returning extract(epoch from now() - o.requested_at)::float8, o.one, coalesce('sent' = any (o.answer), false)
