@@ -21,7 +21,7 @@ request as materialized (
         from (values (false), (true)) c (large)
         cross join lateral (
             select
-                partner, message_key, message_id, asked, material_demands, requested_id, changed_at, changed_at_nanosecond, requested_at, c.large
+                ctid as place, partner, message_key, message_id, asked, material_demands, requested_id, changed_at, changed_at_nanosecond, requested_at, c.large
             from dcm.requested_update
             where partner = t.partner and answered_at is null and dcm.is_large(material_demands, requested_id) = c.large
             order by requested_at
@@ -127,4 +127,4 @@ paced as (
 update dcm.requested_update r set answered_at = now(), answer = a.answer
 from request w
 left join answered a using (partner, message_key)
-where r.partner = w.partner and r.message_key = w.message_key
+where r.ctid = w.place

@@ -2,7 +2,7 @@
 -- arrived since the request, in this state or a newer one, or was refused. What a
 -- request names is looked up by key, as in answer_requests.sql.
 with request as materialized (
-    select partner, message_key, requested_at, asked, answer, requested_id[1:material_demands] as requested_id
+    select ctid as place, partner, requested_at, asked, answer, requested_id[1:material_demands] as requested_id
     from dcm.requested_update
     where arrived_at is null and answered_at is not null and ($1 = '' or partner = $1)
 ),
@@ -25,7 +25,7 @@ rest as materialized (
     group by 1, 2, 3
 ),
 ended as (
-    select r.partner, r.message_key, r.requested_at,
+    select r.place, r.requested_at,
         coalesce(cardinality(r.answer) = 1 and r.requested_id[1] is not null, false) as one,
         array(
             select case
@@ -69,16 +69,17 @@ ended as (
         where a.answer = 'sent' and a.requested_id is null
     )
 ),
--- Another replica may be at it.
+-- Another replica may be at it. By place: of tens of thousands, the planner may else look
+-- through all that the partner has for each.
 ours as (
-    select r.partner, r.message_key, e.requested_at, e.one, e.answer
+    select r.ctid as place, e.requested_at, e.one, e.answer
     from ended e
-    join dcm.requested_update r using (partner, message_key)
+    join dcm.requested_update r on r.ctid = e.place
     where r.arrived_at is null
     order by r.partner, r.message_key
     for update of r skip locked
 )
 update dcm.requested_update r set arrived_at = now(), answer = nullif(o.answer, '{}')
 from ours o
-where r.partner = o.partner and r.message_key = o.message_key
+where r.ctid = o.place
 returning extract(epoch from now() - o.requested_at)::float8, o.one, coalesce('sent' = any (o.answer), false)
