@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 var (
@@ -150,9 +151,9 @@ func (p *Pages) strips(ctx context.Context, g *groupsPage) error {
 		Place int
 		Week
 	}
-	suppliers, customers, ids := make([]string, len(g.Rows)), make([]string, len(g.Rows)), make([]uuid.UUID, len(g.Rows))
+	suppliers, customers, ids := make([]string, len(g.Rows)), make([]string, len(g.Rows)), make([]pgtype.UUID, len(g.Rows))
 	for i, row := range g.Rows {
-		suppliers[i], customers[i], ids[i] = row.Supplier, row.Customer, row.CapacityGroupID
+		suppliers[i], customers[i], ids[i] = row.Supplier, row.Customer, pgtype.UUID{Bytes: row.CapacityGroupID, Valid: true}
 	}
 	rows, err := p.pool.Query(ctx, stripsSQL, pgx.NamedArgs{
 		"suppliers": suppliers, "customers": customers, "ids": ids, "from": g.From, "until": g.From.AddDate(0, 0, 7*g.Weeks),
