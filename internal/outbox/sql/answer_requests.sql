@@ -25,7 +25,7 @@ request as materialized (
             from dcm.requested_update
             where partner = t.partner and answered_at is null and dcm.is_large(material_demands, requested_id) = c.large
             order by requested_at
-            limit 2000
+            limit case when c.large then 10000 else 2000 end
             for update skip locked
         ) w
         where case when c.large then t.large else t.small end
