@@ -722,7 +722,7 @@ func (s *Sender) send(ctx context.Context, partner string, jobs []*job) error {
 		"status", d.Status, "duration", d.Took, "reason", d.Reason)
 	switch {
 	case d.Outcome == edc.Delivered:
-		return s.settle(context.WithoutCancel(ctx), partner, jobs, "delivered", d.Status, "")
+		return s.settle(ctx, partner, jobs, "delivered", d.Status, "")
 	case d.Outcome == edc.Refused && len(jobs) > 1 && halves(d.Status):
 		half := len(jobs) / 2
 		if err := s.send(ctx, partner, jobs[:half]); err != nil {
@@ -799,7 +799,7 @@ func (s *Sender) reason(ctx context.Context, partner string, to edc.Partner, mes
 // settle stores what became of objects, or keeps it in memory until it can be stored.
 func (s *Sender) settle(ctx context.Context, partner string, jobs []*job, state string, status int, reason string) error {
 	o := outcome{jobs, state, status, reason}
-	err := s.storeOutcome(ctx, partner, o)
+	err := s.storeOutcome(context.WithoutCancel(ctx), partner, o) // it is so, whoever serves the partner next
 	if err != nil && state != "superseded" { // which is found out again
 		for _, j := range jobs {
 			j.body = ""
