@@ -28,14 +28,12 @@ func TestManyRequests(t *testing.T) {
 		pause       time.Duration
 		most        int64 // requests that reach the partner
 	}{
-		"for all":               {all, 200, 10, 7 * time.Millisecond, 40},
-		"for all, and goes on":  {all, 400, 5, 20 * time.Millisecond, 60},
-		"for one":               {one, 20, 1000, 10 * time.Millisecond, 200},
-		"for one, all at once":  {one, 1, 20000, 0, 200},
-		"for all, all at once":  {all, 1, 20000, 0, 40},
-		"for all with no pause": {all, 2000, 1, 0, 40},
+		"for all":              {all, 200, 10, 7 * time.Millisecond, 40},
+		"for all, and goes on": {all, 400, 5, 20 * time.Millisecond, 60},
+		"for one, all at once": {one, 1, 20000, 0, 200},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t)
 			var arrived [2]atomic.Int64
 			var partners []*edctest.Partner
