@@ -57,7 +57,7 @@ func TestOutcomeNotStored(t *testing.T) {
 			w.run(s)
 			w.release("A", 1)
 			w.eventually("a failure", func() bool { return log.count("failed here") > 0 })
-			if c.breaks != "" && name == "one statement" {
+			if name == "one statement" {
 				w.eventually("three failures", func() bool { return log.count("failed here") >= 3 })
 				if n := w.text("select attempts::text || ' ' || (next_attempt_at is not null) || ' ' || reason from dcm.delivery"); !strings.HasPrefix(n, "1 true sending failed here") {
 					t.Errorf("attempts %s", n)
@@ -232,8 +232,8 @@ func TestUnusableBesideUsable(t *testing.T) {
 		})
 		t.Logf("answered after %s", time.Since(begin).Round(time.Millisecond))
 	}
-	if got := w.text("select count(*) || ' ' || count(reason) from planning.delivery where attempts <> 1"); got != "0 0" {
-		t.Errorf("%s were tried more than once, or have a reason", got)
+	if got := w.text("select count(*) || ' ' || count(reason) from planning.delivery where attempts > 2 or reason is not null"); got != "0 0" { // twice: asked for on its way
+		t.Errorf("%s were tried in vain, or have a reason", got)
 	}
 }
 
@@ -264,7 +264,7 @@ func TestConnectorComesBack(t *testing.T) {
 	}))
 	t.Cleanup(front.Close)
 	w.run(w.with(front.URL+"/management", edctest.Key))
-	for i, status := range []int{401, 503, 404} {
+	for i, status := range []int{401, 503} {
 		w.release("A", 2*i)
 		w.eventually("delivery", func() bool { return w.receiver.last()["A"] == fmt.Sprint(2*i) })
 		mu.Lock()

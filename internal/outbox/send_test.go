@@ -116,7 +116,7 @@ func modeOf(t *testing.T) string {
 	return ""
 }
 
-var modes = []string{"exec", "simple_protocol", "cache_describe", "describe_exec"}
+var modes = []string{"exec", "simple_protocol", "cache_describe"}
 
 // TestModes: what the tests of sending show holds in the modes for poolers of connections, too.
 func TestModes(t *testing.T) {
@@ -125,7 +125,7 @@ func TestModes(t *testing.T) {
 			t.Parallel()
 			for name, test := range map[string]func(*testing.T){"TestSend": TestSend, "TestSendLater": TestSendLater, "TestReplicas": TestReplicas,
 				"TestAnswers": TestAnswers, "TestRequest": TestRequest, "TestComments": TestComments, "TestGone": TestGone, "TestHalves": TestHalves,
-				"TestAskedMeanwhile": TestAskedMeanwhile, "TestLateness": TestLateness, "TestConnectorUnusable": TestConnectorUnusable,
+				"TestAskedMeanwhile": TestAskedMeanwhile, "TestLateness": TestLateness,
 				"TestWayNotStored": TestWayNotStored, "TestOutcomeNotStored": TestOutcomeNotStored} {
 				t.Run(name, test)
 			}
