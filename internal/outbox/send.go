@@ -800,7 +800,7 @@ func (s *Sender) reason(ctx context.Context, partner string, to edc.Partner, mes
 func (s *Sender) settle(ctx context.Context, partner string, jobs []*job, state string, status int, reason string) error {
 	o := outcome{jobs, state, status, reason}
 	err := s.storeOutcome(context.WithoutCancel(ctx), partner, o) // it is so, whoever serves the partner next
-	if err != nil && state != "superseded" { // which is found out again
+	if err != nil && state != "superseded" {                      // which is found out again
 		for _, j := range jobs {
 			j.body = ""
 		}
