@@ -39,7 +39,7 @@ func Join(files []*File, onlyValid bool) (lines []Line, problems []Problem) {
 				if at.Column == "" {
 					at.Column = column
 				}
-				problems = append(problems, Problem{at, fmt.Sprintf(format, arguments...)})
+				problems = append(problems, Problem{Place: at, Detail: fmt.Sprintf(format, arguments...)})
 				bad[l.Material] = true
 			}
 			k := key{l.Series, l.PointInTime}
@@ -60,7 +60,7 @@ func Join(files []*File, onlyValid bool) (lines []Line, problems []Problem) {
 				{"is_inactive", fmt.Sprint(l.IsInactive), fmt.Sprint(first.IsInactive)},
 			} {
 				if c.have != c.want {
-					wrong(c.column, "%q is not what %s says (%q); all lines of a material must say the same", c.have, first.At, c.want)
+					wrong(c.column, "%s is not what %s says (%s); all lines of a material must say the same", quoted(c.have), first.At, quoted(c.want))
 				}
 			}
 			if of := series[l.Series]; of == nil {
