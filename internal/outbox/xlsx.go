@@ -19,7 +19,10 @@ import (
 // are read as streams, and what is kept of them is counted.
 const (
 	maxUnpacked = 1 << 30   // bytes of all parts together, each time that one is read
+	alwaysTaken = 32 << 20  // bytes of these that any file may have, and
+	maxRatio    = 100       // how many more for each of its own
 	maxTexts    = 256 << 20 // bytes of the texts that are kept
+	perText     = 48        // bytes that each takes besides
 	maxToken    = 1 << 20   // bytes between two tags
 	maxCellText = 32_767    // characters, as spreadsheets have it
 	maxListed   = 100_000   // sheets, formats
@@ -30,13 +33,13 @@ const (
 // workbook is an XLSX file.
 type workbook struct {
 	parts    map[string]*zip.File // by name in lower case
-	unpacked int64
-	texts    int             // bytes kept
-	shared   []string        // texts that cells refer to
-	formats  []numberFormat  // by style
-	codes    map[int]string  // of formats that the file defines
-	from1904 bool            // whether dates count from there
-	sheets   []workbookSheet // in order
+	left     int64                // bytes that may still be unpacked
+	texts    int                  // bytes kept
+	shared   []string             // texts that cells refer to
+	formats  []numberFormat       // by style
+	codes    map[int]string       // of formats that the file defines
+	from1904 bool                 // whether dates count from there
+	sheets   []workbookSheet      // in order
 }
 
 type workbookSheet struct {
@@ -54,8 +57,8 @@ type sheetRow struct {
 // errEnough ends the reading of a part.
 var errEnough = errors.New("enough")
 
-func openWorkbook(z *zip.Reader) (*workbook, error) {
-	w := &workbook{parts: map[string]*zip.File{}, codes: map[int]string{}}
+func openWorkbook(z *zip.Reader, size int) (*workbook, error) {
+	w := &workbook{parts: map[string]*zip.File{}, codes: map[int]string{}, left: min(maxUnpacked, alwaysTaken+maxRatio*int64(size))}
 	for _, f := range z.File {
 		name := strings.ToLower(strings.TrimPrefix(f.Name, "/"))
 		if w.parts[name] == nil {
@@ -143,7 +146,7 @@ func (w *workbook) readShared(part string) error {
 		text.see(token)
 		if e, ok := token.(xml.EndElement); ok && e.Name.Local == "si" {
 			w.shared = append(w.shared, text.take())
-			return w.keep(len(w.shared[len(w.shared)-1]) + 16)
+			return w.keep(len(w.shared[len(w.shared)-1]) + perText)
 		}
 		return nil
 	})
@@ -201,7 +204,7 @@ func (w *workbook) each(part string, see func(xml.Token) error) error {
 		return fmt.Errorf("read XLSX: %w", err)
 	}
 	defer func() { _ = r.Close() }()
-	d := xml.NewDecoder(&guard{from: r, read: &w.unpacked})
+	d := xml.NewDecoder(&guard{from: r, left: &w.left})
 	for {
 		token, err := d.RawToken()
 		switch {
@@ -222,7 +225,7 @@ func (w *workbook) each(part string, see func(xml.Token) error) error {
 // stand between two tags, or all parts together are too large.
 type guard struct {
 	from    io.Reader
-	read    *int64
+	left    *int64
 	run     int  // since a tag began
 	special byte // -, [ or ? in a comment, CDATA section or instruction; 0 else
 	last    [2]byte
@@ -233,8 +236,8 @@ var guarded = map[byte]string{'-': "--", '[': "]]", '?': "?"}
 // Read implements io.Reader.
 func (g *guard) Read(p []byte) (int, error) {
 	n, err := g.from.Read(p)
-	if *g.read += int64(n); *g.read > maxUnpacked {
-		return 0, fmt.Errorf("it unpacks to over %d GiB", maxUnpacked>>30)
+	if *g.left -= int64(n); *g.left < 0 {
+		return 0, errors.New("it unpacks to far more than spreadsheets do; save it anew, or split it")
 	}
 	for _, b := range p[:n] {
 		g.run++
@@ -448,7 +451,7 @@ func readXLSX(file string, content []byte, progress func(int)) (*File, error) {
 	if other := otherZip(z); other != "" {
 		return nil, notAFile(file, other)
 	}
-	w, err := openWorkbook(z)
+	w, err := openWorkbook(z, len(content))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
