@@ -108,14 +108,19 @@ func (c *demandImportCommand) Run() error {
 				fmt.Fprintf(os.Stderr, "and %d more\n", len(problems)-listed)
 				break
 			}
-			fmt.Fprintln(os.Stderr, p)
+			fmt.Fprintln(os.Stderr, printable(p.String()))
 		}
 	}
+	report.odd(files)
 	report.lines(lines)
 	report.problems(problems)
-	if len(problems) > 0 && !c.OnlyValid {
+	found := 0
+	for _, p := range problems {
+		found += 1 + p.More
+	}
+	if found > 0 && !c.OnlyValid {
 		report.print()
-		return failure{fmt.Errorf("%s: nothing was taken (--only-valid takes the materials without one)", counted(len(problems), "problem")), saysNo}
+		return failure{fmt.Errorf("%s: nothing was taken (--only-valid takes the materials without one)", counted(found, "problem")), saysNo}
 	}
 	err := c.inDatabase(func(ctx context.Context, conn *pgx.Conn) error {
 		limit := 0
@@ -123,6 +128,9 @@ func (c *demandImportCommand) Run() error {
 			limit = 1_000_000
 		}
 		plan, err := outbox.Import(ctx, conn, lines, c.DryRun, limit, func(lines int) { fmt.Fprintf(os.Stderr, "%d lines sent to the database\n", lines) })
+		if p, ok := errors.AsType[outbox.Problem](err); ok {
+			return failure{p, saysNo}
+		}
 		if err != nil {
 			return c.refused(err)
 		}
@@ -151,8 +159,8 @@ func (c *demandImportCommand) Run() error {
 		}
 		return nil
 	})
-	if err == nil && len(problems) > 0 {
-		return failure{fmt.Errorf("%s: the materials that they are about were left out", counted(len(problems), "problem")), saysNo}
+	if err == nil && found > 0 {
+		return failure{fmt.Errorf("%s: the materials that they are about were left out", counted(found, "problem")), saysNo}
 	}
 	return err
 }
@@ -171,7 +179,7 @@ func describe(plan *outbox.Plan, oddities []outbox.Oddity) {
 			fmt.Printf("and %s\n", counted(len(created)-listed, "more new material"))
 			break
 		}
-		fmt.Printf("new: %s for %s by %s\n", m.MaterialNumberCustomer, m.Customer, m.Supplier)
+		fmt.Printf("new: %s for %s by %s\n", printable(m.MaterialNumberCustomer), m.Customer, m.Supplier)
 	}
 	var last outbox.Series
 	for i, w := range plan.Changes {
@@ -180,17 +188,26 @@ func describe(plan *outbox.Plan, oddities []outbox.Oddity) {
 			break
 		}
 		if w.Series != last {
-			fmt.Printf("changed: %s\n", w.Series)
+			fmt.Printf("changed: %s\n", printable(w.Series.String()))
 			last = w.Series
 		}
 		fmt.Printf("  %s  %s → %s\n", w.PointInTime, none(w.Before), none(w.Demand))
 	}
-	for i, o := range oddities {
+	more := map[string]int{}
+	first := slices.DeleteFunc(slices.Clone(oddities), func(o outbox.Oddity) bool {
+		more[o.Detail]++
+		return more[o.Detail] > 1
+	})
+	for i, o := range first {
 		if i == listed {
-			fmt.Printf("and %d more that is odd\n", len(oddities)-listed)
+			fmt.Printf("and %d more that is odd\n", len(first)-listed)
 			break
 		}
-		fmt.Println("odd:", o)
+		said := printable(o.String())
+		if n := more[o.Detail] - 1; n > 0 {
+			said += fmt.Sprintf(" (and %d more series)", n)
+		}
+		fmt.Println("odd:", said)
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"slices"
 
@@ -56,7 +57,23 @@ func (r *importReport) problems(problems []outbox.Problem) {
 		if p.Position > 0 {
 			problem["position"] = p.Position
 		}
+		if p.More > 0 {
+			problem["more"] = p.More
+		}
 		r.add(p.File, "problems", problem)
+	}
+}
+
+// odd is what the files have that is taken and may be a mistake.
+func (r *importReport) odd(files []*outbox.File) {
+	for _, f := range files {
+		for _, p := range f.Odd {
+			if r.asked.JSON {
+				r.add(p.File, "odd", p.String())
+			} else {
+				fmt.Fprintln(os.Stderr, "odd:", printable(p.String()))
+			}
+		}
 	}
 }
 

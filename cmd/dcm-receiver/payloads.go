@@ -13,6 +13,7 @@ import (
 
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/example"
+	"dcm-receiver/internal/outbox"
 	"dcm-receiver/internal/payload"
 	"dcm-receiver/internal/receiver"
 	"dcm-receiver/internal/rules"
@@ -100,11 +101,21 @@ func (f *finding) text() string {
 	return b.String()
 }
 
+// read reads a file, of which a device or a pipe may have no end.
 func read(file string) ([]byte, error) {
-	if file == "-" {
-		return io.ReadAll(os.Stdin)
+	f := os.Stdin
+	if file != "-" {
+		var err error
+		if f, err = os.Open(file); err != nil {
+			return nil, err
+		}
+		defer func() { _ = f.Close() }()
 	}
-	return os.ReadFile(file)
+	content, err := io.ReadAll(io.LimitReader(f, outbox.MaxFile+1))
+	if err == nil && len(content) > outbox.MaxFile {
+		err = fmt.Errorf("%s: has over %d MiB; split it", file, outbox.MaxFile>>20)
+	}
+	return content, err
 }
 
 // check is rule 1 of a standard, what comes before it (size and JSON), and what

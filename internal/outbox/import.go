@@ -5,13 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"dcm-receiver/internal/dcm"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
@@ -100,6 +103,11 @@ func Oddities(lines []Line, today dcm.Date) (found []Oddity) {
 		slices.SortFunc(weeks, func(a, b *Line) int { return int(a.PointInTime - b.PointInTime) })
 		odd := func(format string, arguments ...any) {
 			found = append(found, Oddity{s, fmt.Sprintf(format, arguments...)})
+		}
+		if first, last := weeks[0].PointInTime, weeks[len(weeks)-1].PointInTime; first < today-366 {
+			odd("begins with the week of %s, more than a year ago", first)
+		} else if last > today+36525 {
+			odd("ends with the week of %s, more than a hundred years ahead", last)
 		}
 		for i, l := range weeks {
 			if i > 0 && l.PointInTime != weeks[i-1].PointInTime+7 {
@@ -191,7 +199,11 @@ func Import(ctx context.Context, conn *pgx.Conn, lines []Line, dry bool, limit i
 		}
 		return nil
 	}
-	if err := exec("create temp table imported (like outbox.demand_line) on commit drop"); err != nil {
+	// Imports take turns. The constraints hold for a dry run too.
+	if err := errors.Join(
+		exec("select pg_advisory_xact_lock(hashtext('dcm-receiver demand import'))"),
+		exec("create temp table imported (like outbox.demand_line including constraints) on commit drop"),
+	); err != nil {
 		return nil, err
 	}
 	i := 0
@@ -205,7 +217,7 @@ func Import(ctx context.Context, conn *pgx.Conn, lines []Line, dry bool, limit i
 		return lines[i-1].values()
 	}))
 	if err != nil {
-		return nil, fmt.Errorf("import demands: %w", err)
+		return nil, refusedLine(err, lines)
 	}
 	if err := exec("create index on imported (supplier, customer, material_number_customer); analyze imported"); err != nil {
 		return nil, err
@@ -270,12 +282,30 @@ func Import(ctx context.Context, conn *pgx.Conn, lines []Line, dry bool, limit i
 			where (l.supplier, l.customer, l.material_number_customer) in (select supplier, customer, material_number_customer from imported)`),
 		exec("insert into outbox.demand_line ("+list+") select "+list+" from imported"),
 	); err != nil {
+		if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "23505" {
+			return nil, Problem{Detail: "another program wrote demands of the same materials at the same moment; import again"}
+		}
 		return nil, err
 	}
 	if err := tx.Commit(ctx); err != nil {
 		return nil, fmt.Errorf("import demands: %w", err)
 	}
 	return plan, nil
+}
+
+var copiedLine = regexp.MustCompile(`^COPY imported, line ([0-9]+)`)
+
+// refusedLine is the error of the line that the database does not take.
+func refusedLine(err error, lines []Line) error {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	if ok && (strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "23")) {
+		if m := copiedLine.FindStringSubmatch(pg.Where); m != nil {
+			if n, err := strconv.Atoi(m[1]); err == nil && n >= 1 && n <= len(lines) {
+				return Problem{Place: lines[n-1].At, Detail: "the database refuses it: " + cmp.Or(pg.ConstraintName, "SQLSTATE "+pg.Code)}
+			}
+		}
+	}
+	return fmt.Errorf("import demands: %w", err)
 }
 
 func columnNames() []string {

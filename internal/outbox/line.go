@@ -76,7 +76,10 @@ type Problem struct {
 }
 
 func (p Problem) String() string {
-	s := p.Place.String() + ": " + p.Detail
+	s := p.Detail
+	if at := p.Place.String(); at != "" {
+		s = at + ": " + s
+	}
 	if p.More > 0 {
 		s += fmt.Sprintf(" (and %s)", MoreLines(p.More))
 	}

@@ -140,6 +140,10 @@ func TestNamesTwice(t *testing.T) {
 func TestWords(t *testing.T) {
 	for _, c := range []struct{ text, place, advice string }{
 		{"{\n \"a\": 1,5}", "at byte 10 (line 2, column 9)", "decimal comma"},
+		{`{"a": 1,854}`, "", "thousands separator? 1854; decimal comma? 1.854"},
+		{`{"a": 1,854,000, "b": 1}`, "", "thousands separator? 1854000"},
+		{`{"a": 0,854}`, "", "decimal comma; numbers have a point"},
+		{`{"a": 1854,125}`, "", "decimal comma; numbers have a point"},
 		{"{\"ä\": \"ö\", \"b\": .5}", "at byte 18 (line 1, column 17)", "begins with a digit"},
 		{`[1,]`, "line 1, column 3", "no comma may stand before"},
 		{`{"a":1,,"b":2}`, "", "a comma too many"},

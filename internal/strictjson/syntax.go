@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -127,6 +128,27 @@ var spellings = []struct{ found, advice string }{
 	{"\u00a0", "there is a no-break space, as word processors put it in"},
 }
 
+var (
+	groupsBefore = regexp.MustCompile(`(?:^|[^0-9.,])([0-9]{1,3}),$`)
+	groupsAfter  = regexp.MustCompile(`^([0-9]{3}(?:,[0-9]{3})*)(?:[^0-9,.]|,[^0-9]|$)`)
+)
+
+// groupedNumber names what a number with a comma before three digits can mean; ""
+// where these are decimals for sure.
+func groupedNumber(before, rest []byte) string {
+	b := groupsBefore.FindSubmatch(before[max(0, len(before)-8):])
+	a := groupsAfter.FindSubmatch(rest[:min(len(rest), 64)])
+	if b == nil || a == nil || b[1][0] == '0' {
+		return ""
+	}
+	whole, groups := string(b[1]), string(a[1])
+	thousands := "thousands separator? " + whole + strings.ReplaceAll(groups, ",", "")
+	if strings.Contains(groups, ",") {
+		return thousands
+	}
+	return thousands + "; decimal comma? " + whole + "." + groups
+}
+
 // guess says what probably went wrong at a place where a JSON text ends to be
 // one; "" if nothing usual is seen.
 func guess(body []byte, at int) string {
@@ -147,6 +169,9 @@ func guess(body []byte, at int) string {
 	case rest[0] >= utf8.RuneSelf && invalidRune(rest):
 		return "it is in another encoding, perhaps Windows-1252; save it as UTF-8"
 	case digit(rest[0]) && last(1) == ',' && digit(last(2)):
+		if both := groupedNumber(before, rest); both != "" {
+			return both
+		}
 		return "this looks like a decimal comma; numbers have a point: 1.5"
 	case rest[0] == ',' && len(next) > 0 && (next[0] == '}' || next[0] == ']'), (rest[0] == '}' || rest[0] == ']') && last(1) == ',':
 		return "no comma may stand before a closing bracket"
