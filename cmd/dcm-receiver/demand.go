@@ -66,6 +66,7 @@ type demandImportCommand struct {
 	Template  bool     `env:"DCM_IMPORT_TEMPLATE" help:"Write example files to fill in: demands.csv and demands.xlsx, or FILE."`
 	Release   bool     `env:"DCM_IMPORT_RELEASE" help:"Release what was imported at once."`
 	JSON      bool     `env:"DCM_JSON" name:"json" help:"Print a JSON object a file, a line each; a material of several files counts in each. With --release one a material follows."`
+	Customers list     `env:"DCM_CUSTOMER_BPNLS" name:"customer-bpnls" placeholder:"BPNL,…" help:"As for serve: the customers that are ours; demands of others are refused. Unset: as the last serve stored it."`
 	databaseSettings
 }
 
@@ -112,17 +113,34 @@ func (c *demandImportCommand) Run() error {
 		}
 	}
 	report.odd(files)
-	report.lines(lines)
 	report.problems(problems)
 	found := 0
 	for _, p := range problems {
 		found += 1 + p.More
 	}
 	if found > 0 && !c.OnlyValid {
+		report.lines(lines)
 		report.print()
 		return failure{fmt.Errorf("%s: nothing was taken (--only-valid takes the materials without one)", counted(found, "problem")), saysNo}
 	}
 	err := c.inDatabase(func(ctx context.Context, conn *pgx.Conn) error {
+		ours, foreign, err := outbox.NotOurs(ctx, conn, c.Customers, lines)
+		if err != nil {
+			return c.refused(err)
+		}
+		lines = ours
+		for _, p := range foreign {
+			found += 1 + p.More
+			if !c.JSON {
+				fmt.Fprintln(os.Stderr, printable(p.String()))
+			}
+		}
+		report.problems(foreign)
+		if len(foreign) > 0 && !c.OnlyValid {
+			report.print()
+			return failure{fmt.Errorf("%s: nothing was taken (--only-valid takes the materials without one)", counted(found, "problem")), saysNo}
+		}
+		report.lines(lines)
 		limit := 0
 		if c.DryRun {
 			limit = 1_000_000
@@ -155,7 +173,7 @@ func (c *demandImportCommand) Run() error {
 		}
 		report.print()
 		if c.Release && !c.DryRun {
-			return release(ctx, conn, "", "", c.JSON)
+			return release(ctx, conn, c.Customers, "", "", c.JSON)
 		}
 		return nil
 	})
@@ -261,9 +279,10 @@ func (c *demandImportCommand) writeTemplates(today dcm.Date) error {
 }
 
 type demandReleaseCommand struct {
-	Supplier string `env:"DCM_RELEASE_SUPPLIER" placeholder:"BPNL" help:"Only what this supplier is to deliver."`
-	Customer string `env:"DCM_RELEASE_CUSTOMER" placeholder:"BPNL" help:"Only what this BPNL of ours needs."`
-	JSON     bool   `env:"DCM_JSON" name:"json" help:"Print a JSON object a material."`
+	Supplier  string `env:"DCM_RELEASE_SUPPLIER" placeholder:"BPNL" help:"Only what this supplier is to deliver."`
+	Customer  string `env:"DCM_RELEASE_CUSTOMER" placeholder:"BPNL" help:"Only what this BPNL of ours needs."`
+	JSON      bool   `env:"DCM_JSON" name:"json" help:"Print a JSON object a material."`
+	Customers list   `env:"DCM_CUSTOMER_BPNLS" name:"customer-bpnls" placeholder:"BPNL,…" help:"As for serve: the customers that are ours; demands of others are refused. Unset: as the last serve stored it."`
 	databaseSettings
 }
 
@@ -275,12 +294,20 @@ func (c *demandReleaseCommand) Run() error {
 		}
 	}
 	return c.inDatabase(func(ctx context.Context, conn *pgx.Conn) error {
-		return release(ctx, conn, c.Supplier, c.Customer, c.JSON)
+		return release(ctx, conn, c.Customers, c.Supplier, c.Customer, c.JSON)
 	})
 }
 
-func release(ctx context.Context, conn *pgx.Conn, supplier, customer string, asJSON bool) error {
-	rows, err := conn.Query(ctx, `select released_supplier, released_customer, material_number_customer, material_demand_id::text, outcome, coalesce(why, '')
+func release(ctx context.Context, conn *pgx.Conn, ours list, supplier, customer string, asJSON bool) error {
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return databaseSettings{}.refused(err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	if err := outbox.Ours(ctx, tx, ours); err != nil {
+		return databaseSettings{}.refused(err)
+	}
+	rows, err := tx.Query(ctx, `select released_supplier, released_customer, material_number_customer, material_demand_id::text, outcome, coalesce(why, '')
 		from outbox.release(nullif($1, ''), nullif($2, ''))`, supplier, customer)
 	if err != nil {
 		return databaseSettings{}.refused(err)
@@ -303,6 +330,9 @@ func release(ctx context.Context, conn *pgx.Conn, supplier, customer string, asJ
 		return nil
 	})
 	if err != nil {
+		return databaseSettings{}.refused(err)
+	}
+	if err := tx.Commit(ctx); err != nil {
 		return databaseSettings{}.refused(err)
 	}
 	if !asJSON {

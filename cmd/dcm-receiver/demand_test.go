@@ -285,3 +285,47 @@ func TestDemandAsSender(t *testing.T) {
 	run(as.String(), 0, "added", "partner", "add", "BPNL6666666666YY")
 	run(as.String(), 0, "is asked", "request", "--all", "--supplier", "BPNL6666666666YY", "--customer", "BPNL8888888888XX")
 }
+
+// TestDemandsOfOthers: a customer that is none of ours, or is the supplier too, is
+// refused with the setting's name: by import and release, by the variable or by what
+// the last serve stored.
+func TestDemandsOfOthers(t *testing.T) {
+	address, dir := pgtest.New(t), t.TempDir()
+	const header = "supplier,customer,material_number_customer,customer_location,point_in_time,demand\n"
+	for name, customer := range map[string]string{"ours.csv": "BPNL8888888888XX", "theirs.csv": "BPNL9999999999ZZ", "same.csv": "BPNL6666666666YY"} {
+		line := "BPNL6666666666YY," + customer + ",A,BPNS8888888888XX,2126-11-18,1\n"
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(header+line), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const none = "theirs.csv:2: customer BPNL9999999999ZZ is none of ours: DCM_CUSTOMER_BPNLS has BPNL8888888888XX"
+	run := func(status int, said string, args ...string) {
+		t.Helper()
+		runCommand(t, dir, address, status, said, args...)
+	}
+	run(0, "1 line would be imported", "demand", "import", "--dry-run", "theirs.csv")
+	run(1, "same.csv:2: supplier and customer are both BPNL6666666666YY", "demand", "import", "same.csv")
+	run(1, none, "demand", "import", "--dry-run", "--customer-bpnls", "BPNL8888888888XX", "theirs.csv")
+	run(0, "1 line imported", "demand", "import", "theirs.csv")
+	run(1, "customer BPNL9999999999ZZ is none of ours", "demand", "release", "--customer-bpnls", "BPNL8888888888XX")
+	start(t, "DATABASE_URL="+address, "DCM_CUSTOMER_BPNLS=BPNL8888888888XX")
+	conn, err := pgx.Connect(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	for stored := false; !stored; {
+		if err := conn.QueryRow(t.Context(), "select exists (select from dcm.served_setting where value = 'BPNL8888888888XX'), pg_sleep(0.05)::text").Scan(&stored, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(1, none, "demand", "import", "theirs.csv")
+	run(1, "1 material new", "demand", "import", "--only-valid", "ours.csv", "theirs.csv")
+	run(1, `"outcome":"created"`, "demand", "release", "--json")
+	run(0, "1 line would be imported", "demand", "import", "--dry-run", "--customer-bpnls", "BPNL9999999999ZZ", "theirs.csv")
+}
+
+// TestFilesWithoutEnd are refused.
+func TestFilesWithoutEnd(t *testing.T) {
+	runCommand(t, t.TempDir(), "", 2, "has over 256 MiB", "demand", "import", "/dev/zero")
+}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 
@@ -125,6 +126,7 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 			}
 		}
 		go rc.AwaitReady(background)
+		go c.storeSettings(background, db.url, log)
 		database.WarnOfHazards(background, db.url, log)
 		rc.Housekeeping(background, receiver.Retention{Journal: time.Duration(c.JournalRetention), History: time.Duration(c.HistoryRetention)})
 	}()
@@ -202,6 +204,29 @@ func (c *serveCommand) database(ctx context.Context, log *slog.Logger) (place, e
 			log.Error("stop private Postgres", "error", err)
 		}
 	}}, nil
+}
+
+// storeSettings stores what releases in SQL must know, once the database can be
+// written to.
+func (c *serveCommand) storeSettings(ctx context.Context, url string, log *slog.Logger) {
+	for ctx.Err() == nil {
+		conn, err := databaseSettings{DatabaseURL: url}.connect(ctx)
+		if err == nil {
+			_, err = conn.Exec(ctx, `merge into dcm.served_setting s using (values ('DCM_CUSTOMER_BPNLS', $1::text)) n (name, value) on s.name = n.name
+				when matched and n.value = '' then delete
+				when matched then update set value = n.value
+				when not matched and n.value <> '' then insert values (n.name, n.value)`, strings.Join(c.CustomerBPNLs, ","))
+			_ = conn.Close(context.WithoutCancel(ctx))
+		}
+		if err == nil {
+			return
+		}
+		log.Debug("settings not stored; trying again", "error", store.Describe(err))
+		select {
+		case <-ctx.Done():
+		case <-time.After(5 * time.Second):
+		}
+	}
 }
 
 // printHints tells a person what to do next.

@@ -293,6 +293,48 @@ func Import(ctx context.Context, conn *pgx.Conn, lines []Line, dry bool, limit i
 	return plan, nil
 }
 
+// Ours tells a transaction which customers are ours; an empty list leaves that to
+// what the last serve stored.
+func Ours(ctx context.Context, tx pgx.Tx, customers []string) error {
+	_, err := tx.Exec(ctx, "select set_config('dcm.customer_bpnls', $1, true)", strings.Join(customers, ","))
+	return err
+}
+
+// NotOurs removes the lines of suppliers and customers between which no demand may
+// go out, and says why: once for each pair.
+func NotOurs(ctx context.Context, conn *pgx.Conn, customers []string, lines []Line) (taken []Line, problems []Problem, err error) {
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("look for our customers: %w", err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	if err := Ours(ctx, tx, customers); err != nil {
+		return nil, nil, fmt.Errorf("look for our customers: %w", err)
+	}
+	at := map[[2]string]int{} // place in problems from 1, 0 where nothing is wrong
+	for _, l := range lines {
+		pair := [2]string{l.Supplier, l.Customer}
+		i, known := at[pair]
+		if !known {
+			var why *string
+			if err := tx.QueryRow(ctx, "select outbox.why_not($1, $2)", l.Supplier, l.Customer).Scan(&why); err != nil {
+				return nil, nil, fmt.Errorf("look for our customers: %w", err)
+			}
+			if why != nil {
+				problems = append(problems, Problem{Place: l.At, Detail: *why})
+				i = len(problems)
+			}
+			at[pair] = i
+		} else if i > 0 {
+			problems[i-1].More++
+		}
+		if i == 0 {
+			taken = append(taken, l)
+		}
+	}
+	return taken, problems, nil
+}
+
 var copiedLine = regexp.MustCompile(`^COPY imported, line ([0-9]+)`)
 
 // refusedLine is the error of the line that the database does not take.
