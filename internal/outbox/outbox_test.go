@@ -284,3 +284,59 @@ func TestOddities(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+// TestImportsAtOnce take turns; a dry run refuses what the tables refuse, with its place.
+func TestImportsAtOnce(t *testing.T) {
+	address := pgtest.New(t)
+	lines := func() []outbox.Line {
+		f, err := outbox.Read("f", []byte(header+start+"2026-11-30;5;;\n"+start+"2026-12-07;5;;\n"), today, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f.Lines
+	}
+	failed := make(chan error)
+	for range 8 {
+		go func() {
+			conn, err := pgx.Connect(t.Context(), address)
+			if err == nil {
+				_, err = outbox.Import(t.Context(), conn, lines(), false, 0, nil)
+				_ = conn.Close(context.Background())
+			}
+			failed <- err
+		}()
+	}
+	for range 8 {
+		if err := <-failed; err != nil {
+			t.Error(err)
+		}
+	}
+	conn, err := pgx.Connect(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	bad := lines()
+	bad[1].PointInTime += 7 * 52 * 8000
+	const want = "f:3: the database refuses it: point_in_time must be a date of the years 0001 to 9998"
+	if _, err := outbox.Import(t.Context(), conn, bad, true, 0, nil); err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
+// TestOddYears: a week far from now is odd.
+func TestOddYears(t *testing.T) {
+	for week, odd := range map[string]bool{"0001-01-01": true, "1900-01-01": true, "1999-01-04": true, "2454-09-14": true, "2026-01-05": false, "2030-01-07": false} {
+		f, err := outbox.Read("f", []byte(header+start+week+";5;;\n"), today, nil)
+		if err != nil || len(f.Lines) != 1 {
+			t.Fatal(week, err, f)
+		}
+		said := false
+		for _, o := range outbox.Oddities(f.Lines, today) {
+			said = said || strings.Contains(o.Detail, "more than a")
+		}
+		if said != odd {
+			t.Errorf("%s: odd %v, want %v", week, said, odd)
+		}
+	}
+}
