@@ -214,10 +214,7 @@ func (s strikeResult) misses(a attack) (all []string) {
 			all = append(all, fmt.Sprintf(format, values...))
 		}
 	}
-	const (
-		mostMemory = 450 << 20 // the chart ends the process at 512 MiB
-		mostGrowth = 32 << 20  // by an attack from which nothing is accepted
-	)
+	const mostGrowth = 32 << 20 // by an attack from which nothing is accepted
 	miss(s.beside.busy > 0, "%d of the other's %d messages were answered 503", s.beside.busy, s.beside.messages)
 	miss(s.beside.failed > 0, "%d of the other's messages failed, the first: %s", s.beside.failed, s.beside.failure)
 	miss(float64(s.beside.messages) < othersRate*s.seconds/2, "only %d of the other's messages were answered", s.beside.messages)

@@ -144,6 +144,11 @@ func (b *bench) run(ctx context.Context, parent string, grow []int, other string
 			return err
 		}
 	}
+	if b.only.MatchString("memory") || b.only.String() == "fairness" {
+		if err := b.largest(ctx, k); err != nil {
+			return err
+		}
+	}
 	if b.only.MatchString("outgoing") {
 		if err := b.outgoing(ctx); err != nil {
 			return err

@@ -119,9 +119,21 @@ func number(s string) int {
 func limit(pid, percent int) (remove func(), err error) {
 	const period = 10_000 // microseconds
 	quota := period * percent / 100
-	root, settings := "/sys/fs/cgroup/cpu", [][2]string{{"cpu.cfs_period_us", fmt.Sprint(period)}, {"cpu.cfs_quota_us", fmt.Sprint(quota)}}
-	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil { // version 2
-		root, settings = "/sys/fs/cgroup", [][2]string{{"cpu.max", fmt.Sprint(quota, period)}}
+	return confine(pid, "cpu", [][2]string{{"cpu.cfs_period_us", fmt.Sprint(period)}, {"cpu.cfs_quota_us", fmt.Sprint(quota)}},
+		[2]string{"cpu.max", fmt.Sprint(quota, period)})
+}
+
+// limitMemory ends a process that has more than so many bytes, in the same way.
+func limitMemory(pid, bytes int) (remove func(), err error) {
+	return confine(pid, "memory", [][2]string{{"memory.limit_in_bytes", fmt.Sprint(bytes)}}, [2]string{"memory.max", fmt.Sprint(bytes)})
+}
+
+// confine puts a process into a control group of its own, with the settings of
+// version 1 or 2.
+func confine(pid int, controller string, settings [][2]string, version2 [2]string) (remove func(), err error) {
+	root := filepath.Join("/sys/fs/cgroup", controller)
+	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
+		root, settings = "/sys/fs/cgroup", [][2]string{version2}
 	}
 	dir, err := os.MkdirTemp(root, "dcm-bench-")
 	for _, s := range append(settings, [2]string{"cgroup.procs", fmt.Sprint(pid)}) {

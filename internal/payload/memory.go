@@ -22,6 +22,7 @@ func Memory(body []byte, endpoint dcm.Endpoint) int64 {
 	)
 	objects, names := shape(body)
 	entries, values := int64(bytes.Count(body, []byte("{"))), int64(bytes.Count(body, []byte(",")))
+	objects = min(objects, max(alwaysObjects, int64(len(body)/minObject))) // of more, none is judged
 	each := int64(perEntry)
 	if endpoint.Path == dcm.RequestForUpdateEndpoint.Path {
 		each = perID

@@ -21,12 +21,13 @@ func TuneMemory(maxBuffered int64) (maxWork int64) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
 	}
-	limit := maxBuffered + unset
-	if os.Getenv("GOMEMLIMIT") != "" {
-		if set := debug.SetMemoryLimit(-1); set < math.MaxInt64 { // a negative one only reads it
-			limit = set - set/8
-		}
+	limit, set := maxBuffered+unset, debug.SetMemoryLimit(-1) // a negative one only reads it
+	switch {
+	case os.Getenv("GOMEMLIMIT") == "":
+		debug.SetMemoryLimit(limit)
+	case set < math.MaxInt64:
+		limit = set - set/8
+		debug.SetMemoryLimit(limit)
 	}
-	debug.SetMemoryLimit(limit)
 	return max(limit-maxBuffered-rest, atLeast)
 }
