@@ -7,8 +7,9 @@
 // alone can take half, so there is always room for the next one, without a
 // setting for each.
 //
-// Work is handed out by start-time fair queueing: each partner's messages wait in
-// a queue of their own, and the partner that has been served least is next.
+// Work is handed out, as far as processors and memory go, by start-time fair
+// queueing: each partner's messages wait in a queue of their own, and the partner that
+// has been served least is next.
 // However much one of them sends, another's message waits for what is at work, not
 // for what is queued.
 package fair
