@@ -33,5 +33,5 @@ select create_distributed_table('dcm.answering', 'partner', colocate_with => 'dc
 select create_distributed_table('dcm.way', 'partner', colocate_with => 'dcm.capacity_group');
 
 -- Schema outbox stays on the coordinator, where releases are made. So do
--- dcm.schema_version, dcm.compatibility and dcm.overview_turn. Grants and
+-- dcm.schema_version, dcm.compatibility, dcm.overview_turn and dcm.served_setting. Grants and
 -- views reach the workers by themselves.

@@ -7,12 +7,16 @@ import (
 	"net/http"
 )
 
+// checkPath names a negotiation that does not exist: an answer to it says nothing about
+// one, but whether the connector takes our key.
+const checkPath = "/contractnegotiations/00000000-0000-0000-0000-000000000000"
+
 // Check asks the connector for a negotiation that does not exist, and fails where it
 // cannot be reached, does not take the key, fails itself, or is no Management API: what
 // no partner has to do with. The error names the setting.
 func (m *Management) Check(ctx context.Context) error {
 	var got any
-	err := m.call(ctx, http.MethodGet, "/contractnegotiations/00000000-0000-0000-0000-000000000000", nil, &got)
+	err := m.call(ctx, http.MethodGet, checkPath, nil, &got)
 	r, refused := errors.AsType[*refusal](err)
 	switch {
 	case err == nil, refused && !errors.Is(err, ErrSettings) && !errors.Is(err, ErrUnreachable):

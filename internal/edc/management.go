@@ -240,7 +240,7 @@ func (m *Management) where() string {
 
 func (m *Management) refused(method, path string, resp *http.Response, data []byte) error {
 	said, isJSON := said(data)
-	r := &refusal{status: resp.StatusCode, ofWay: isOfWay(path)}
+	r := &refusal{status: resp.StatusCode, ofWay: path != checkPath && isOfWay(path)}
 	switch {
 	case errors.Is(r, ErrSettings) && r.status/100 == 4:
 		r.sentence = fmt.Sprintf("your connector at %s does not take the key (%d): set DCM_EDC_MANAGEMENT_KEY to its API key", m.where(), r.status)

@@ -1,8 +1,10 @@
 package planner
 
 import (
+	"bytes"
 	"encoding/csv"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -31,31 +33,44 @@ func (p *Pages) export(name string, find find) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		_, data, err := p.found(r, find)
 		if err != nil {
-			p.problem(w, err)
+			p.problem(w, r, err)
 			return
 		}
-		header, rows := data.(sheet).sheet()
 		format := chi.URLParam(r, "format")
-		w.Header().Set("Content-Disposition", `attachment; filename="`+name+"."+format+`"`)
-		switch format {
-		case "csv":
-			w.Header().Set("Content-Type", "text/csv; charset=utf-8")
-			err = writeCSV(w, header, rows)
-		case "xlsx":
-			w.Header().Set("Content-Type", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")
-			err = writeXLSX(w, name, header, rows)
-		default:
-			w.Header().Del("Content-Disposition")
-			p.problem(w, errNotFound)
+		make, known := tables[format]
+		if !known {
+			p.problem(w, r, errNotFound)
 			return
 		}
+		end, err := p.rendering.take(r.Context())
 		if err != nil {
-			p.log.Warn("write table", "format", format, "error", err)
+			p.problem(w, r, err)
+			return
 		}
+		var table bytes.Buffer
+		header, rows := data.(sheet).sheet()
+		err = make.write(&table, name, header, rows)
+		end()
+		if err != nil {
+			p.problem(w, r, fmt.Errorf("write table: %w", err))
+			return
+		}
+		w.Header().Set("Content-Disposition", `attachment; filename="`+name+"."+format+`"`)
+		w.Header().Set("Content-Type", make.contentType)
+		p.write(w, r, http.StatusOK, table.Bytes())
 	}
 }
 
-func writeCSV(w http.ResponseWriter, header []string, rows [][]any) error {
+// tables are the formats of exports.
+var tables = map[string]struct {
+	contentType string
+	write       func(w io.Writer, name string, header []string, rows [][]any) error
+}{
+	"csv":  {"text/csv; charset=utf-8", writeCSV},
+	"xlsx": {"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", writeXLSX},
+}
+
+func writeCSV(w io.Writer, _ string, header []string, rows [][]any) error {
 	out := csv.NewWriter(w)
 	if err := out.Write(header); err != nil {
 		return err
@@ -115,7 +130,7 @@ func plain(cell any) any {
 		if v == nil {
 			return nil
 		}
-		return *v
+		return cutText(*v)
 	case *time.Time:
 		if v == nil {
 			return nil
@@ -123,11 +138,23 @@ func plain(cell any) any {
 		return *v
 	case uuid.UUID:
 		return v.String()
+	case string:
+		return cutText(v)
 	}
 	return cell
 }
 
-func writeXLSX(w http.ResponseWriter, name string, header []string, rows [][]any) error {
+// cutText is a text as long as a cell shows it; a partner may send texts as long as a
+// message.
+func cutText(s string) string {
+	runes := []rune(s)
+	if len(runes) <= mostText {
+		return s
+	}
+	return string(runes[:mostText]) + "…"
+}
+
+func writeXLSX(w io.Writer, name string, header []string, rows [][]any) error {
 	book := excelize.NewFile()
 	defer book.Close()
 	if err := book.SetSheetName("Sheet1", name); err != nil {

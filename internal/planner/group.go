@@ -46,8 +46,7 @@ type group struct {
 	ReceivedAt             time.Time
 	FirstReceivedAt        time.Time
 	MessageID              *uuid.UUID
-	SupplierLocations      []string
-	LinkedCapacityGroups   []uuid.UUID
+	SupplierLocations      []string // the first ones
 	StartReferenceDateTime *time.Time
 	MeasurementInterval    *string
 }
@@ -159,6 +158,9 @@ type groupPage struct {
 	AlertsSQL  string
 	Worst      *groupWeek // the first red week, else the first that is orange
 	HasDelta   bool       // a week makes up for what was not delivered before
+	IsLate     bool       // a part took too long to work out, and is missing
+
+	MoreSeries, MoreRelatives, MoreDetails bool // than are listed
 }
 
 // Summary says in words how the weeks are.
@@ -215,33 +217,24 @@ func (p *Pages) group(ctx context.Context, r *http.Request) (string, any, error)
 		return "", nil, err
 	}
 	g.SQL, g.ChangesSQL, g.DetailsSQL, g.AlertsSQL = shownSQL(weeksSQL, args), shownSQL(changesSQL, args), shownSQL(detailsSQL, args), shownSQL(alertsSQL, args)
-	for _, read := range []func() error{
-		func() (err error) { g.Rows, err = collect[groupWeek](ctx, p.pool, weeksSQL, args); return err },
-		func() (err error) { g.Series, err = collect[series](ctx, p.pool, seriesSQL, args); return err },
-		func() (err error) { g.Relatives, err = collect[relative](ctx, p.pool, relativesSQL, args); return err },
-		func() (err error) { g.Changes, err = collect[change](ctx, p.pool, changesSQL, args); return err },
-		func() (err error) { g.Details, err = collect[detail](ctx, p.pool, detailsSQL, args); return err },
-		func() (err error) {
-			g.Messages, err = collect[groupMessage](ctx, p.pool, groupMessagesSQL, args)
-			return err
-		},
-		func() (err error) { g.Comments, err = collect[comment](ctx, p.pool, commentsSQL, args); return err },
-		func() (err error) {
-			if g.Group.StartReferenceDateTime == nil {
-				return nil // it does not measure
-			}
-			g.Alerts, err = collect[alert](ctx, p.pool, alertsSQL, args)
-			return err
-		},
-		func() (err error) {
-			g.Thresholds, err = collect[threshold](ctx, p.pool, thresholdsSQL, args)
-			return err
-		},
-	} {
-		if err := read(); err != nil {
+	parts := 9
+	if g.Group.StartReferenceDateTime == nil {
+		parts-- // it measures nothing, so it has no alerts
+	}
+	for _, read := range []func() (bool, error){
+		part(ctx, p, &g.Rows, weeksSQL, args), part(ctx, p, &g.Series, seriesSQL, args), part(ctx, p, &g.Relatives, relativesSQL, args),
+		part(ctx, p, &g.Changes, changesSQL, args), part(ctx, p, &g.Details, detailsSQL, args), part(ctx, p, &g.Messages, groupMessagesSQL, args),
+		part(ctx, p, &g.Comments, commentsSQL, args), part(ctx, p, &g.Thresholds, thresholdsSQL, args), part(ctx, p, &g.Alerts, alertsSQL, args),
+	}[:parts] {
+		isLate, err := read()
+		if err != nil {
 			return "", nil, err
 		}
+		g.IsLate = g.IsLate || isLate
 	}
+	g.Series, g.MoreSeries = firstOf(g.Series)
+	g.Relatives, g.MoreRelatives = firstOf(g.Relatives)
+	g.Details, g.MoreDetails = firstOf(g.Details)
 	for i := range g.Rows {
 		w := &g.Rows[i]
 		if c := class(w.Week); c == "red" && (g.Worst == nil || class(g.Worst.Week) != "red") || c == "orange" && g.Worst == nil {
@@ -252,8 +245,19 @@ func (p *Pages) group(ctx context.Context, r *http.Request) (string, any, error)
 	return g.Group.Name, g, nil
 }
 
+// part reads a part of the page, in its share of the time.
+func part[T any](ctx context.Context, p *Pages, into *[]T, sql string, args pgx.NamedArgs) func() (isLate bool, err error) {
+	return func() (isLate bool, err error) {
+		*into, isLate, err = within[T](ctx, p.pool, workTimeout*2/3, sql, args)
+		return isLate, err
+	}
+}
+
 func (g groupPage) sheet() ([]string, [][]any) {
 	rows := make([][]any, len(g.Rows))
+	if g.IsLate && len(rows) == 0 {
+		rows = [][]any{{nil, "not worked out: too many links"}}
+	}
 	for i, w := range g.Rows {
 		rows[i] = []any{day{&w.PointInTime}, w.Result, w.Colour, number{w.Demand}, number{w.DeltaProductionResult}, number{w.ActualCapacity},
 			number{w.FlexibleCapacity}, number{w.MaximumCapacity}, number{w.AgreedCapacity}, number{w.Missing}, g.Group.Unit}

@@ -42,6 +42,7 @@ type groupRow struct {
 	OpenWeeks          int        // with demand, but no capacity
 	Missing            *string    // demand above maximum capacity, summed over the horizon
 	WeeksMissing       *string    // the same in weeks of the group's mean demand
+	IsUnknown          bool       // the figures are not worked out
 	Total              int        // of all groups that were found
 	IsKept             bool       // figures were kept ready
 	AsOf               *time.Time // how old they may be; nil: not all groups have them yet
@@ -68,9 +69,12 @@ type groupsPage struct {
 	Total  int
 	IsKept bool
 	AsOf   *time.Time
-	Page   int
-	Pages  int
-	SQL    string
+	// NoMaterials tells that the search left materials out: looking through all links
+	// took too long.
+	NoMaterials bool
+	Page        int
+	Pages       int
+	SQL         string
 }
 
 func (g groupsPage) query(page int, format string) string {
@@ -131,11 +135,11 @@ func (p *Pages) groups(ctx context.Context, r *http.Request) (string, any, error
 		}
 	}
 	args := pgx.NamedArgs{
-		"search": g.Search, "from": g.From, "until": g.From.AddDate(0, 0, 7*weeks), "weeks": weeks, "at_once": p.atOnce,
+		"search": g.Search, "from": g.From, "until": g.From.AddDate(0, 0, 7*weeks), "weeks": weeks, "at_once": p.atOnce, "materials": true,
 		"only_bottlenecks": g.Only == "bottlenecks", "limit": pageSize, "offset": (g.Page - 1) * pageSize,
 	}
 	g.SQL = shownSQL(groupsSQL, args)
-	if g.Rows, err = collect[groupRow](ctx, p.pool, groupsSQL, args); err != nil {
+	if err := p.list(ctx, &g, args); err != nil {
 		return "", nil, err
 	}
 	if len(g.Rows) > 0 {
@@ -145,31 +149,61 @@ func (p *Pages) groups(ctx context.Context, r *http.Request) (string, any, error
 	return "Capacity groups", g, p.strips(ctx, &g)
 }
 
-// strips reads the weeks of the listed groups.
+// list reads the rows of the list. Where working them out takes too long, it takes what
+// is kept ready; where looking through all links does, it searches without materials.
+func (p *Pages) list(ctx context.Context, g *groupsPage, args pgx.NamedArgs) (err error) {
+	const keptReady = -1 // groups that are worked out at once
+	for _, try := range []struct {
+		atOnce    int
+		materials bool
+	}{{p.atOnce, true}, {keptReady, true}, {keptReady, false}} {
+		args["at_once"], args["materials"] = try.atOnce, try.materials
+		var isLate bool
+		g.Rows, isLate, err = within[groupRow](ctx, p.pool, workTimeout, groupsSQL, args)
+		g.NoMaterials = !try.materials
+		if err != nil || !isLate {
+			return err
+		}
+	}
+	g.Rows, err = collect[groupRow](ctx, p.pool, groupsSQL, args)
+	return err
+}
+
+// strips reads the weeks of the listed groups. Where that takes too long, it reads them
+// group by group, and leaves out those that take long.
 func (p *Pages) strips(ctx context.Context, g *groupsPage) error {
+	isLate, err := p.strip(ctx, g, g.Rows, workTimeout)
+	for i := 0; isLate && i < len(g.Rows) && err == nil; i++ {
+		_, err = p.strip(ctx, g, g.Rows[i:i+1], workTimeout/20)
+	}
+	return err
+}
+
+func (p *Pages) strip(ctx context.Context, g *groupsPage, of []groupRow, limit time.Duration) (isLate bool, err error) {
 	type stripRow struct {
 		Place int
 		Week
 	}
-	suppliers, customers, ids := make([]string, len(g.Rows)), make([]string, len(g.Rows)), make([]pgtype.UUID, len(g.Rows))
-	for i, row := range g.Rows {
+	suppliers, customers, ids := make([]string, len(of)), make([]string, len(of)), make([]pgtype.UUID, len(of))
+	for i, row := range of {
 		suppliers[i], customers[i], ids[i] = row.Supplier, row.Customer, pgtype.UUID{Bytes: row.CapacityGroupID, Valid: true}
 	}
-	rows, err := p.pool.Query(ctx, stripsSQL, pgx.NamedArgs{
+	weeks, isLate, err := within[stripRow](ctx, p.pool, limit, stripsSQL, pgx.NamedArgs{
 		"suppliers": suppliers, "customers": customers, "ids": ids, "from": g.From, "until": g.From.AddDate(0, 0, 7*g.Weeks),
 	})
-	if err != nil {
-		return err
+	if err != nil || isLate {
+		return isLate, err
 	}
-	var s stripRow
-	_, err = pgx.ForEachRow(rows, []any{&s.Place, &s.PointInTime, &s.Result, &s.Colour}, func() error {
-		g.Rows[s.Place-1].Strip = append(g.Rows[s.Place-1].Strip, s.Week)
-		return nil
-	})
-	for i := range g.Rows {
-		g.Rows[i].Strip = wholeStrip(g.Rows[i].Strip, g.From, g.Weeks)
+	for i := range of {
+		of[i].Strip = make([]Week, 0, g.Weeks)
 	}
-	return err
+	for _, w := range weeks {
+		of[w.Place-1].Strip = append(of[w.Place-1].Strip, w.Week)
+	}
+	for i := range of {
+		of[i].Strip = wholeStrip(of[i].Strip, g.From, g.Weeks)
+	}
+	return false, nil
 }
 
 // wholeStrip has a week for each of the horizon, without a result where there is

@@ -17,6 +17,8 @@ import (
 	"net/url"
 	"time"
 
+	"dcm-receiver/internal/database"
+
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 	"github.com/google/uuid"
@@ -45,14 +47,9 @@ type Pages struct {
 	log    *slog.Logger
 	pages  map[string]*template.Template
 	atOnce int // how many groups are worked out while a reader waits
+
+	rendering, writing turns
 }
-
-// connections is how many queries of planners run at once: few, so that they
-// leave the database to the messages.
-const connections = 4
-
-// queryTimeout bounds one query; a page says so when it takes longer.
-const queryTimeout = 15 * time.Second
 
 // Open prepares connections for the pages: their own few, read-only, with a time
 // limit at the server, so that no page gets in the way of a message.
@@ -78,7 +75,8 @@ func New(config Config, pool *pgxpool.Pool, log *slog.Logger) (*Pages, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	p := &Pages{config: config, pool: pool, log: log, pages: map[string]*template.Template{}, atOnce: atOnce}
+	p := &Pages{config: config, pool: pool, log: log, pages: map[string]*template.Template{}, atOnce: atOnce,
+		rendering: make(turns, rendered), writing: make(turns, written)}
 	layout, err := template.New("layout.html").Funcs(functions).ParseFS(templateFiles, "templates/layout.html")
 	if err != nil {
 		return nil, fmt.Errorf("read templates: %w", err)
@@ -117,7 +115,7 @@ func (p *Pages) Handler() http.Handler {
 		r.Get("/partners.{format}", p.export("partners", p.partners))
 		r.Get("/message/{id}", p.page("message", p.message))
 	})
-	r.NotFound(func(w http.ResponseWriter, r *http.Request) { p.problem(w, errNotFound) })
+	r.NotFound(func(w http.ResponseWriter, r *http.Request) { p.problem(w, r, errNotFound) })
 	return r
 }
 
@@ -159,10 +157,10 @@ func (p *Pages) page(name string, find find) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		title, data, err := p.found(r, find)
 		if err != nil {
-			p.problem(w, err)
+			p.problem(w, r, err)
 			return
 		}
-		p.render(w, http.StatusOK, name, shown{Title: title, Path: r.URL.Path, User: user(r), Data: data})
+		p.render(w, r, http.StatusOK, name, shown{Title: title, Path: r.URL.Path, User: user(r), Data: data})
 	}
 }
 
@@ -173,21 +171,27 @@ func (p *Pages) found(r *http.Request, find find) (string, any, error) {
 }
 
 // render writes a page, whole or not at all.
-func (p *Pages) render(w http.ResponseWriter, status int, name string, s shown) {
+func (p *Pages) render(w http.ResponseWriter, r *http.Request, status int, name string, s shown) {
 	s.Version, s.Now = p.config.Version, p.config.Now()
 	var page bytes.Buffer
-	if err := p.pages[name].Execute(&page, s); err != nil {
+	end, err := p.rendering.take(r.Context())
+	if err != nil {
+		http.Error(w, "Too many pages are being made at present. Try again in a minute.", http.StatusServiceUnavailable)
+		return
+	}
+	err = p.pages[name].Execute(&page, s)
+	end()
+	if err != nil {
 		p.log.Error("render page", "page", name, "error", err)
 		http.Error(w, "This page could not be made; the log of the receiver says why.", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.WriteHeader(status)
-	_, _ = page.WriteTo(w)
+	p.write(w, r, status, page.Bytes())
 }
 
 // problem shows why there is no page, in words for a planner.
-func (p *Pages) problem(w http.ResponseWriter, err error) {
+func (p *Pages) problem(w http.ResponseWriter, r *http.Request, err error) {
 	var query errQuery
 	var pg *pgconn.PgError
 	status, detail := http.StatusServiceUnavailable, "The database does not answer at present. Try again in a minute; if it stays so, tell the operators."
@@ -196,6 +200,9 @@ func (p *Pages) problem(w http.ResponseWriter, err error) {
 		status, detail = http.StatusNotFound, "There is nothing at this address. It may have been removed, or the link is incomplete."
 	case errors.As(err, &query):
 		status, detail = http.StatusBadRequest, query.detail
+	case errors.Is(err, errBusy):
+		w.Header().Set("Retry-After", "10")
+		detail = "Too many readers are here at present. Try again in a minute."
 	case errors.Is(err, context.Canceled):
 		return // the reader has gone
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &pg) && pg.Code == "57014":
@@ -203,9 +210,9 @@ func (p *Pages) problem(w http.ResponseWriter, err error) {
 	case errors.As(err, &pg):
 		p.log.Error("read views for a page", "sqlstate", pg.Code, "routine", pg.Routine)
 	default:
-		p.log.Error("read views for a page", "error", fmt.Sprintf("%T", err))
+		p.log.Error("read views for a page", "error", database.OneLine(err))
 	}
-	p.render(w, status, "problem", shown{Title: http.StatusText(status), Data: detail})
+	p.render(w, r, status, "problem", shown{Title: http.StatusText(status), Data: detail})
 }
 
 // key is a capacity group's full key.

@@ -1,5 +1,7 @@
 package store
 
+import "time"
+
 // MadeStatements are the statements that are made from tables of columns.
 func MadeStatements() (all []string) {
 	for _, of := range [][]string{
@@ -10,3 +12,6 @@ func MadeStatements() (all []string) {
 	}
 	return all
 }
+
+// LimitOverviews sets how long an overview may take, whatever its groups.
+func (s *Store) LimitOverviews(limit time.Duration) { s.overviewLimit, s.overviewGroupLimit = limit, 0 }

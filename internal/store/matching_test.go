@@ -59,10 +59,13 @@ func (w *world) arrival(endpoint dcm.Endpoint, sender string) store.Arrival {
 // receive stores a group as a message would.
 func (w *world) receive(g dcm.CapacityGroup) {
 	w.t.Helper()
-	g.Supplier, g.Customer, g.ChangedAt = supplier, customer, dcm.Timestamp{Time: w.now}
+	if g.Supplier == "" {
+		g.Supplier = supplier
+	}
+	g.Customer, g.ChangedAt = customer, dcm.Timestamp{Time: w.now}
 	g.UnitOfMeasureIsOmitted = g.UnitOfMeasure == ""
-	s := store.Subject{Key: store.Key{Supplier: supplier, Customer: customer, ID: g.ID}}
-	_, err := w.store.Save(context.Background(), w.arrival(dcm.CapacityGroupEndpoint, supplier), []store.Subject{s}, func(ground *store.Ground) store.Decision {
+	s := store.Subject{Key: store.Key{Supplier: g.Supplier, Customer: customer, ID: g.ID}}
+	_, err := w.store.Save(context.Background(), w.arrival(dcm.CapacityGroupEndpoint, g.Supplier), []store.Subject{s}, func(ground *store.Ground) store.Decision {
 		ground.Write(s, store.WriteCapacityGroup(&g, store.ContentOf([]byte(fmt.Sprint(w.now)))))
 		return store.Decision{Entry: store.Entry{Status: 200, Results: []store.Result{{ObjectID: &g.ID, Rule: 4, Outcome: rules.Overwritten}}}}
 	})

@@ -14,6 +14,8 @@ var (
 	endOverviewTurn  = load("end_overview_turn")
 	changedOverviews = load("changed_overviews")
 	makeOverview     = load("make_overview")
+	overviewMade     = load("overview_made")
+	giveUpOverview   = load("give_up_overview")
 )
 
 const (
@@ -22,12 +24,16 @@ const (
 	overviewLease = 2 * time.Minute
 	// overviewPause is how long it is at least from one look for changes to the next.
 	overviewPause = time.Minute
+	// A usual group takes 2 to 5 ms.
+	overviewLimit      = time.Minute
+	overviewGroupLimit = 20 * time.Millisecond
 )
 
 // UpdateOverview brings what is kept ready for planners (planning.group_overview,
 // planning.capacity_total) to the present, where it is this replica's turn. It takes
 // its time: it rests between pieces of work, so that it takes the share of a core of
 // Postgres that is given when it begins with a supplier and customer.
+// A supplier and customer whose overview takes too long is given up for an hour.
 // It returns as of when the whole of it is now; nil where a whole one was never made.
 func (s *Store) UpdateOverview(ctx context.Context, share func() float64) (asOf *time.Time, err error) {
 	var begun *time.Time
@@ -49,16 +55,20 @@ func (s *Store) UpdateOverview(ctx context.Context, share func() float64) (asOf 
 		return nil
 	}
 
-	var changed []Key
+	type pair struct {
+		supplier, customer string
+		groups             int64
+	}
+	var changed []pair
 	begin := time.Now()
 	err = s.unhurried(ctx, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, changedOverviews.sql)
 		if err != nil {
 			return err
 		}
-		var k Key
-		_, err = pgx.ForEachRow(rows, []any{&k.Supplier, &k.Customer}, func() error {
-			changed = append(changed, k)
+		var p pair
+		_, err = pgx.ForEachRow(rows, []any{&p.supplier, &p.customer, &p.groups}, func() error {
+			changed = append(changed, p)
 			return nil
 		})
 		return err
@@ -68,11 +78,27 @@ func (s *Store) UpdateOverview(ctx context.Context, share func() float64) (asOf 
 	}
 	pause := max(overviewPause, 20*time.Since(begin))
 	var failed error
-	for _, k := range changed {
+	for _, p := range changed {
+		of, part := values{"supplier": p.supplier, "customer": p.customer}, share()
+		limit := float64(s.overviewLimit+time.Duration(p.groups)*s.overviewGroupLimit) / part // it rests meanwhile
 		err := s.unhurried(ctx, func(tx pgx.Tx) error {
-			_, err := tx.Exec(ctx, makeOverview.sql, makeOverview.args(values{"supplier": k.Supplier, "customer": k.Customer, "pauses": 1/share() - 1})...)
+			timeout := fmt.Sprintf("set local statement_timeout = %d", time.Duration(limit).Milliseconds())
+			if _, err := tx.Exec(ctx, timeout, pgx.QueryExecModeSimpleProtocol); err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, overviewMade.sql, overviewMade.args(of)...); err != nil {
+				return err
+			}
+			of["pauses"] = 1/part - 1
+			_, err := tx.Exec(ctx, makeOverview.sql, makeOverview.args(of)...)
 			return err
 		})
+		if pg := pgError(err); pg != nil && pg.Code == "57014" && ctx.Err() == nil {
+			err = s.unhurried(ctx, func(tx pgx.Tx) error {
+				_, err := tx.Exec(ctx, giveUpOverview.sql, giveUpOverview.args(of)...)
+				return err
+			})
+		}
 		switch {
 		case err != nil && pgError(err) == nil:
 			return asOf, fmt.Errorf("make overview: %w", err)

@@ -216,3 +216,55 @@ func TestOverviewTurns(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestOverviewGivesUp: a supplier whose groups link each other without end keeps no
+// other supplier's overview from being made. Its groups are listed without figures, and
+// tried again an hour later.
+func TestOverviewGivesUp(t *testing.T) {
+	const others = "BPNL7777777777ZZ"
+	w := newWorld(t)
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := w.conn.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	monday := dcm.DateOf(time.Now()).Monday()
+	w.receive(dcm.CapacityGroup{
+		ID: uuid.UUID{1}, Supplier: others, Name: "usual",
+		Capacities: []dcm.Capacity{{PointInTime: monday + 7, ActualCapacity: "1", MaximumCapacity: "2"}},
+	})
+	const groups = 120
+	for i := range groups {
+		g := dcm.CapacityGroup{ID: uuid.UUID{15: byte(i)}, Name: "linked"}
+		for j := range groups {
+			g.LinkedCapacityGroups = append(g.LinkedCapacityGroups, uuid.UUID{15: byte(j)})
+		}
+		w.receive(g)
+	}
+	figures := func(of string) string {
+		return fmt.Sprint(w.query(`select concat_ws(' ', count(*), count(red_weeks), count(gave_up_at)) from planning.group_overview where supplier = '` + of + `'`))
+	}
+	w.store.LimitOverviews(200 * time.Millisecond)
+	w.updateOverview()
+	if got := figures(others); got != "[3 3 0]" {
+		t.Errorf("the usual group's rows, those with figures and those given up: %s", got)
+	}
+	if got, want := figures(supplier), fmt.Sprintf("[%d 0 %d]", 3*groups, 3*groups); got != want {
+		t.Errorf("the linked groups' rows, those with figures and those given up: %s, want %s", got, want)
+	}
+	gaveUp := func() string {
+		return fmt.Sprint(w.query(`select gave_up_at::text from dcm.overview where gave_up_at is not null`))
+	}
+	before := gaveUp()
+	w.updateOverview()
+	if after := gaveUp(); after != before {
+		t.Errorf("it is tried again at once: %s, before %s", after, before)
+	}
+	w.store.LimitOverviews(time.Minute)
+	exec(`update dcm.overview set gave_up_at = gave_up_at - interval '61 minutes'`)
+	w.updateOverview()
+	if got, want := figures(supplier), fmt.Sprintf("[%d %d 0]", 3*groups, 3*groups); got != want {
+		t.Errorf("an hour later: %s, want %s", got, want)
+	}
+}

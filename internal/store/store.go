@@ -30,6 +30,10 @@ type Store struct {
 	noHistory   atomic.Bool  // new connections keep no states that are replaced
 	asRequested atomic.Bool  // decisions are told which groups we asked for
 	hasty       *atomic.Bool // commits do not wait for the disk unless told to
+
+	// Working out the overview of one supplier and customer may take so long, and as
+	// long again for each of their groups.
+	overviewLimit, overviewGroupLimit time.Duration
 }
 
 // Open prepares connections to the database of url ("" leaves it to the PG*
@@ -66,7 +70,7 @@ func Open(url string, connections int, timeout time.Duration) (*Store, error) {
 			conn.CustomData()[unreplicated] = true
 		}
 	}
-	s := &Store{timeout: timeout, hasty: read.Hasty}
+	s := &Store{timeout: timeout, hasty: read.Hasty, overviewLimit: overviewLimit, overviewGroupLimit: overviewGroupLimit}
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		register(conn.TypeMap())
 		if s.noHistory.Load() {

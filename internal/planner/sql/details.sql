@@ -11,12 +11,13 @@ with before as (
     where supplier = @supplier and customer = @customer and capacity_group_id = @id and superseded_at is null
 )
 select
-    detail, subject, case when detail = 'linked capacity group' then subject::uuid end as group_id, g.name as group_name,
-    case when b.detail is not null then coalesce(b.value, 'linked') end as before, case when a.detail is not null then coalesce(a.value, 'linked') end as after
+    detail, left(subject, 201) as subject, case when detail = 'linked capacity group' then subject::uuid end as group_id, left(g.name, 201) as group_name,
+    case when b.detail is not null then left(coalesce(b.value, 'linked'), 201) end as before, case when a.detail is not null then left(coalesce(a.value, 'linked'), 201) end as after
 from before b
 full join after a using (detail, subject)
 left join planning.capacity_group g
     on detail = 'linked capacity group' and g.supplier = @supplier and g.customer = @customer and g.capacity_group_id::text = subject
 where a.detail is null or b.value <> a.value
     or b.detail is null and exists (select from before k where k.detail = case a.detail when 'threshold' then 'measurement' else 'inactive' end)
-order by detail, subject
+order by 1, 2
+limit 501

@@ -1,18 +1,18 @@
 -- Capacity groups, worst first: what is missing, in weeks of the group's own demand
 -- (units differ), then the earliest bottleneck, then demand without capacity. Up to
--- a thousand are worked out now; of more, what is kept ready is taken, and as_of says
--- how old that is.
+-- at_once groups are worked out now; of more, what is kept ready is taken, and as_of says
+-- how old that is. Names are cut: a partner may send them as long as a message.
 with found as materialized (
-    select supplier, customer, capacity_group_id, name, is_inactive
+    select supplier, customer, capacity_group_id, left(name, 201) as name, is_inactive
     from planning.capacity_group
     where supplier = @search
     union all
-    select supplier, customer, capacity_group_id, name, is_inactive
+    select supplier, customer, capacity_group_id, left(name, 201), is_inactive
     from planning.capacity_group g
     where not exists (select from planning.capacity_group where supplier = @search)
-        and (@search = '' or strpos(lower(name), lower(@search)) > 0
+        and (@search = '' or strpos(lower(left(name, 200)), lower(@search)) > 0
             or customer = @search or capacity_group_id::text = lower(@search) or @search = any (supplier_locations)
-            or exists (
+            or @materials and exists (
                 select from planning.linked_demand_series s
                 where s.supplier = g.supplier and s.customer = g.customer and s.capacity_group_id = g.capacity_group_id
                     and @search in (s.material_number_customer, s.material_number_supplier, s.customer_location)))
@@ -20,10 +20,10 @@ with found as materialized (
     select as_of, case
         when @search = '' then (select count(*) from (select from planning.capacity_group limit 10001) g)
         else (select count(*) from found)
-    end > case when as_of is null then 10000 else @at_once end as is_taken
+    end > case when as_of is null and @at_once >= 0 then 10000 else @at_once end as is_taken
     from (select as_of from planning.group_overview limit 1) o
 ), judged as materialized (
-    select f.*, w.red_weeks, w.orange_weeks, w.open_weeks, w.first_bottleneck, w.missing, w.weeks_missing
+    select f.*, w.red_weeks, w.orange_weeks, w.open_weeks, w.first_bottleneck, w.missing, w.weeks_missing, false as is_unknown
     from found f
     cross join lateral (
         select
@@ -39,29 +39,33 @@ with found as materialized (
     ) w
     where not exists (select from ready where is_taken)
     union all -- of those that were found
-    select f.*, coalesce(o.red_weeks, 0), coalesce(o.orange_weeks, 0), coalesce(o.weeks_without_capacity, 0), o.first_bottleneck, o.missing, o.weeks_missing
+    select
+        f.*, coalesce(o.red_weeks, 0), coalesce(o.orange_weeks, 0), coalesce(o.weeks_without_capacity, 0), o.first_bottleneck, o.missing, o.weeks_missing,
+        o.red_weeks is null
     from found f
     left join planning.group_overview o
         on o.supplier = f.supplier and o.customer = f.customer and o.capacity_group_id = f.capacity_group_id and o.weeks = @weeks
     where @search <> '' and exists (select from ready where is_taken)
     union all -- of all
-    select supplier, customer, capacity_group_id, null, false, red_weeks, orange_weeks, weeks_without_capacity, first_bottleneck, missing, weeks_missing
+    select
+        supplier, customer, capacity_group_id, null, false, coalesce(red_weeks, 0), coalesce(orange_weeks, 0), coalesce(weeks_without_capacity, 0),
+        first_bottleneck, missing, weeks_missing, red_weeks is null
     from planning.group_overview
     where weeks = @weeks and @search = '' and exists (select from ready where is_taken)
 )
 select
-    supplier, customer, capacity_group_id, g.name, g.unit_of_measure as unit, g.is_inactive, g.received_at,
+    supplier, customer, capacity_group_id, left(g.name, 201) as name, g.unit_of_measure as unit, g.is_inactive, g.received_at,
     l.red_weeks, l.orange_weeks, l.open_weeks, l.first_bottleneck, trim_scale(l.missing)::text as missing,
-    round(l.weeks_missing, 1)::text as weeks_missing, (select count(*) from judged where not @only_bottlenecks or first_bottleneck is not null) as total,
+    round(l.weeks_missing, 1)::text as weeks_missing, l.is_unknown, (select count(*) from judged where not @only_bottlenecks or first_bottleneck is not null) as total,
     exists (select from ready where is_taken) as is_kept, (select as_of from ready where is_taken) as as_of
 from (
     select *
     from judged
     where not @only_bottlenecks or first_bottleneck is not null
-    order by is_inactive, red_weeks > 0 desc, weeks_missing desc nulls last, first_bottleneck nulls last,
+    order by is_inactive, red_weeks > 0 desc, is_unknown desc, weeks_missing desc nulls last, first_bottleneck nulls last,
         orange_weeks desc, open_weeks desc, name, supplier, customer, capacity_group_id
     limit @limit offset @offset
 ) l
 join planning.capacity_group g using (supplier, customer, capacity_group_id)
-order by l.is_inactive, l.red_weeks > 0 desc, l.weeks_missing desc nulls last, l.first_bottleneck nulls last,
+order by l.is_inactive, l.red_weeks > 0 desc, l.is_unknown desc, l.weeks_missing desc nulls last, l.first_bottleneck nulls last,
     l.orange_weeks desc, l.open_weeks desc, l.name, supplier, customer, capacity_group_id

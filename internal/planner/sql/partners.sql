@@ -18,9 +18,9 @@ with partner as (
         jsonb_agg(jsonb_build_object('reason', reason, 'messages', messages, 'last', last) order by messages desc, reason) filter (where place <= 3) as reasons
     from (
         select
-            m.sender, coalesce(m.errors -> 0 ->> 'detail', o.errors -> 0 ->> 'detail') as reason, count(distinct m.id) as messages,
+            m.sender, left(coalesce(m.errors -> 0 ->> 'detail', o.errors -> 0 ->> 'detail'), 1000) as reason, count(distinct m.id) as messages,
             (array_agg(m.id order by m.received_at desc))[1] as last,
-            row_number() over (partition by m.sender order by count(distinct m.id) desc, coalesce(m.errors -> 0 ->> 'detail', o.errors -> 0 ->> 'detail')) as place
+            row_number() over (partition by m.sender order by count(distinct m.id) desc, left(coalesce(m.errors -> 0 ->> 'detail', o.errors -> 0 ->> 'detail'), 1000)) as place
         from planning.message m
         left join planning.message_object o on o.message = m.id and o.sender = m.sender and o.outcome = 'ignored'
         where m.status >= 400 and m.received_at > @week_ago
@@ -31,7 +31,7 @@ with partner as (
 ), delivery as (
     select
         partner as bpnl, count(*) filter (where state in ('waiting', 'sending')) as waiting, count(*) filter (where state = 'refused') as not_taken,
-        max(reason) filter (where state in ('waiting', 'sending', 'refused')) as why
+        max(left(reason, 1000)) filter (where state in ('waiting', 'sending', 'refused')) as why
     from planning.delivery
     group by partner
 ), asked as (

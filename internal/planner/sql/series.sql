@@ -1,5 +1,5 @@
 select
-    s.material_number_customer, s.material_number_supplier, s.customer_location, s.demand_category_code,
+    left(s.material_number_customer, 201) as material_number_customer, left(s.material_number_supplier, 201) as material_number_supplier, s.customer_location, s.demand_category_code,
     trim_scale(s.load_factor)::text as load_factor, u.missing
 from planning.linked_demand_series s
 left join (
@@ -11,3 +11,4 @@ left join (
 ) u using (material_number_customer, customer_location, demand_category_code)
 where s.supplier = @supplier and s.customer = @customer and s.capacity_group_id = @id
 order by 1, 3, 4
+limit 501

@@ -5,3 +5,4 @@ select
 from planning.alert_threshold
 where supplier = @supplier and customer = @customer and capacity_group_id = @id
 order by sequence_number
+limit 101
