@@ -22,11 +22,24 @@ type checks struct {
 type place []any
 
 func (c *checks) add(at place, detail string) {
+	if c.onlyCounted() {
+		return
+	}
 	pointer := c.base
 	for _, step := range at {
 		pointer += fmt.Sprint("/", step)
 	}
 	c.errors.add(c.limit, pointer, detail)
+}
+
+// onlyCounted counts a violation where no more are listed: to write out its place
+// costs more than to find it.
+func (c *checks) onlyCounted() bool {
+	if len(c.errors.List) < c.limit {
+		return false
+	}
+	c.errors.More++
+	return true
 }
 
 // week is a week that could be read, and its place in its list.
@@ -52,6 +65,9 @@ func (w weeks) all() iter.Seq2[int, dcm.Date] {
 func (c *checks) weeks(o Options, weeks weeks, name string, list place, below ...any) {
 	if o.Weeks != nil {
 		o.Weeks(weeks.all(), name, func(i int, detail string) {
+			if c.onlyCounted() {
+				return
+			}
 			c.add(slices.Concat(list, place{i}, below), detail)
 		})
 	}
