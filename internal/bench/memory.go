@@ -138,7 +138,8 @@ The largest messages of each shape, alone and six at once of one and of three pa
 `, othersRate)
 	var missed []string
 	for _, processors := range []int{2, 8} {
-		m := &memoryRun{bench: b, processors: processors, tried: processors * 100, others: kind{path: capacityGroups, next: named(k.changed(changedSet, stored, suppliers))}}
+		m := &memoryRun{bench: b, processors: processors, tried: processors * 100,
+			others: kind{path: capacityGroups, next: named(k.changed(changedSet, stored, suppliers))}}
 		for _, s := range shapes() {
 			if !b.attacks.MatchString(s.name) && !strings.HasPrefix(s.name, "usual") {
 				continue
@@ -187,8 +188,8 @@ type memoryRun struct {
 }
 
 func (m *memoryRun) start() (err error) {
-	m.r, err = startReceiver(m.binary, m.url, m.dir, "GOMEMLIMIT=400MiB", fmt.Sprint("GOMAXPROCS=", m.processors), "DCM_STANDARD=cx-0128",
-		"DCM_SUPPLIER_BPNLS="+customer)
+	m.r, err = startReceiver(m.binary, m.url, m.dir, "GOMEMLIMIT=400MiB", fmt.Sprint("GOMAXPROCS=", m.processors),
+		"DCM_STANDARD=cx-0128", "DCM_SUPPLIER_BPNLS="+customer)
 	if err != nil {
 		return err
 	}
@@ -237,7 +238,8 @@ func (m *memoryRun) try(s shape, messages, partners int) error {
 	if messages > 1 {
 		idle := 0
 		for idle < 2 { // what is left then has no share: its body is read slowly, only to be refused
-			one := (load{addresses: []string{m.r.partner}, kind: m.others, connections: 8, rate: othersRate, time: 500 * time.Millisecond}).run()
+			one := (load{addresses: []string{m.r.partner}, kind: m.others, connections: 8, rate: othersRate,
+				time: 500 * time.Millisecond}).run()
 			o.messages, o.busy = o.messages+one.messages, o.busy+one.busy
 			o.failed, o.failure = o.failed+one.failed, cmpOr(o.failure, one.failure)
 			if idle++; whole.Load() > 0 {
@@ -247,12 +249,12 @@ func (m *memoryRun) try(s shape, messages, partners int) error {
 		cancel()
 	}
 	all.Wait()
-	m.judge(s, messages, partners, bodies, statuses, (cpu(m.r.pid(), false) - before).Seconds(), time.Since(start), &o)
+	m.judge(s, messages, partners, len(bodies[0]), statuses, (cpu(m.r.pid(), false) - before).Seconds(), time.Since(start), &o)
 	return nil
 }
 
 // judge prints a line, and notes which bounds it has broken.
-func (m *memoryRun) judge(s shape, messages, partners int, bodies [][]byte, statuses []string, used float64, took time.Duration, o *outcome) {
+func (m *memoryRun) judge(s shape, messages, partners, bytes int, statuses []string, used float64, took time.Duration, o *outcome) {
 	name := fmt.Sprintf("%s, %d of %d at %d processors", s.name, messages, partners, m.processors)
 	miss := func(is bool, format string, values ...any) {
 		if is {
@@ -261,7 +263,7 @@ func (m *memoryRun) judge(s shape, messages, partners int, bodies [][]byte, stat
 	}
 	held, times := peak(m.r.pid()), ""
 	if messages == 1 && held > 0 {
-		perByte := used / float64(len(bodies[0]))
+		perByte := used / float64(bytes)
 		if m.usual == 0 {
 			m.usual = perByte
 		}
@@ -271,9 +273,10 @@ func (m *memoryRun) judge(s shape, messages, partners int, bodies [][]byte, stat
 	slices.Sort(statuses)
 	miss(held == 0, "the receiver has ended")
 	miss(held > mostMemory, "%d MiB of memory", held>>20)
-	miss(o.busy > 0 || o.failed > 0, "%d of the other's %d messages were answered 503, %d failed: %s", o.busy, o.messages, o.failed, o.failure)
-	fmt.Printf("| %d | %s | %d of %d | %s | %s | %d | %.1f | %d of %d |\n", m.processors, s.name, messages, partners, strings.Join(statuses, " "), times,
-		held>>20, took.Seconds(), o.busy, o.messages)
+	miss(o.busy > 0 || o.failed > 0, "%d of the other's %d messages were answered 503, %d failed: %s",
+		o.busy, o.messages, o.failed, o.failure)
+	fmt.Printf("| %d | %s | %d of %d | %s | %s | %d | %.1f | %d of %d |\n", m.processors, s.name, messages, partners,
+		strings.Join(statuses, " "), times, held>>20, took.Seconds(), o.busy, o.messages)
 	if held == 0 {
 		_ = m.r.cmd.Wait()
 		m.remove()
@@ -295,7 +298,8 @@ func (m *memoryRun) send(ctx context.Context, s shape, sender string, body []byt
 		}
 		return "cut"
 	}
-	_, err = fmt.Fprintf(conn, "POST /%s HTTP/1.1\r\nHost: bench\r\nEdc-Bpn: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", s.endpoint.Path, sender, len(body))
+	_, err = fmt.Fprintf(conn, "POST /%s HTTP/1.1\r\nHost: bench\r\nEdc-Bpn: %s\r\nContent-Type: application/json\r\n"+
+		"Content-Length: %d\r\n\r\n", s.endpoint.Path, sender, len(body))
 	if err == nil {
 		_, err = io.Copy(conn, bytes.NewReader(body))
 	}

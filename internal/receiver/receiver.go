@@ -87,7 +87,8 @@ func New(config Config, s *store.Store, log *slog.Logger) *Receiver {
 	rc := &Receiver{
 		config: config, store: s, log: log,
 		bytes: fair.NewShare(config.MaxBuffered, MaxBody+1), messages: fair.NewShare(int64(config.MaxInFlight), 1),
-		small: fair.NewQueue(runtime.GOMAXPROCS(0), forSmall), work: fair.NewQueue(runtime.GOMAXPROCS(0), config.MaxWork-forSmall),
+		small: fair.NewQueue(runtime.GOMAXPROCS(0), forSmall),
+		work:  fair.NewQueue(runtime.GOMAXPROCS(0), config.MaxWork-forSmall),
 	}
 	for _, key := range config.APIKeys {
 		rc.keys = append(rc.keys, sha256.Sum256([]byte(key)))
@@ -278,7 +279,8 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, in *inbound,
 	// All that costs as much as a message is large stands in its sender's turn: its
 	// objects, its entry and its answer, of which there are as many at a time as
 	// there is work.
-	done, err := rc.begin(ctx, in.Sender, fair.Load{Cost: fair.Cost(int64(len(in.body))), Memory: payload.Memory(in.body, endpoint)})
+	load := fair.Load{Cost: fair.Cost(int64(len(in.body))), Memory: payload.Memory(in.body, endpoint)}
+	done, err := rc.begin(ctx, in.Sender, load)
 	if err != nil {
 		return refused(rc.heldBack(w, in.Sender, "work"))
 	}
