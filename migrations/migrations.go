@@ -5,6 +5,7 @@ package migrations
 import (
 	"context"
 	crand "crypto/rand"
+	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
@@ -76,12 +77,12 @@ func Up(ctx context.Context, url string, log *slog.Logger) error {
 	}
 }
 
-// UpUntilDone tries until it succeeds or ctx ends. The error is of a database that
-// can never do.
+// UpUntilDone tries until it succeeds or ctx ends. Its errors are those of a database
+// that no further try can migrate: database.ErrEncoding and ErrTooOld.
 func UpUntilDone(ctx context.Context, url string, log *slog.Logger) error {
 	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
 		err := Up(ctx, url, log)
-		if err == nil || errors.Is(err, database.ErrEncoding) {
+		if err == nil || errors.Is(err, database.ErrEncoding) || errors.Is(err, ErrTooOld) {
 			return err
 		}
 		if ctx.Err() == nil {
@@ -99,6 +100,7 @@ const (
 	lockTimeout      = 2 * time.Second
 	tries            = 60 // some four minutes
 	lockNotAvailable = "55P03"
+	undefinedTable   = "42P01"
 )
 
 func up(ctx context.Context, read *database.Config, log *slog.Logger) error {
@@ -116,6 +118,9 @@ func up(ctx context.Context, read *database.Config, log *slog.Logger) error {
 	}
 	db := stdlib.OpenDB(*config)
 	defer db.Close()
+	if err := checkAge(ctx, db); err != nil {
+		return err
+	}
 	// The table of versions lives in our schema too: not every role may create
 	// tables in schema public.
 	if _, err := db.ExecContext(ctx, "create schema if not exists dcm"); err != nil && !raced(err) {
@@ -142,6 +147,37 @@ func up(ctx context.Context, read *database.Config, log *slog.Logger) error {
 	}
 	if _, err := db.ExecContext(ctx, planner); err != nil {
 		return fmt.Errorf("migrate: grant rights to dcm_planner: %w", err)
+	}
+	return nil
+}
+
+// squashed is the newest of the migrations that 0.1.0 replaced by five, which have the
+// last five of the same numbers: a database that recorded all of the old ones has the
+// tables of the new ones, and goose runs only what comes after.
+const squashed = 26
+
+// ErrTooOld is the error of a database that recorded only some of the replaced
+// migrations.
+var ErrTooOld = fmt.Errorf("too old for this version: first migrate it with the version before 0.1.0 "+
+	"(commit 0ef5ffd, whose newest migration is %d), then with this one", squashed)
+
+// checkAge refuses a database that recorded the first of the replaced migrations and
+// not the last. It only reads.
+func checkAge(ctx context.Context, db *sql.DB) error {
+	var replaced bool
+	var newest int
+	err := db.QueryRowContext(ctx, `
+		select coalesce(bool_or(version_id = 1), false), coalesce(max(version_id), 0)
+		from dcm.schema_version
+		where is_applied`).Scan(&replaced, &newest)
+	var pg *pgconn.PgError
+	switch {
+	case errors.As(err, &pg) && pg.Code == undefinedTable:
+		return nil // a new database
+	case err != nil:
+		return fmt.Errorf("migrate: read dcm.schema_version: %w", err)
+	case replaced && newest < squashed:
+		return fmt.Errorf("the database is at migration %d, %w", newest, ErrTooOld)
 	}
 	return nil
 }

@@ -503,7 +503,7 @@ func TestMigrate(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer admin.Close(context.Background())
-	for _, statement := range []string{"create role app login", "create database managed owner app", "create database shared",
+	for _, statement := range []string{"create role app login", "create database managed owner app", "create database shared", "create database old",
 		"create database latin encoding 'LATIN1' locale 'C' template template0"} {
 		if _, err := admin.Exec(context.Background(), statement); err != nil {
 			t.Fatal(err)
@@ -517,6 +517,16 @@ func TestMigrate(t *testing.T) {
 		}
 		managed = fmt.Sprintf("host='%s' port=%d user=app dbname=managed", config.Host, config.Port)
 	}
+	old, err := pgx.Connect(context.Background(), server.URL("old"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.Close(context.Background())
+	if _, err := old.Exec(context.Background(), `create schema dcm;
+		create table dcm.schema_version (version_id bigint, is_applied boolean);
+		insert into dcm.schema_version select n, true from generate_series(0, 20) n`); err != nil {
+		t.Fatal(err)
+	}
 	// Exit statuses: what another setting mends is 2, what is not there 3.
 	for _, c := range []struct {
 		name, url string
@@ -527,6 +537,7 @@ func TestMigrate(t *testing.T) {
 		{"no such database", server.URL("nothing"), 2, "does not exist"},
 		{"nobody there", "postgres://u:Secret@127.0.0.1:1/x", 3, "connection refused"},
 		{"not UTF-8", server.URL("latin"), 2, "the database is not in UTF-8"},
+		{"too old", server.URL("old"), 2, "the database is at migration 20, too old for this version: first migrate it with the version before 0.1.0"},
 	} {
 		program := exec.Command(binary, "migrate")
 		program.Env = environment("DATABASE_URL="+c.url, "DCM_DATA_DIR="+t.TempDir())

@@ -277,6 +277,8 @@ func withDatabaseStatus(err error) error {
 	switch {
 	case errors.Is(err, database.ErrEncoding):
 		return failure{fmt.Errorf("DATABASE_URL: %w", database.ErrEncoding), wrongUse}
+	case errors.Is(err, migrations.ErrTooOld):
+		return failure{err, wrongUse}
 	case err != nil && database.IsWrong(err):
 		return failure{fmt.Errorf("DATABASE_URL: %s", database.OneLine(err)), wrongUse}
 	case errors.As(err, &unreachable):

@@ -1,9 +1,9 @@
 -- +goose Up
 
--- WeekBasedMaterialDemand objects: those that we send as a customer and those
--- that we receive as a supplier. Every key begins with the partner, the company
--- at the other end, so that the data can be spread by it: of what we sent that is
--- the supplier, of what we received the customer.
+-- WeekBasedMaterialDemand objects: those that we send as a customer and those that we
+-- receive as a supplier. Every key begins with the partner, the company at the other
+-- end, so that the data can be distributed by it: of a sent demand that is the
+-- supplier, of a received one the customer.
 create table dcm.material_demand (
     partner text not null,
     direction text not null,
@@ -23,9 +23,12 @@ create table dcm.material_demand (
     material_description_customer text not null,
     material_global_asset_id text,
     unit_of_measure text,
+    -- Set by an operator: the next message is taken, whatever its changedAt. That
+    -- message locks the demand again.
+    is_unlocked boolean not null default false,
     primary key (partner, direction, supplier, customer, material_demand_id),
-    -- CX-0048 §2.2.2: one object a supplier, customer and material.
-    -- Checked at the end of a transaction: a list may hand a material on.
+    -- CX-0048 §2.2.2: one object a supplier, customer and material. Checked at the end
+    -- of a transaction, because a list may move a material from one object to another.
     constraint material_demand_one_a_material unique (partner, direction, supplier, customer, material_number_customer) deferrable initially deferred,
     constraint direction_is_a_direction check (direction in ('sent', 'received')),
     constraint partner_is_the_other_company check (partner = case direction when 'sent' then supplier else customer end),
@@ -36,8 +39,9 @@ create table dcm.material_demand (
 );
 
 -- The series of a material demand, the weeks of each in parallel arrays. Links of
--- capacity groups name a series by exactly this key, so the material number
--- stands here too.
+-- capacity groups name a series by exactly this key, so it includes the material
+-- number. A writer sets changed_at and valid_from to those of the demand; the trigger
+-- (see 00024) restores them where the values are the same.
 create table dcm.demand_series (
     partner text not null,
     direction text not null,
@@ -50,6 +54,9 @@ create table dcm.demand_series (
     expected_supplier_location text,
     point_in_time date[] not null,
     demand numeric[] not null,
+    changed_at timestamptz not null default '-infinity',
+    changed_at_nanosecond smallint not null default 0,
+    valid_from timestamptz not null default now(),
     primary key (partner, direction, supplier, customer, material_number_customer, customer_location, demand_category_code),
     constraint demands_are_not_negative check (0 <= all (demand)),
     constraint a_demand_has_all_columns check (cardinality(demand) = cardinality(point_in_time))
@@ -60,7 +67,7 @@ do $$
 begin
     execute 'alter table dcm.demand_series alter point_in_time set compression lz4, alter demand set compression lz4';
 exception
-    when feature_not_supported or syntax_error then -- built without, before 14
+    when feature_not_supported or syntax_error then -- built without lz4, or older than version 14
         null;
 end
 $$;

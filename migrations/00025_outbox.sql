@@ -16,6 +16,13 @@ comment on column outbox.partner.bpnl is 'BPNL of the partner.';
 comment on column outbox.partner.dsp_url is 'DSP address of its connector. NULL: ask our connector.';
 comment on column outbox.partner.did is 'Its DID. NULL: find out.';
 comment on column outbox.partner.protocol is 'Version of the dataspace protocol to use. NULL: find out.';
+-- The command partner add refuses the same. Not valid, because databases of versions
+-- before 0.1.0 have them so.
+alter table outbox.partner
+    add constraint "one of dataspace-protocol-http, dataspace-protocol-http:2025-1"
+        check (protocol in ('dataspace-protocol-http', 'dataspace-protocol-http:2025-1')) not valid,
+    add constraint "did must begin with did: and a method, such as did:web:"
+        check (did ~ '^did:[a-z0-9]+:.') not valid;
 
 create table outbox.demand_line (
     supplier text not null,
@@ -35,7 +42,7 @@ create table outbox.demand_line (
     constraint "supplier must be BPNL and 12 letters or digits" check (supplier ~ '^BPNL[a-zA-Z0-9]{12}$'),
     constraint "customer must be BPNL and 12 letters or digits" check (customer ~ '^BPNL[a-zA-Z0-9]{12}$'),
     constraint "customer_location must be BPNS and 12 letters or digits" check (customer_location ~ '^BPNS[a-zA-Z0-9]{12}$'),
-    constraint "expected_supplier_location must be BPNS and 12 letters or digit" check (expected_supplier_location ~ '^BPNS[a-zA-Z0-9]{12}$'),
+    constraint "expected_supplier_location must be BPNS, 12 letters or digits" check (expected_supplier_location ~ '^BPNS[a-zA-Z0-9]{12}$'),
     constraint "material_number_customer must not be empty" check (material_number_customer <> ''),
     constraint "point_in_time must be a Monday" check (extract(isodow from point_in_time) = 1),
     constraint "point_in_time must be a date of the years 0001 to 9998" check (point_in_time between '0001-01-01' and '9998-12-31'),
@@ -85,15 +92,20 @@ create table dcm.delivery (
     status smallint,
     reason text,
     answers_message_id uuid,
+    -- The comment was taken back: no trace of it may stay, and a partner's reason for a
+    -- refusal may quote its text or author. Later reasons are not stored either.
+    is_forgotten boolean not null default false,
     primary key (partner, object, object_id, changed_at),
     constraint state_is_a_state check (state in ('waiting', 'sending', 'delivered', 'refused', 'superseded'))
 );
 create index delivery_waiting on dcm.delivery (partner, next_attempt_at) where state in ('waiting', 'sending');
+-- Refused deliveries are counted every 15 s, among all that were ever made.
+create index delivery_refused on dcm.delivery (partner) where state = 'refused';
 
 create view planning.delivery as
 select
     supplier, customer, object, object_id, changed_at, state, attempts, last_attempt_at, next_attempt_at, delivered_at, status, reason,
-    answers_message_id, queued_at
+    answers_message_id, queued_at, partner
 from dcm.delivery;
 comment on view planning.delivery is 'One row per state of an object that we send: whether it arrived.';
 comment on column planning.delivery.supplier is 'BPNL of the supplier.';
@@ -110,6 +122,7 @@ comment on column planning.delivery.status is 'HTTP status of the last answer. N
 comment on column planning.delivery.reason is 'Why it is not delivered, and who has to do what. NULL: nothing is wrong.';
 comment on column planning.delivery.answers_message_id is 'messageId of the request for update that this answers. NULL: it answers none.';
 comment on column planning.delivery.queued_at is 'When it was released.';
+comment on column planning.delivery.partner is 'BPNL of the company that it goes to: supplier or customer, whichever is not ours.';
 
 -- +goose StatementBegin
 create function outbox.release(supplier text default null, customer text default null)
@@ -259,3 +272,75 @@ $$;
 -- +goose StatementEnd
 comment on function outbox.release is 'Compares outbox.demand_line with what was released last, gives new materials their ID, sets changed_at, and queues what is new or changed. One row a material: outcome (created, changed, unchanged, refused) and why. Materials without rows stay as they are. Released twice, nothing goes twice.';
 revoke execute on function outbox.release from public;
+
+-- Which replica sends to a partner, and until when. After that another one takes over,
+-- as it must where the replica was killed.
+create table dcm.sending (
+    partner text primary key,
+    owner uuid not null,
+    until timestamptz not null
+);
+
+-- Lets a role without rights on the tables see whether a receiver sends at all.
+create view planning.sending as
+select partner, until from dcm.sending where until > now();
+comment on view planning.sending is 'One row per partner that a receiver with DCM_SEND is serving at this moment. Where something is due for a partner and there is no row at all, nobody sends.';
+comment on column planning.sending.partner is 'BPNL of the partner.';
+comment on column planning.sending.until is 'When another receiver may take over, unless this one goes on.';
+
+-- Agreements and transfers through the connector that all replicas reuse; without
+-- their tokens.
+create table dcm.way (
+    partner text not null,
+    endpoint text not null,
+    way jsonb not null,
+    primary key (partner, endpoint)
+);
+
+create table outbox.request_for_update (
+    message_id uuid primary key default gen_random_uuid(),
+    supplier text not null,
+    customer text not null,
+    capacity_group_id uuid,
+    changed_at timestamptz,
+    requested_at timestamptz not null default now(),
+    constraint "supplier must be BPNL and 12 letters or digits" check (supplier ~ '^BPNL[a-zA-Z0-9]{12}$'),
+    constraint "customer must be BPNL and 12 letters or digits" check (customer ~ '^BPNL[a-zA-Z0-9]{12}$'),
+    constraint "changed_at must come with a capacity_group_id" check (changed_at is null or capacity_group_id is not null)
+);
+comment on table outbox.request_for_update is 'A row inserted asks a supplier to send one of its capacity groups again, or all of them. planning.delivery says whether the request arrived (object IdBasedRequestForUpdate, object_id is the message_id).';
+comment on column outbox.request_for_update.message_id is 'messageId of the request; leave it out.';
+comment on column outbox.request_for_update.supplier is 'BPNL of the supplier that is asked.';
+comment on column outbox.request_for_update.customer is 'BPNL of ours that asks.';
+comment on column outbox.request_for_update.capacity_group_id is 'UUID of the wanted group. NULL: all of them.';
+comment on column outbox.request_for_update.changed_at is 'Send it only if it was changed after this. NULL: in any case.';
+comment on column outbox.request_for_update.requested_at is 'When it was asked for; leave it out.';
+
+-- +goose StatementBegin
+create function outbox.queue_request() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    insert into dcm.delivery (partner, object, object_id, changed_at, supplier, customer, queued_at)
+    values (new.supplier, 'IdBasedRequestForUpdate', new.message_id, new.requested_at, new.supplier, new.customer, clock_timestamp());
+    perform pg_notify('dcm_outbox', '');
+    return null;
+end
+$$;
+-- +goose StatementEnd
+comment on function outbox.queue_request is 'Queues a new request for update.';
+create trigger queue_request after insert on outbox.request_for_update for each row execute function outbox.queue_request();
+revoke execute on function outbox.queue_request from public;
+
+-- A new or corrected address is tried now, not at the next attempt.
+-- +goose StatementBegin
+create function outbox.try_partner() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    update dcm.delivery q set next_attempt_at = null
+    where q.partner = new.bpnl and q.state = 'waiting' and q.next_attempt_at is not null;
+    perform pg_notify('dcm_outbox', '');
+    return null;
+end
+$$;
+-- +goose StatementEnd
+comment on function outbox.try_partner is 'Has what waits for a partner tried at once.';
+create trigger try_partner after insert or update on outbox.partner for each row execute function outbox.try_partner();
+revoke execute on function outbox.try_partner from public;
