@@ -537,7 +537,7 @@ func TestMigrate(t *testing.T) {
 		{"no such database", server.URL("nothing"), 2, "does not exist"},
 		{"nobody there", "postgres://u:Secret@127.0.0.1:1/x", 3, "connection refused"},
 		{"not UTF-8", server.URL("latin"), 2, "the database is not in UTF-8"},
-		{"too old", server.URL("old"), 2, "the database is at migration 20, too old for this version: first migrate it with the version before 0.1.0"},
+		{"too old", server.URL("old"), 2, "the database is at migration 20, too old for this version: first migrate it"},
 	} {
 		program := exec.Command(binary, "migrate")
 		program.Env = environment("DATABASE_URL="+c.url, "DCM_DATA_DIR="+t.TempDir())
@@ -545,6 +545,15 @@ func TestMigrate(t *testing.T) {
 		if status := program.ProcessState.ExitCode(); status != c.status || !strings.Contains(string(out), c.said) || strings.Count(string(out), "\n") != 1 || strings.Contains(string(out), "Secret") {
 			t.Errorf("%s: exit status %d, want %d, and one line with %q: %s", c.name, status, c.status, c.said, out)
 		}
+	}
+	// serve does not try again where that cannot help.
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	serve := exec.CommandContext(ctx, binary, "serve")
+	serve.Env = environment("DATABASE_URL="+server.URL("old"), "DCM_CUSTOMER_BPNLS="+example.Customer, "DCM_LISTEN=127.0.0.1:0",
+		"DCM_OPS_LISTEN=127.0.0.1:0", "DCM_PLANNING_LISTEN=127.0.0.1:0")
+	if out, _ := serve.CombinedOutput(); serve.ProcessState.ExitCode() != 2 || !strings.Contains(string(out), "(commit 0ef5ffd,") {
+		t.Errorf("serve on a database that is too old: exit status %d:\n%s", serve.ProcessState.ExitCode(), out)
 	}
 	program := exec.Command(binary, "migrate")
 	program.Env = environment("DATABASE_URL=" + managed)
