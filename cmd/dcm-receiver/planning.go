@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"dcm-receiver/internal/database"
@@ -23,6 +24,9 @@ type planningSettings struct {
 	OIDCClientSecret string `env:"DCM_PLANNING_OIDC_CLIENT_SECRET" name:"oidc-client-secret" help:"Its secret."`
 	OIDCSecretFile   string `env:"DCM_PLANNING_OIDC_CLIENT_SECRET_FILE" name:"oidc-client-secret-file" placeholder:"FILE" help:"The same, read from a file."`
 	OIDCAllowed      list   `env:"DCM_PLANNING_OIDC_ALLOWED" name:"oidc-allowed" help:"E-mail addresses, groups or roles that may see the pages; * is everybody whom the provider logs in for this client."`
+	OIDCScopes       string `env:"DCM_PLANNING_OIDC_SCOPES" name:"oidc-scopes" default:"openid email profile" help:"What a login asks the provider for, separated by spaces; some send groups only with the scope groups."`
+	OIDCGroupsClaim  list   `env:"DCM_PLANNING_OIDC_GROUPS_CLAIM" name:"oidc-groups-claim" default:"groups,roles" help:"Claims that name groups or roles; realm_access.roles is the claim roles within realm_access."`
+	SessionKey       string `env:"DCM_PLANNING_SESSION_KEY" name:"session-key" help:"Key that seals sessions, of at least 32 characters and the same for all replicas. Unset: DCM_PLANNING_OIDC_CLIENT_SECRET, which then must be so long."`
 	URL              string `env:"DCM_PLANNING_URL" placeholder:"URL" help:"Address of the pages as a browser sees them, where the provider sends people back to: https://dcm.example.com"`
 	ProxyUserHeader  string `env:"DCM_PLANNING_PROXY_USER_HEADER" name:"proxy-user-header" help:"Header in which a trusted proxy names who is logged in, such as X-Forwarded-User. It must also send DCM_PLANNING_PROXY_KEY in X-Planning-Key."`
 	ProxyKey         string `env:"DCM_PLANNING_PROXY_KEY" name:"proxy-key" help:"Key that only that proxy knows."`
@@ -59,6 +63,16 @@ func (s *planningSettings) check() error {
 		if u.Scheme == "http" && !isLoopback(u.Hostname()) {
 			return errors.New("DCM_PLANNING_URL: over http anybody on the way could take a planner's session; give the https address that your ingress or proxy has")
 		}
+		if issuer, err := url.Parse(s.OIDCIssuer); err != nil || issuer.Scheme != "https" && !isLoopback(issuer.Hostname()) {
+			return errors.New("DCM_PLANNING_OIDC_ISSUER: give the https address of the provider; over http anybody on the way could name a user")
+		}
+		if s.SessionKey != "" && len(s.SessionKey) < leastSecret || s.SessionKey == "" && len(s.OIDCClientSecret) < leastSecret {
+			return fmt.Errorf("DCM_PLANNING_SESSION_KEY: give a random key of at least %d characters, the same for all replicas "+
+				"(openssl rand -base64 32); without it DCM_PLANNING_OIDC_CLIENT_SECRET seals the sessions and must be so long", leastSecret)
+		}
+		if s.OIDCScopes != "" && !slices.Contains(s.scopes(), "openid") {
+			return errors.New("DCM_PLANNING_OIDC_SCOPES: openid must be among the scopes, such as \"openid email profile groups\"")
+		}
 		if len(s.OIDCAllowed) == 0 {
 			return errors.New("DCM_PLANNING_OIDC_ALLOWED: name the e-mail addresses, groups or roles that may see the pages, or * for everybody whom the provider logs in for this client")
 		}
@@ -76,12 +90,22 @@ func (s *planningSettings) check() error {
 	return nil
 }
 
+// leastSecret is the least length, in characters, of what seals sessions: a shorter
+// one can be guessed from a cookie.
+const leastSecret = 32
+
+// scopes are what a login asks for; nil: as the pages choose.
+func (s *planningSettings) scopes() []string {
+	return strings.FieldsFunc(s.OIDCScopes, func(r rune) bool { return r == ' ' || r == ',' })
+}
+
 // access is who may see the pages.
 func (s *planningSettings) access(log *slog.Logger) func(context.Context) planner.Access {
 	switch {
 	case s.OIDCIssuer != "":
 		return planner.AwaitOpenIDConnect(planner.OpenIDConnectConfig{
-			Issuer: s.OIDCIssuer, ClientID: s.OIDCClientID, ClientSecret: s.OIDCClientSecret, URL: s.URL, Allowed: s.OIDCAllowed,
+			Issuer: s.OIDCIssuer, ClientID: s.OIDCClientID, ClientSecret: s.OIDCClientSecret, SessionKey: s.SessionKey,
+			URL: s.URL, Allowed: s.OIDCAllowed, Scopes: s.scopes(), GroupsClaims: s.OIDCGroupsClaim,
 		}, log)
 	case s.ProxyUserHeader != "":
 		return planner.Always(planner.Proxy{UserHeader: http.CanonicalHeaderKey(s.ProxyUserHeader), Key: s.ProxyKey})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 )
@@ -9,7 +10,9 @@ import (
 // to, do not start, however the address is written.
 func TestPlanningIsNeverOpen(t *testing.T) {
 	provider := func(s planningSettings) planningSettings {
-		s.Listen, s.OIDCIssuer, s.OIDCClientID, s.OIDCClientSecret = ":8088", "https://login.example", "pages", "s3cret"
+		s.Listen, s.OIDCClientID = ":8088", "pages"
+		s.OIDCIssuer = cmp.Or(s.OIDCIssuer, "https://login.example")
+		s.OIDCClientSecret = cmp.Or(s.OIDCClientSecret, "a secret of thirty-two characters")
 		return s
 	}
 	const key = "0123456789abcdef"
@@ -41,6 +44,32 @@ func TestPlanningIsNeverOpen(t *testing.T) {
 		{name: "a provider", settings: provider(planningSettings{URL: "https://dcm.example.com", OIDCAllowed: list{"planners"}})},
 		{name: "a provider for everybody, said", settings: provider(planningSettings{URL: "https://dcm.example.com", OIDCAllowed: list{"*"}})},
 		{name: "a provider for everybody, by mistake", settings: provider(planningSettings{URL: "https://dcm.example.com"}), names: "DCM_PLANNING_OIDC_ALLOWED"},
+		{
+			name:     "a provider over http",
+			settings: provider(planningSettings{OIDCIssuer: "http://login.example", URL: "https://dcm.example.com", OIDCAllowed: list{"*"}}),
+			names:    "DCM_PLANNING_OIDC_ISSUER",
+		},
+		{
+			name:     "a secret that can be guessed",
+			settings: provider(planningSettings{OIDCClientSecret: "changeme", URL: "https://dcm.example.com", OIDCAllowed: list{"*"}}),
+			names:    "DCM_PLANNING_SESSION_KEY",
+		},
+		{
+			name: "a short secret beside a session key",
+			settings: provider(planningSettings{
+				OIDCClientSecret: "changeme", SessionKey: strings.Repeat("k", 32), URL: "https://dcm.example.com", OIDCAllowed: list{"*"},
+			}),
+		},
+		{
+			name:     "a short session key",
+			settings: provider(planningSettings{SessionKey: "short", URL: "https://dcm.example.com", OIDCAllowed: list{"*"}}),
+			names:    "DCM_PLANNING_SESSION_KEY",
+		},
+		{
+			name:     "scopes without openid",
+			settings: provider(planningSettings{OIDCScopes: "email groups", URL: "https://dcm.example.com", OIDCAllowed: list{"*"}}),
+			names:    "DCM_PLANNING_OIDC_SCOPES",
+		},
 		{name: "sessions over http", settings: provider(planningSettings{URL: "http://dcm.example.com", OIDCAllowed: list{"*"}}), names: "DCM_PLANNING_URL"},
 		{name: "sessions over http on this machine", settings: provider(planningSettings{URL: "http://localhost:8088", OIDCAllowed: list{"*"}})},
 		{name: "no address for the way back", settings: provider(planningSettings{OIDCAllowed: list{"*"}}), names: "DCM_PLANNING_URL"},

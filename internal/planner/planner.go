@@ -139,7 +139,8 @@ type shown struct {
 	Path    string
 	Version string
 	Now     time.Time
-	User    string // who is logged in; "" where nobody has to be
+	User    string // who is logged in; "" where no login is needed
+	LogOut  bool   // whether these pages hold the session
 	Data    any
 }
 
@@ -160,7 +161,8 @@ func (p *Pages) page(name string, find find) http.HandlerFunc {
 			p.problem(w, r, err)
 			return
 		}
-		p.render(w, r, http.StatusOK, name, shown{Title: title, Path: r.URL.Path, User: user(r), Data: data})
+		who := user(r)
+		p.render(w, r, http.StatusOK, name, shown{Title: title, Path: r.URL.Path, User: who.name, LogOut: who.canLogOut, Data: data})
 	}
 }
 

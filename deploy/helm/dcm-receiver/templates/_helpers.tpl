@@ -87,6 +87,21 @@ capabilities:
 {{- end }}
 - name: DCM_PLANNING_OIDC_ALLOWED
   value: {{ join "," .oidc.allowed | quote }}
+{{- with .oidc.scopes }}
+- name: DCM_PLANNING_OIDC_SCOPES
+  value: {{ join " " . | quote }}
+{{- end }}
+{{- with .oidc.groupsClaims }}
+- name: DCM_PLANNING_OIDC_GROUPS_CLAIM
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- with .oidc.sessionKeySecretKey }}
+- name: DCM_PLANNING_SESSION_KEY
+  valueFrom:
+    secretKeyRef:
+      name: {{ $.Values.existingSecret }}
+      key: {{ . }}
+{{- end }}
 {{- else }}
 - name: DCM_PLANNING_PROXY_USER_HEADER
   value: {{ .proxy.userHeader | quote }}
