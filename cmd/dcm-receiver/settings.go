@@ -152,6 +152,9 @@ func (s *serveSettings) check() error {
 		if strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r > '~' }) {
 			return fmt.Errorf("DCM_API_KEYS, DCM_API_KEYS_FILE: a key has a character that no header has: use printable ASCII, and save a file as UTF-8 without anything else in it")
 		}
+		if strings.HasPrefix(key, "-----") {
+			return fmt.Errorf("DCM_API_KEYS, DCM_API_KEYS_FILE: this is a certificate or private key (PEM), not a list of API keys")
+		}
 	}
 	host, _, err := net.SplitHostPort(s.Listen)
 	if err != nil {
@@ -165,6 +168,9 @@ func (s *serveSettings) check() error {
 	}
 	if !isLoopback(host) && len(s.APIKeys) == 0 {
 		return fmt.Errorf("DCM_API_KEYS is not set: it is required unless DCM_LISTEN is a loopback address, because whoever reaches the listener could name any sender")
+	}
+	if !isLoopback(host) && slices.ContainsFunc(s.APIKeys, func(key string) bool { return len(key) < leastKey }) {
+		return fmt.Errorf("DCM_API_KEYS: a key has fewer than %d characters and can be guessed; make one with openssl rand -hex 24", leastKey)
 	}
 	switch {
 	case s.UnparsableStatus != 422 && s.UnparsableStatus != 400:
@@ -262,8 +268,12 @@ var notSender = []string{
 	"X-Api-Key", edc.AgreementHeader, "Host", "Content-Type", "Content-Length", "Content-Encoding", "Transfer-Encoding", "Connection", "Expect", "Trailer", "Upgrade",
 }
 
+// leastKey is the least length of an API key that others on the network could try
+// out, in characters.
+const leastKey = 16
+
 // keysIn reads API keys, separated by commas or line ends; none where no file is
-// named.
+// named. Lines that begin with # are comments.
 func keysIn(file string) ([]string, error) {
 	if file == "" {
 		return nil, nil
@@ -273,7 +283,12 @@ func keysIn(file string) ([]string, error) {
 		return nil, fmt.Errorf("DCM_API_KEYS_FILE: %w", err)
 	}
 	content = bytes.TrimPrefix(content, []byte("\xef\xbb\xbf")) // some editors begin a file with it
-	keys := trimmed(strings.FieldsFunc(string(content), func(r rune) bool { return r == ',' || r == '\n' || r == '\r' }))
+	var keys []string
+	for line := range strings.FieldsFuncSeq(string(content), func(r rune) bool { return r == '\n' || r == '\r' }) {
+		if !strings.HasPrefix(strings.TrimSpace(line), "#") {
+			keys = append(keys, trimmed(strings.Split(line, ","))...)
+		}
+	}
 	if len(keys) == 0 {
 		return nil, fmt.Errorf("DCM_API_KEYS_FILE: %s has no key", file)
 	}

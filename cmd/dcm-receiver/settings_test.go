@@ -48,7 +48,7 @@ func TestByteSize(t *testing.T) {
 // TestKeysIn: what editors put around keys is no part of them.
 func TestKeysIn(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "keys")
-	if err := os.WriteFile(file, []byte("\xef\xbb\xbfone\r\n two ,three\n\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("\xef\xbb\xbf# of the connector, then of its successor\r\none\r\n two ,three\n\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if keys, err := keysIn(file); err != nil || strings.Join(keys, "|") != "one|two|three" {

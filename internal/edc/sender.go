@@ -33,12 +33,12 @@ func Sender(h http.Header, name string) (sender, agreement string, ok bool) {
 	if len(values) != 1 {
 		return "", "", false
 	}
-	sender = strings.TrimSpace(values[0])
+	sender = strings.Trim(values[0], " \t") // the white space of a header (RFC 9110 §5.6.3), and no other
 	if !dcm.IsBPNL(sender) {
 		return "", "", false
 	}
 	if ids := h.Values(AgreementHeader); len(ids) == 1 {
-		agreement = strings.TrimSpace(ids[0])
+		agreement = strings.Trim(ids[0], " \t")
 		if len(agreement) > 256 || strings.ContainsFunc(agreement, func(r rune) bool { return r < 0x20 || r > 0x7e }) {
 			agreement = ""
 		}

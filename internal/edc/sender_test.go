@@ -24,6 +24,8 @@ func TestSender(t *testing.T) {
 		"a site":                 {http.Header{"Edc-Bpn": {"BPNS00000000SUPP"}}, "", ""},
 		"too short":              {http.Header{"Edc-Bpn": {"BPNL00000000SUP"}}, "", ""},
 		"newline at the end":     {http.Header{"Edc-Bpn": {b + "\nX"}}, "", ""},
+		"no-break space around":  {http.Header{"Edc-Bpn": {"\u00a0" + b}}, "", ""},
+		"wide space around":      {http.Header{"Edc-Bpn": {b + "\u3000"}}, "", ""},
 		"unprintable agreement":  {http.Header{"Edc-Bpn": {b}, "Edc-Contract-Agreement-Id": {"a\x00b"}}, b, ""},
 		"two agreements":         {http.Header{"Edc-Bpn": {b}, "Edc-Contract-Agreement-Id": {"a", "b"}}, b, ""},
 		"agreement of 257 bytes": {http.Header{"Edc-Bpn": {b}, "Edc-Contract-Agreement-Id": {strings.Repeat("a", 257)}}, b, ""},

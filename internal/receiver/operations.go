@@ -35,7 +35,7 @@ func (rc *Receiver) Operations() http.Handler {
 		w.Header().Set("Content-Type", "application/yaml")
 		_, _ = w.Write(api.OpenAPI)
 	})
-	r.Handle("/schemas/*", http.StripPrefix("/schemas/", http.FileServerFS(schemas.FS)))
+	r.Get("/schemas/*", http.StripPrefix("/schemas/", http.FileServerFS(schemas.FS)).ServeHTTP)
 	return r
 }
 

@@ -423,7 +423,7 @@ func checkContent(r *http.Request) *answer {
 		a := refusal(http.StatusUnsupportedMediaType, "content-type", "Unsupported content type", "send Content-Type: application/json")
 		return &a
 	}
-	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+	if len(r.Header.Values("Content-Encoding")) > 0 { // also identity, which is no encoding to name here (RFC 9110 §8.4.1)
 		a := refusal(http.StatusUnsupportedMediaType, "content-encoding", "Unsupported content encoding", "send the body as it is, without Content-Encoding")
 		return &a
 	}
