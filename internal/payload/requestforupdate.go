@@ -2,10 +2,13 @@ package payload
 
 import (
 	"strconv"
+	"time"
 
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/strictjson"
 	"dcm-receiver/schemas"
+
+	"github.com/google/uuid"
 )
 
 // The kinds of object that a request can name, by the list that names them.
@@ -35,14 +38,31 @@ func ReadRequestsForUpdate(body []byte, o Options) (*Message[dcm.RequestForUpdat
 	return m, r.End()
 }
 
+// requestedObject is an entry of a list, as its set compares it: the same ID with
+// another changedAt is another entry (IdBasedRequestForUpdate 3.0, "without duplicates").
+type requestedObject struct {
+	id        uuid.UUID
+	changedAt time.Time // UTC; zero: not sent
+}
+
+func requestedObjectOf(r *dcm.RequestForUpdate) requestedObject {
+	o := requestedObject{id: *r.ID}
+	if r.ChangedAt != nil {
+		o.changedAt = r.ChangedAt.UTC()
+	}
+	return o
+}
+
 // requestForUpdate reads one entry of an IdBasedRequestForUpdate.
 func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer string, all map[string]bool) {
 	everything, members, meant := true, 0, ""
-	list := func(object, idName string) bool {
+	c := &checks{limit: MaxErrors, base: pointer}
+	list := func(listName, object, idName string) bool {
 		everything = false
 		required := []string{idName}
 		valid, n := true, 0
-		ok := r.Array(func(int) {
+		var set noEntryTwice[requestedObject]
+		ok := r.Array(func(i int) {
 			n++
 			request := dcm.RequestForUpdate{Object: object}
 			if !r.object(required, func(name string) (ok bool) {
@@ -59,6 +79,7 @@ func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer stri
 				valid = false
 				return
 			}
+			set.check(c, requestedObjectOf(&request), listName, i)
 			m.Objects = append(m.Objects, Object[dcm.RequestForUpdate]{Value: request, ID: request.ID})
 		})
 		if n == 0 {
@@ -72,7 +93,7 @@ func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer stri
 			members++
 			for _, kind := range requested {
 				if name == kind.list {
-					return list(kind.object, kind.id)
+					return list(kind.list, kind.object, kind.id)
 				}
 				if meant == "" && schemas.Alike(strictjson.Shorten(name), kind.list) {
 					meant = "; " + strconv.Quote(strictjson.Shorten(name)) + " is there; did you mean " + kind.list + "?"
@@ -99,4 +120,5 @@ func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer stri
 	if !valid && m.Errors.count() < maxCounted {
 		m.Errors.askSchema(schemas.RequestForUpdate, raw, pointer, MaxErrors)
 	}
+	m.Errors.join(c.errors, MaxErrors)
 }
