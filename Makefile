@@ -92,7 +92,9 @@ alerts: ## alert rules, their unit test and the scrape configuration, by promtoo
 CHART_REFUSED := customerBpnls=null planning.enabled=true planning.enabled=true,planning.proxy.userHeader=X-User,planning.oidc.issuer=https://x \
 	planning.enabled=true,planning.proxy.userHeader=X-User planning.enabled=true,planning.oidc.issuer=https://x send=true edc.register=true \
 	networkPolicy.planning[0].podSelector.x=y,networkPolicy.oidc[0].podSelector.x=y,planning.enabled=true,planning.url=https://x,planning.oidc.issuer=https://x,planning.oidc.clientId=x \
-	config.DCM_PLANNING_LISTEN=:8088 config.DCM_STANDARD=cx-0128 standard=cx-0129 historyRetention=never
+	config.DCM_PLANNING_LISTEN=:8088 config.DCM_STANDARD=cx-0128 config.DCM_JOURNAL_RETENTION=5d standard=cx-0129 \
+	goMemLimit=512MiB goMemLimit=much extraEnv[0].name=DCM_SEND,extraEnv[0].value=true \
+	config.DCM_LOG_LEVEL=debug,extraEnv[0].name=DCM_LOG_LEVEL,extraEnv[0].value=info historyRetention=never
 
 chart: ## lint and render the chart, and see that it refuses what must not be
 	@set -e; dir=$$(mktemp -d); trap 'rm -rf '$$dir EXIT; GOBIN=$$dir go install $(HELM_MODULE); \
