@@ -98,6 +98,13 @@ func (e *Errors) add(limit int, pointer, detail string) {
 	}
 }
 
+// first puts a violation before all others, if it has words.
+func (e *Errors) first(pointer, detail string) {
+	if detail != "" {
+		e.List = slices.Insert(e.List, 0, schemas.Violation{Pointer: pointer, Detail: detail})
+	}
+}
+
 // join adds what another check found.
 func (e *Errors) join(found Errors, limit int) {
 	for _, v := range found.List {
@@ -171,6 +178,9 @@ func readObjects[T any](body []byte, options Options, plural, name string, read 
 		m.Objects = append(m.Objects, Object[T]{Pointer: base + "/" + strconv.Itoa(i)})
 		o := &m.Objects[len(m.Objects)-1]
 		read(r, o, min(MaxErrors, max(1, maxListed-listed)))
+		if o.ID == nil && o.Errors.Any() && len(m.Objects) <= alwaysObjects {
+			o.Errors.first(o.Pointer, misplaced(name, o.Raw))
+		}
 		listed += len(o.Errors.List) + len(o.Warnings.List)
 	})
 	if len(m.Objects) == 0 && !m.Errors.Any() {
@@ -178,6 +188,37 @@ func readObjects[T any](body []byte, options Options, plural, name string, read 
 	}
 	m.check(options)
 	return m, r.End()
+}
+
+// misplaced says where an object belongs that is of another kind than its endpoint's;
+// "" where it looks like none.
+func misplaced(object string, raw []byte) (detail string) {
+	names := map[string]bool{}
+	r := strictjson.New(raw)
+	r.Object(func(name string) {
+		names[name] = true
+		r.Skip()
+	})
+	for _, e := range dcm.Endpoints {
+		of := e.IDName != "" && names[e.IDName]
+		if e.Object == dcm.RequestForUpdateEndpoint.Object {
+			of = slices.ContainsFunc(requested, func(k requestedList) bool { return names[k.list] })
+		}
+		if of && e.Object != object {
+			detail = "this looks like " + article(e.Object) + " " + e.Object + ": POST it to /" + e.Path
+		}
+		if of && e.Object == object {
+			return ""
+		}
+	}
+	return detail
+}
+
+func article(word string) string {
+	if strings.ContainsRune("AEIOU", rune(word[0])) {
+		return "an"
+	}
+	return "a"
 }
 
 // readObject reads one object: each of its properties by member, which tells whether

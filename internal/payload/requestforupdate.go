@@ -12,10 +12,12 @@ import (
 )
 
 // The kinds of object that a request can name, by the list that names them.
-var requested = []struct{ list, id, object string }{
+var requested = []requestedList{
 	{"weekBasedMaterialDemand", "materialDemandId", dcm.MaterialDemandEndpoint.Object},
 	{"weekBasedCapacityGroup", "capacityGroupId", dcm.CapacityGroupEndpoint.Object},
 }
+
+type requestedList struct{ list, id, object string }
 
 // ReadRequestsForUpdate reads the body of an IdBasedRequestForUpdate message. Its
 // objects are what is asked for, without places of their own; where any of them is
