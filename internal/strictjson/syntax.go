@@ -67,6 +67,8 @@ func explain(d *jsontext.Decoder, body []byte, err error) *SyntaxError {
 		return &SyntaxError{fmt.Sprintf("it ends too early, %s; was it cut off?", where(body, int64(len(body))))}
 	case errors.Is(err, jsontext.ErrDuplicateName) && syntactic != nil:
 		return &SyntaxError{fmt.Sprintf("a name is twice in one object: %s, %s", Shorten(string(syntactic.JSONPointer)), where(body, at))}
+	case syntactic != nil && otherFormat(body) != "":
+		return &SyntaxError{otherFormat(body)}
 	case syntactic != nil:
 		detail := fmt.Sprintf("%s %s (in %q)", Shorten(syntactic.Err.Error()), where(body, at), Shorten(string(syntactic.JSONPointer)))
 		if probable := guess(body, min(int(at), len(body))); probable != "" {
@@ -76,6 +78,36 @@ func explain(d *jsontext.Decoder, body []byte, err error) *SyntaxError {
 	default:
 		return &SyntaxError{Shorten(err.Error())}
 	}
+}
+
+var (
+	yaml   = regexp.MustCompile(`^(---|- |[\w-]+:(\s|$))`)
+	form   = regexp.MustCompile(`^[\w.%+-]+=[^\s]*$`)
+	base64 = regexp.MustCompile(`^[A-Za-z0-9+/_-]{40,}=*$`)
+)
+
+// otherFormat says what a body is that does not even begin as JSON does; "" where it
+// does, or begins as HTML.
+func otherFormat(body []byte) string {
+	text := bytes.TrimLeft(body, " \t\r\n")
+	isDocument := bytes.HasPrefix(text, []byte("---")) // of YAML
+	if len(text) == 0 || !isDocument && strings.IndexByte("{[\"-0123456789tfn<NI'", text[0]) >= 0 {
+		return ""
+	}
+	line, _, _ := bytes.Cut(text[:min(len(text), 4096)], []byte("\n"))
+	meant := ""
+	switch line = bytes.TrimSpace(line); {
+	case yaml.Match(line):
+		meant = "; a YAML file?"
+	case base64.Match(line):
+		meant = "; base64? Send the text itself"
+	case form.Match(line):
+		meant = "; form data?"
+	case bytes.ContainsAny(line, ",;\t"):
+		meant = "; a CSV file?"
+	}
+	begin := []rune(string(line))
+	return fmt.Sprintf("this is no JSON: it begins with %q%s", string(begin[:min(len(begin), 20)]), meant)
 }
 
 // where tells a place as programs count, and as editors do.
