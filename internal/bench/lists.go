@@ -29,52 +29,6 @@ func (b *bench) halfLoad(ctx context.Context, k *kinds, r *receiver) error {
 	return ctx.Err()
 }
 
-// replicas measures what three receivers on one database reach beside one of
-// them, with as many connections in all. Where percent is not 0, each receiver has
-// so many hundredths of a core, so that it is the bottleneck, as on a machine of
-// its own.
-func (b *bench) replicas(ctx context.Context, k *kinds, percent int) error {
-	const connections = 32
-	var addresses []string
-	for range 3 {
-		r, err := startReceiver(b.binary, b.url, b.dir)
-		if err != nil {
-			return err
-		}
-		unlimit := func() {}
-		defer func() { r.stop(); unlimit() }()
-		if percent > 0 {
-			if unlimit, err = limit(r.pid(), percent); err != nil {
-				fmt.Printf("\nThree receivers with %d %% of a core each: not measured, no control group can be made here (%v).\n", percent, err)
-				return nil
-			}
-		}
-		addresses = append(addresses, r.partner)
-	}
-	kind := kind{path: capacityGroups, next: k.changed(changedSet, stored, suppliers)}
-	type turn struct{ one, three float64 }
-	var turns []turn
-	for range b.repeat {
-		var t turn
-		for into, n := range map[*float64]int{&t.one: 1, &t.three: 3} {
-			o := load{addresses: addresses[:n], kind: kind, connections: connections, time: b.time}.run()
-			if o.failed+o.busy > 0 {
-				return fmt.Errorf("replicas: %d answered 503, %d failed: %s", o.busy, o.failed, o.failure)
-			}
-			*into = float64(o.messages) / o.took.Seconds()
-		}
-		turns = append(turns, t)
-	}
-	each := "all on these cores"
-	if percent > 0 {
-		each = fmt.Sprintf("each with %d %% of a core", percent)
-	}
-	fmt.Printf("\nChanged weeks over %d connections, messages/s, %s: one receiver %s, three on the same database %s, ratio %s.\n", connections, each,
-		spreadOf(turns, "%.0f", func(t *turn) float64 { return t.one }), spreadOf(turns, "%.0f", func(t *turn) float64 { return t.three }),
-		spreadOf(turns, "%.2f", func(t *turn) float64 { return t.three / t.one }))
-	return ctx.Err()
-}
-
 // lists measures messages of many groups.
 func (b *bench) lists(ctx context.Context, k *kinds, f *floor, r *receiver) error {
 	fmt.Printf(`

@@ -66,7 +66,7 @@ func (k *kinds) changed(set uint64, groups, among int) func(int, int, []byte) ([
 }
 
 const (
-	changedSet, identicalSet, oneSupplierSet, grownSet = 1, 2, 3, 4
+	changedSet, identicalSet, oneSupplierSet = 1, 2, 3
 )
 
 func (k *kinds) all() []kind {

@@ -59,17 +59,16 @@ func main() {
 	flag.DurationVar(&b.attackTime, "attack-time", 8*time.Second, "of fairness, how long each attack takes")
 	flag.BoolVar(&b.check, "check", false, "of fairness, exit with 1 where an attack leaves its bounds")
 	connections := flag.String("connections", "1,8,32,128", "connections of the small messages")
-	only := flag.String("only", "", "measure only what matches this regular expression: a kind of small message, lists, half load, replicas, fairness, planners, outgoing, ready")
+	only := flag.String("only", "", "measure only what matches this regular expression: "+
+		"a kind of small message, lists, half load, fairness, memory, ready")
 	dir := flag.String("dir", "/var/tmp", "where the database is made, on a disk")
-	grow := flag.String("grow", "", "instead measure with so many stored groups, such as 10000,100000,1000000 (4 GB)")
 	flag.IntVar(&b.repeat, "repeat", 5, "how often each figure is taken")
 	flag.DurationVar(&b.time, "time", 2*time.Second, "how long each figure of small messages is taken")
 	flag.StringVar(&b.binary, "binary", "bin/dcm-receiver", "the program, as make build leaves it")
-	other := flag.String("beside", "", "instead measure small messages turn by turn with this other program, such as an earlier version")
 	flag.Parse()
 	b.connections = numbers(*connections)
 	b.only, b.attacks = regexp.MustCompile(*only), regexp.MustCompile(*attacks)
-	if err := b.run(ctx, *dir, numbers(*grow), *other); err != nil {
+	if err := b.run(ctx, *dir); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -82,7 +81,7 @@ func numbers(list string) (all []int) {
 	return all
 }
 
-func (b *bench) run(ctx context.Context, parent string, grow []int, other string) (err error) {
+func (b *bench) run(ctx context.Context, parent string) (err error) {
 	if b.dir, err = os.MkdirTemp(parent, "dcm-bench-"); err != nil {
 		return err
 	}
@@ -106,9 +105,6 @@ func (b *bench) run(ctx context.Context, parent string, grow []int, other string
 	defer func() { _ = b.db.Close(context.WithoutCancel(ctx)) }()
 	fmt.Printf("Machine: %s\n", machine(ctx, b))
 	k := newKinds()
-	if other != "" {
-		return b.beside(ctx, k, other)
-	}
 	r, err := startReceiver(b.binary, b.url, b.dir)
 	if err != nil {
 		return err
@@ -121,22 +117,12 @@ func (b *bench) run(ctx context.Context, parent string, grow []int, other string
 	if err != nil {
 		return err
 	}
-	if grow != nil {
-		return b.grow(ctx, k, f, r, grow)
-	}
-	if _, err := b.small(ctx, k.all(), f, r); err != nil {
+	if err := b.small(ctx, k.all(), f, r); err != nil {
 		return err
 	}
 	if b.only.MatchString("half load") {
 		if err := b.halfLoad(ctx, k, r); err != nil {
 			return err
-		}
-	}
-	if b.only.MatchString("replicas") {
-		for _, percent := range []int{0, 50, 25} {
-			if err := b.replicas(ctx, k, percent); err != nil {
-				return err
-			}
 		}
 	}
 	if b.only.MatchString("fairness") {
@@ -149,18 +135,8 @@ func (b *bench) run(ctx context.Context, parent string, grow []int, other string
 			return err
 		}
 	}
-	if b.only.MatchString("outgoing") {
-		if err := b.outgoing(ctx); err != nil {
-			return err
-		}
-	}
 	if b.only.MatchString("lists") {
 		if err := b.lists(ctx, k, f, r); err != nil {
-			return err
-		}
-	}
-	if b.only.MatchString("planners") {
-		if err := b.planners(ctx); err != nil {
 			return err
 		}
 	}
@@ -229,18 +205,18 @@ func (b *bench) wal(ctx context.Context) (bytes float64) {
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // small measures messages of one group.
-func (b *bench) small(ctx context.Context, kinds []kind, f *floor, r *receiver) (results map[string][]sample, err error) {
+func (b *bench) small(ctx context.Context, kinds []kind, f *floor, r *receiver) error {
 	kinds = slices.DeleteFunc(kinds, func(k kind) bool { return !b.only.MatchString(k.name) })
 	if len(kinds) == 0 {
-		return nil, nil
+		return nil
 	}
-	results = map[string][]sample{}
+	results := map[string][]sample{}
 	for range b.repeat {
 		for _, c := range b.connections {
 			for _, k := range kinds {
 				s, err := b.turn(ctx, k, c, f, r)
 				if err != nil {
-					return nil, err
+					return err
 				}
 				name := fmt.Sprint(k.name, c)
 				results[name] = append(results[name], s)
@@ -267,7 +243,7 @@ Messages of one group of 104 weeks (%.1f kB), from %d suppliers where not said o
 				cell("%.0f", func(s *sample) float64 { return s.allocations }))
 		}
 	}
-	return results, nil
+	return nil
 }
 
 // spreadOf is the median with the lowest and the highest; empty if there is none.

@@ -113,17 +113,8 @@ func number(s string) int {
 	return n
 }
 
-// limit gives a process at most so many hundredths of a core, by a control group
-// of its own (Linux). remove, which is never nil, removes that once the process
-// has ended.
-func limit(pid, percent int) (remove func(), err error) {
-	const period = 10_000 // microseconds
-	quota := period * percent / 100
-	return confine(pid, "cpu", [][2]string{{"cpu.cfs_period_us", fmt.Sprint(period)}, {"cpu.cfs_quota_us", fmt.Sprint(quota)}},
-		[2]string{"cpu.max", fmt.Sprint(quota, period)})
-}
-
-// limitMemory ends a process that has more than so many bytes, in the same way.
+// limitMemory ends a process that has more than so many bytes, by a control group of
+// its own (Linux). remove, which is never nil, removes that once the process has ended.
 func limitMemory(pid, bytes int) (remove func(), err error) {
 	return confine(pid, "memory", [][2]string{{"memory.limit_in_bytes", fmt.Sprint(bytes)}}, [2]string{"memory.max", fmt.Sprint(bytes)})
 }
