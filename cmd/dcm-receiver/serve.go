@@ -127,7 +127,7 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 		}
 		go rc.AwaitReady(background)
 		go c.storeSettings(background, db.url, log)
-		database.WarnOfHazards(background, db.url, log)
+		database.WarnOfUnsafeSettings(background, db.url, log)
 		rc.Housekeeping(background, receiver.Retention{Journal: time.Duration(c.JournalRetention), History: time.Duration(c.HistoryRetention)})
 	}()
 	go register(background)

@@ -11,11 +11,10 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net"
-	"net/url"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -26,7 +25,8 @@ import (
 )
 
 // ErrEncoding is the error of a connection to a database that is not in UTF-8.
-var ErrEncoding = errors.New("the database is not in UTF-8; make one with: create database dcm encoding 'UTF8' template template0")
+var ErrEncoding = errors.New("the database is not in UTF-8; make one with: " +
+	"create database dcm encoding 'UTF8' template template0")
 
 // Config is how to reach the database. Each connection speaks UTF-8, refuses a
 // database that does not, and waits for its commits to be on disk.
@@ -47,9 +47,10 @@ func Read(text string) (*Config, error) {
 	if err := check(text); err != nil {
 		return nil, fmt.Errorf("DATABASE_URL %w", err)
 	}
+	text = encodeAt(text)
 	pool, err := pgxpool.ParseConfig(text)
 	if err != nil {
-		return nil, fmt.Errorf("DATABASE_URL (or a PG* variable) %s", reason(err))
+		return nil, fmt.Errorf("DATABASE_URL (or a PG* variable) %s", reason(text, err))
 	}
 	c := &Config{pool: pool, Hasty: &atomic.Bool{}}
 	if maxConns.MatchString(text) {
@@ -63,6 +64,12 @@ func Read(text string) (*Config, error) {
 		if !isHost(host) {
 			return nil, errors.New("DATABASE_URL (or PGHOST) names a host that cannot be one; " + encodeAdvice)
 		}
+	}
+	if name, found := unknownParameter(pool.ConnConfig.RuntimeParams); found {
+		if !strings.Contains(text, "://") { // what stands before a = may be a piece of the password
+			return nil, errors.New("DATABASE_URL (or a PG* variable) has a parameter that does not exist; " + writeURL)
+		}
+		return nil, fmt.Errorf("DATABASE_URL has a parameter %s that does not exist: look for a misspelling", name)
 	}
 	// Also where PGCLIENTENCODING, or the text, says something else: what is
 	// written is UTF-8.
@@ -84,7 +91,8 @@ func (c *Config) prepare(ctx context.Context, conn *pgconn.PgConn) error {
 	}
 	// Off, a server that crashes loses messages that were answered 201. What is
 	// stronger than on (remote_apply) or chosen for standbys (local) stays.
-	const durable = `select case when setting = 'off' then set_config(name, 'on', false) end, reset_val from pg_settings where name = 'synchronous_commit'`
+	const durable = `select case when setting = 'off' then set_config(name, 'on', false) end, reset_val
+		from pg_settings where name = 'synchronous_commit'`
 	results, err := conn.Exec(ctx, durable).ReadAll()
 	if err != nil {
 		return fmt.Errorf("set synchronous_commit: %w", err)
@@ -95,9 +103,9 @@ func (c *Config) prepare(ctx context.Context, conn *pgconn.PgConn) error {
 	return nil
 }
 
-// Hazards says which settings of the server lose messages that were acknowledged,
-// or the whole database, at a crash.
-func Hazards(ctx context.Context, c *Config) ([]string, error) {
+// unsafeSettings are the settings of the server that lose messages that were
+// acknowledged, or the whole database, at a crash.
+func unsafeSettings(ctx context.Context, c *Config) ([]string, error) {
 	config := c.Conn()
 	config.ConnectTimeout = 10 * time.Second
 	conn, err := pgx.ConnectConfig(ctx, config)
@@ -105,24 +113,26 @@ func Hazards(ctx context.Context, c *Config) ([]string, error) {
 		return nil, err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	rows, err := conn.Query(ctx, `select name from pg_settings where name in ('fsync', 'full_page_writes') and setting = 'off' order by name`,
-		pgx.QueryExecModeSimpleProtocol)
+	rows, err := conn.Query(ctx, `select name from pg_settings
+		where name in ('fsync', 'full_page_writes') and setting = 'off' order by name`, pgx.QueryExecModeSimpleProtocol)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
-// WarnOfHazards logs them, once the server can be asked.
-func WarnOfHazards(ctx context.Context, url string, log *slog.Logger) {
+// WarnOfUnsafeSettings logs the settings of the server with which a crash loses
+// messages that were acknowledged. It waits until the server can be asked.
+func WarnOfUnsafeSettings(ctx context.Context, url string, log *slog.Logger) {
 	config, err := Read(url)
 	if err != nil {
 		return // the start has refused it
 	}
 	for ctx.Err() == nil {
-		off, err := Hazards(ctx, config)
+		off, err := unsafeSettings(ctx, config)
 		for _, name := range off {
-			log.Warn("a crash of the database can lose or damage what was answered 201: switch this on in postgresql.conf", "setting", name, "value", "off")
+			log.Warn("a crash of the database can lose or damage what was answered 201: switch this on in postgresql.conf",
+				"setting", name, "value", "off")
 		}
 		if err == nil {
 			return
@@ -166,87 +176,74 @@ func IsWrong(err error) bool {
 		return errors.Is(err, ErrEncoding)
 	}
 	parameter := pg.Severity == "FATAL" && slices.Contains([]string{"42704", "22023", "55P02", "42501"}, pg.Code)
-	return errors.Is(err, ErrEncoding) || strings.HasPrefix(pg.Code, "28") || strings.HasPrefix(pg.Code, "3D") || parameter
+	return errors.Is(err, ErrEncoding) || strings.HasPrefix(pg.Code, "28") || strings.HasPrefix(pg.Code, "3D") ||
+		parameter
 }
 
-const encodeAdvice = "special characters in a user's name or password are written with %, such as %40 for @, %2F for /, %3A for :, %23 for # and %3F for ?" +
-	" (or leave the password out and set PGPASSWORD)"
+const encodeAdvice = "special characters in a user's name or password are written with %, such as %40 for @, " +
+	"%2F for /, %3A for :, %23 for #, %3F for ? and %25 for % (or leave the password out and set PGPASSWORD)"
 
 var (
 	maxConns = regexp.MustCompile(`\bpool_max_conns\s*=`)
 	scheme   = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*:`)
 	hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?$`)
+	adoNet   = regexp.MustCompile(`(?i)^(host|server|data source|database|initial catalog|port|user ?(id|name)|uid)` +
+		`\s*=[^;\s']*;`)
+	keyword = regexp.MustCompile(`([A-Za-z][A-Za-z0-9_.]*)\s*=`)
 )
 
-// check finds what the driver would take for something else.
+// check refuses what the driver would take for something else.
 func check(text string) error {
 	if text == "" {
 		return nil
 	}
-	switch lower := strings.ToLower(text); {
+	isURL := strings.HasPrefix(text, "postgres://") || strings.HasPrefix(text, "postgresql://")
+	switch {
 	case strings.TrimSpace(text) != text || strings.ContainsAny(text, "\r\n"):
 		return errors.New("has a space or line end before or after it, or a line end in it: take that out")
 	case text[0] == '"' || text[0] == '\'':
 		return errors.New("begins with a quotation mark: write it without")
-	case strings.HasPrefix(lower, "jdbc:"):
-		return errors.New("begins with jdbc:, which Java alone understands: write postgres://USER:PASSWORD@HOST:PORT/DATABASE")
-	case strings.HasPrefix(text, "postgres://"):
-		return checkURL(strings.TrimPrefix(text, "postgres://"))
-	case strings.HasPrefix(text, "postgresql://"):
-		return checkURL(strings.TrimPrefix(text, "postgresql://"))
+	case strings.HasPrefix(strings.ToLower(text), "jdbc:"):
+		return errors.New("begins with jdbc:, which Java alone understands: " + writeURL)
+	case isURL && misplaced(text):
+		return errors.New("is not clear: " + encodeAdvice)
+	case isURL:
+		return nil
+	case adoNet.MatchString(text):
+		return errors.New("has the form of ADO.NET (NAME=VALUE;…): " + writeURL)
 	case strings.Contains(text, "://") && scheme.MatchString(text), !strings.Contains(text, "="):
-		return errors.New("is no URL of Postgres: write postgres://USER:PASSWORD@HOST:PORT/DATABASE")
+		return errors.New("is no URL of Postgres: " + writeURL)
 	}
 	return nil
 }
 
-// checkURL checks what stands behind the scheme.
-func checkURL(rest string) error {
+const writeURL = "write postgres://USER:PASSWORD@HOST:PORT/DATABASE"
+
+// misplaced reports whether a password's /, ? or # ended the part of the URL that
+// names the host. The driver would look up a piece of the password.
+func misplaced(text string) bool {
+	_, rest, _ := strings.Cut(text, "://")
 	authority, tail := rest, ""
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
 		authority, tail = rest[:i], rest[i:]
 	}
 	path, query, _ := strings.Cut(tail, "?")
-	user := strings.Contains(authority, "@")
-	if strings.Count(authority, "@") > 1 || strings.Contains(path, "@") || strings.Contains(tail, "#") || !user && strings.Contains(query, "@") {
-		return errors.New("is not clear: " + encodeAdvice)
+	return strings.Contains(path, "@") || strings.Contains(tail, "#") ||
+		!strings.Contains(authority, "@") && strings.Contains(query, "@")
+}
+
+// encodeAt writes each @ of a user's name or password as %40: the driver would take
+// what follows the first one for the host.
+func encodeAt(text string) string {
+	head, rest, isURL := strings.Cut(text, "://")
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
 	}
-	if user {
-		userinfo, _, _ := strings.Cut(authority, "@")
-		if strings.Count(userinfo, ":") > 1 || strings.ContainsAny(userinfo, "[] <>\"\\^`{|}") {
-			return errors.New("is not clear: " + encodeAdvice)
-		}
+	if at := strings.LastIndex(rest[:end], "@"); isURL && at > 0 {
+		return head + "://" + strings.ReplaceAll(rest[:at], "@", "%40") + rest[at:]
 	}
-	for _, part := range []string{authority, path} {
-		if _, err := url.PathUnescape(part); err != nil {
-			return errors.New("has a % that no two hexadecimal digits follow: a % itself is written %25")
-		}
-	}
-	if _, err := url.ParseQuery(query); err != nil {
-		return errors.New("has parameters behind the ? that cannot be read: NAME=VALUE, separated by &")
-	}
-	_, hosts, found := strings.Cut(authority, "@")
-	if !found {
-		hosts = authority
-	}
-	if hosts == "" {
-		return nil // a socket, or a host among the parameters
-	}
-	for host := range strings.SplitSeq(hosts, ",") {
-		port := ""
-		if end := strings.LastIndex(host, "]"); strings.HasPrefix(host, "[") && end > 0 {
-			host, port = host[1:end], strings.TrimPrefix(host[end+1:], ":")
-		} else if i := strings.LastIndex(host, ":"); i >= 0 {
-			host, port = host[:i], host[i+1:]
-		}
-		if decoded, err := url.PathUnescape(host); err != nil || host != "" && !isHost(decoded) {
-			return errors.New("names a host that cannot be one; " + encodeAdvice)
-		}
-		if n, err := strconv.Atoi(port); port != "" && (err != nil || n < 1 || n > 65535) {
-			return errors.New("names a port that is no number from 1 to 65535; " + encodeAdvice)
-		}
-	}
-	return nil
+	return text
 }
 
 // isHost reports whether host can be a name, an address or the folder of a socket.
@@ -261,23 +258,54 @@ func isHost(host string) bool {
 	return len(host) <= 253 && hostName.MatchString(host) && !strings.Contains(host, "..")
 }
 
-// reason is why the driver does not take the text, without any of the text.
-func reason(err error) string {
+// reason is why the driver does not take the text. The driver masks passwords only
+// where it recognizes them, so its words are not repeated: only the parameter is
+// named that they speak of.
+func reason(text string, err error) string {
 	var path *fs.PathError
 	if errors.As(err, &path) {
 		return fmt.Sprintf("names a file that cannot be used: %s: %v", path.Path, path.Err)
 	}
-	if strings.Contains(err.Error(), "service") {
+	said := err.Error()
+	said = said[strings.LastIndex(said, "`: ")+1:] // behind the text itself
+	if strings.Contains(said, "service") {
 		return "names a service that is not there, or not readable: look into PGSERVICE and PGSERVICEFILE"
 	}
-	for _, known := range []string{"sslmode", "sslnegotiation", "port", "connect_timeout", "target_session_attrs", "pool_max_conns", "pool_min_conns",
-		"pool_max_conn_lifetime_jitter", "pool_max_conn_lifetime", "pool_max_conn_idle_time", "pool_health_check_period", "default_query_exec_mode",
-		"statement_cache_capacity", "description_cache_capacity", "channel_binding", "CA file", "min_protocol_version", "max_protocol_version"} {
-		for _, phrase := range []string{known + " is invalid", "invalid " + known, "unknown " + known, "cannot parse " + known, known + " too small", "bad " + known, "add " + known} {
-			if strings.Contains(err.Error(), phrase) {
-				return "has a value for " + known + " that cannot be"
-			}
+	if strings.Contains(said, "port") {
+		return "names a port that is no number from 1 to 65535; " + encodeAdvice
+	}
+	_, query, isURL := strings.Cut(text, "?")
+	if !isURL {
+		query = text
+	}
+	// PG* variables set these, too.
+	names := []string{"sslmode", "sslnegotiation", "connect_timeout", "target_session_attrs"}
+	for _, match := range keyword.FindAllStringSubmatch(query, -1) {
+		names = append(names, match[1])
+	}
+	for _, name := range names {
+		if regexp.MustCompile(`\b` + regexp.QuoteMeta(name) + `\b`).MatchString(said) {
+			return "has a value for " + name + " that cannot be"
 		}
 	}
-	return "cannot be read: write postgres://USER:PASSWORD@HOST:PORT/DATABASE, or NAME=VALUE pairs separated by spaces; " + encodeAdvice
+	return "cannot be read: " + writeURL + ", or NAME=VALUE pairs separated by spaces; " + encodeAdvice
+}
+
+var (
+	// What begins so is the driver's, and no parameter of a session.
+	drivers = regexp.MustCompile(`(?i)^(ssl|gss|krb|pool_|connect_|target_|channel_|hostaddr|user|db)`)
+	// The parameters of a session without _ or . in their name.
+	sessionParameters = regexp.MustCompile(`(?i)^(datestyle|timezone|intervalstyle|options|role|replication|` +
+		`geqo|jit|seed|xmlbinary|xmloption)$`)
+)
+
+// unknownParameter finds a parameter that neither the driver nor any server knows. The
+// driver passes what it does not know to the server, which judges the rest.
+func unknownParameter(parameters map[string]string) (name string, found bool) {
+	for _, name := range slices.Sorted(maps.Keys(parameters)) {
+		if drivers.MatchString(name) || !strings.ContainsAny(name, "_.") && !sessionParameters.MatchString(name) {
+			return name, true
+		}
+	}
+	return "", false
 }
