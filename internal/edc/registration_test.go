@@ -1,8 +1,10 @@
 package edc
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -15,65 +17,82 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var update = flag.Bool("update", false, "write the JSON under deploy/edc anew")
+var update = flag.Bool("update", false, "write the JSON under deploy/edc and testdata/objects.txt anew")
 
-// The JSON under deploy/edc, for those who register by other means, is what
-// Register sends.
+// TestPublishedJSON: Register sends the JSON that stands under deploy/edc for those who
+// register by other means, and for other connectors and standards that of
+// testdata/objects.txt, an object a line.
 func TestPublishedJSON(t *testing.T) {
-	for folder, change := range map[string]func(*Registration){
-		"0.10": func(*Registration) {},
-		"0.11": func(r *Registration) {
+	var lines strings.Builder
+	for _, form := range []struct {
+		name   string
+		change func(*Registration)
+	}{
+		{"0.12", func(r *Registration) { r.Version = "0.12.2" }},
+		{"0.10", func(*Registration) {}},
+		{"0.11", func(r *Registration) {
 			r.Version, r.Type, r.PerSupplier = "0.11.0", "ProxyHttpData", true
 			r.Partners = []string{supplierID}
-		},
-		"0.13": func(r *Registration) {
+		}},
+		{"0.13", func(r *Registration) {
 			r.Version, r.Type = "0.13.0", "ProxyHttpData"
 			r.Partners = []string{supplierID, "BPNL00000000OTHR"}
-		},
-		"cx-0128": func(r *Registration) {
+		}},
+		{"cx-0128", func(r *Registration) {
 			r.Version, r.Type, r.Partners = "0.13.0", "ProxyHttpData", []string{supplierID}
 			r.Roles, r.Comments, r.Capable = []dcm.Role{dcm.CustomerRole, dcm.SupplierRole}, true, Capabilities
-		},
+		}},
 	} {
-		t.Run(folder, func(t *testing.T) {
-			r := sample()
-			r.Key = "THE-API-KEY"
-			change(&r)
-			if err := r.Validate(); err != nil {
+		r := sample()
+		r.Key = "THE-API-KEY"
+		form.change(&r)
+		if err := r.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		objects := map[string]string{}
+		for _, o := range r.Objects() {
+			name := strings.ReplaceAll(singular[o.Collection], " ", "-") + "-" + strings.TrimPrefix(o.ID, "dcm-") + ".json"
+			objects[name] = string(o.JSON())
+		}
+		if form.name == "0.12" {
+			comparePublished(t, filepath.Join("..", "..", "deploy", "edc"), objects)
+			continue
+		}
+		for _, name := range slices.Sorted(maps.Keys(objects)) {
+			var line bytes.Buffer
+			if err := json.Compact(&line, []byte(objects[name])); err != nil {
 				t.Fatal(err)
 			}
-			dir := filepath.Join("..", "..", "deploy", "edc", folder)
-			want := map[string]string{}
-			for _, o := range r.Objects() {
-				name := strings.ReplaceAll(singular[o.Collection], " ", "-") + "-" + strings.TrimPrefix(o.ID, "dcm-") + ".json"
-				want[name] = string(o.JSON())
+			lines.WriteString(form.name + "/" + name + " " + line.String() + "\n")
+		}
+	}
+	comparePublished(t, "testdata", map[string]string{"objects.txt": lines.String()})
+}
+
+// comparePublished compares files with those of the same kind in a folder.
+func comparePublished(t *testing.T, dir string, want map[string]string) {
+	t.Helper()
+	got := map[string]string{}
+	for name, data := range want {
+		if *update {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o644); err != nil {
+				t.Fatal(err)
 			}
-			if *update {
-				if err := os.MkdirAll(dir, 0o755); err != nil {
-					t.Fatal(err)
-				}
-				for name, data := range want {
-					if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o644); err != nil {
-						t.Fatal(err)
-					}
-				}
-			}
-			got := map[string]string{}
-			files, err := filepath.Glob(filepath.Join(dir, "*.json"))
+		}
+		files, err := filepath.Glob(filepath.Join(dir, "*"+filepath.Ext(name)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			data, err := os.ReadFile(f)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, f := range files {
-				data, err := os.ReadFile(f)
-				if err != nil {
-					t.Fatal(err)
-				}
-				got[filepath.Base(f)] = string(data)
-			}
-			if d := cmp.Diff(want, got); d != "" {
-				t.Errorf("deploy/edc/%s is not what Register sends (run this test with -update):\n%s", folder, d)
-			}
-		})
+			got[filepath.Base(f)] = string(data)
+		}
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("%s is not what Register sends (run this test with -update):\n%s", dir, d)
 	}
 }
 
