@@ -77,8 +77,9 @@ func (p *Pages) write(w http.ResponseWriter, r *http.Request, status int, page [
 // within reads all rows of a query that may take as long as the limit. isLate tells
 // that it took longer, and rows are missing.
 func within[T any](ctx context.Context, pool *pgxpool.Pool, limit time.Duration, sql string, args pgx.NamedArgs) (all []T, isLate bool, err error) {
-	err = pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-		set := fmt.Sprintf("set local statement_timeout = %d", limit.Milliseconds())
+	err = pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		// Compiling a query (jit) takes longer than the queries of the pages do.
+		set := fmt.Sprintf("set local statement_timeout = %d; set local jit = off", limit.Milliseconds())
 		if _, err := tx.Exec(ctx, set, pgx.QueryExecModeSimpleProtocol); err != nil {
 			return err
 		}

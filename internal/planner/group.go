@@ -209,11 +209,7 @@ func (p *Pages) group(ctx context.Context, r *http.Request) (string, any, error)
 		"supplier": k.Supplier, "customer": k.Customer, "id": k.ID,
 		"from": g.From, "until": g.From.AddDate(0, 0, 7*g.Weeks), "since": g.Since,
 	}
-	rows, err := p.pool.Query(ctx, groupSQL, args)
-	if err != nil {
-		return "", nil, err
-	}
-	if g.Group, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[group]); err != nil {
+	if g.Group, err = collectOne[group](ctx, p.pool, groupSQL, args); err != nil {
 		return "", nil, err
 	}
 	g.SQL, g.ChangesSQL, g.DetailsSQL, g.AlertsSQL = shownSQL(weeksSQL, args), shownSQL(changesSQL, args), shownSQL(detailsSQL, args), shownSQL(alertsSQL, args)

@@ -77,11 +77,7 @@ func (p *Pages) message(ctx context.Context, r *http.Request) (string, any, erro
 		return "", nil, errNotFound
 	}
 	args := pgx.NamedArgs{"id": id}
-	rows, err := p.pool.Query(ctx, messageSQL, args)
-	if err != nil {
-		return "", nil, err
-	}
-	m, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[message])
+	m, err := collectOne[message](ctx, p.pool, messageSQL, args)
 	if err != nil {
 		return "", nil, err
 	}

@@ -51,17 +51,14 @@ type Pages struct {
 	rendering, writing turns
 }
 
-// Open prepares connections for the pages: their own few, read-only, with a time
-// limit at the server, so that no page gets in the way of a message.
+// Open prepares connections for the pages: their own few, and read-only. A pooler may
+// drop what is set for a connection, so each transaction sets it again.
 func Open(config *pgxpool.Config) (*pgxpool.Pool, error) {
 	config = config.Copy()
 	config.MaxConns = connections
 	params := config.ConnConfig.RuntimeParams
 	params["application_name"] = "dcm-receiver pages"
 	params["default_transaction_read_only"] = "on"
-	// Compiling a query takes longer than the queries of the pages do.
-	params["jit"] = "off"
-	params["statement_timeout"] = fmt.Sprint(queryTimeout.Milliseconds())
 	config.AfterConnect = nil
 	pool, err := pgxpool.NewWithConfig(context.Background(), config)
 	if err != nil {
@@ -238,11 +235,23 @@ func keyOf(r *http.Request) (k key, err error) {
 
 // collect reads all rows of a query into structs by the names of their columns.
 func collect[T any](ctx context.Context, pool *pgxpool.Pool, sql string, args pgx.NamedArgs) ([]T, error) {
-	rows, err := pool.Query(ctx, sql, args)
-	if err != nil {
-		return nil, err
+	all, isLate, err := within[T](ctx, pool, queryTimeout, sql, args)
+	if isLate {
+		err = context.DeadlineExceeded
 	}
-	return pgx.CollectRows(rows, pgx.RowToStructByName[T])
+	return all, err
+}
+
+// collectOne reads the one row of a query; pgx.ErrNoRows where there is none.
+func collectOne[T any](ctx context.Context, pool *pgxpool.Pool, sql string, args pgx.NamedArgs) (one T, err error) {
+	all, err := collect[T](ctx, pool, sql, args)
+	if err == nil && len(all) == 0 {
+		err = pgx.ErrNoRows
+	}
+	if err != nil {
+		return one, err
+	}
+	return all[0], nil
 }
 
 // horizons are the numbers of weeks that a reader can choose.

@@ -23,6 +23,7 @@ import (
 	"dcm-receiver/internal/store"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/xuri/excelize/v2"
@@ -54,7 +55,13 @@ type site struct {
 func newSite(t testing.TB) *site {
 	t.Helper()
 	url := pgtest.New(t)
-	config, err := pgxpool.ParseConfig(url)
+	return newSiteThrough(t, url, url)
+}
+
+// newSiteThrough is newSite, whose pages reach the database in another way.
+func newSiteThrough(t testing.TB, url, pagesURL string) *site {
+	t.Helper()
+	config, err := pgxpool.ParseConfig(pagesURL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -490,6 +497,27 @@ func TestHostileNames(t *testing.T) {
 				t.Errorf("the list has %d bytes", len(body))
 			}
 		})
+	}
+}
+
+// TestPagesBehindPgBouncer: every page comes through PgBouncer set up as the documents
+// say, and cannot change anything there either.
+func TestPagesBehindPgBouncer(t *testing.T) {
+	url := pgtest.New(t)
+	s := newSiteThrough(t, url, pgtest.BehindPgBouncer(t, url))
+	s.fill()
+	group := key{supplier, customer, uuid.MustParse(id)}.Path()
+	for _, path := range []string{"/", "/?q=plugs", "/?q=MNR-1", "/groups.csv", "/groups.xlsx", group, group + "/weeks.csv", group + "/changes.xlsx", "/partners", "/partners.csv"} {
+		s.get(path, 200)
+	}
+	var message string
+	if err := s.conn.QueryRow(t.Context(), "select id::text from planning.message limit 1").Scan(&message); err != nil {
+		t.Fatal(err)
+	}
+	s.get("/message/"+message, 200)
+	_, _, err := within[struct{ N int }](t.Context(), s.made.pool, time.Second, "with d as (delete from dcm.capacity_group returning 1) select count(*)::int as n from d", nil)
+	if err == nil || !strings.Contains(err.Error(), "25006") {
+		t.Errorf("a deletion: %v", err)
 	}
 }
 
