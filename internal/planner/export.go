@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -88,17 +89,17 @@ func writeCSV(w io.Writer, _ string, header []string, rows [][]any) error {
 	return out.Error()
 }
 
-// csvCell writes a value as text. A text that a spreadsheet would take as a
-// formula gets an apostrophe in front: names come from other companies.
+// csvCell writes a value as text. What a spreadsheet would take as a formula gets an
+// apostrophe in front, because names come from other companies.
 func csvCell(cell any) string {
 	switch v := plain(cell).(type) {
 	case nil:
 		return ""
 	case string:
-		if _, exact := cell.(number); !exact && strings.ContainsRune("=+-@\t\r", firstRune(v)) {
-			return "'" + v
+		if _, exact := cell.(number); exact {
+			return v
 		}
-		return v
+		return harmless(v)
 	case time.Time:
 		return v.UTC().Format(time.RFC3339)
 	default:
@@ -106,11 +107,20 @@ func csvCell(cell any) string {
 	}
 }
 
-func firstRune(s string) rune {
+// harmless puts an apostrophe before what begins a formula, at the beginning of a text
+// and behind what a spreadsheet may take for the end of a cell: some separate cells by
+// semicolons or tabs, whatever separates them in the file.
+func harmless(s string) string {
+	var out strings.Builder
+	begins := true
 	for _, r := range s {
-		return r
+		if begins && strings.ContainsRune("=+-@\t\r＝＋－＠", r) {
+			out.WriteByte('\'')
+		}
+		out.WriteRune(r)
+		begins = strings.ContainsRune(";,|\t\r\n", r) || begins && strings.ContainsRune(" \"", r)
 	}
-	return ' '
+	return out.String()
 }
 
 // plain is a cell without its wrapping; nil where it is empty.
@@ -204,7 +214,8 @@ func xlsxCell(cell any, dates int) any {
 		if v.string == nil {
 			return nil
 		}
-		if f, err := strconv.ParseFloat(*v.string, 64); err == nil && len(strings.Trim(*v.string, "-")) <= 16 {
+		digits := strings.TrimLeft(strings.NewReplacer("-", "", ".", "").Replace(*v.string), "0")
+		if f, err := strconv.ParseFloat(*v.string, 64); err == nil && len(digits) <= 15 {
 			return f
 		}
 		return *v.string
@@ -212,45 +223,29 @@ func xlsxCell(cell any, dates int) any {
 	return plain(cell)
 }
 
-// shownSQL is a query with its values in their places, for whoever wants to run
-// it in a tool of their own.
+// argument is a named argument of a query.
+var argument = regexp.MustCompile(`@[a-z_]+`)
+
+// shownSQL is a query with its values in their places, for readers who run it in a tool
+// of their own. A value is never looked through for arguments.
 func shownSQL(sql string, args pgx.NamedArgs) string {
-	for name, value := range args {
-		literal := ""
+	return strings.TrimSpace(argument.ReplaceAllStringFunc(sql, func(name string) string {
+		value, known := args[name[1:]]
+		if !known {
+			return name
+		}
+		quoted := func(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 		switch v := value.(type) {
 		case string:
-			literal = "'" + strings.ReplaceAll(v, "'", "''") + "'"
+			return quoted(v)
 		case time.Time:
-			literal = "'" + v.Format(time.DateOnly) + "'"
 			if v.Truncate(24*time.Hour) != v {
-				literal = "'" + v.Format(time.RFC3339) + "'"
+				return quoted(v.Format(time.RFC3339))
 			}
+			return quoted(v.Format(time.DateOnly))
 		case uuid.UUID:
-			literal = "'" + v.String() + "'"
-		default:
-			literal = fmt.Sprint(v)
+			return quoted(v.String())
 		}
-		sql = replaceArgument(sql, name, literal)
-	}
-	return strings.TrimSpace(sql)
-}
-
-// replaceArgument puts a literal in the place of @name, but not of @name_more.
-func replaceArgument(sql, name, literal string) string {
-	var out strings.Builder
-	for {
-		i := strings.Index(sql, "@"+name)
-		if i < 0 {
-			out.WriteString(sql)
-			return out.String()
-		}
-		end := i + 1 + len(name)
-		out.WriteString(sql[:i])
-		if end < len(sql) && (sql[end] == '_' || sql[end] >= 'a' && sql[end] <= 'z') {
-			out.WriteString(sql[i:end])
-		} else {
-			out.WriteString(literal)
-		}
-		sql = sql[end:]
-	}
+		return fmt.Sprint(value)
+	}))
 }

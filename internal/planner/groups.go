@@ -126,8 +126,8 @@ func (p *Pages) groups(ctx context.Context, r *http.Request) (string, any, error
 	if g.Only != "" && g.Only != "bottlenecks" {
 		return "", nil, errQuery{"only takes bottlenecks."}
 	}
-	if len(g.Search) > 200 || strings.ContainsRune(g.Search, 0) {
-		return "", nil, errQuery{"Search for at most 200 characters."}
+	if len(g.Search) > 200 || !isStored(g.Search) {
+		return "", nil, errQuery{"Search for at most 200 characters, in UTF-8."}
 	}
 	if s := q.Get("page"); s != "" {
 		if g.Page, err = strconv.Atoi(s); err != nil || g.Page < 1 || g.Page > 1_000_000 {

@@ -15,7 +15,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"dcm-receiver/internal/database"
 
@@ -227,11 +229,14 @@ func (k key) Path() string {
 
 func keyOf(r *http.Request) (k key, err error) {
 	k.Supplier, k.Customer = chi.URLParam(r, "supplier"), chi.URLParam(r, "customer")
-	if k.ID, err = uuid.Parse(chi.URLParam(r, "id")); err != nil {
+	if k.ID, err = uuid.Parse(chi.URLParam(r, "id")); err != nil || !isStored(k.Supplier+k.Customer) {
 		return k, errNotFound
 	}
 	return k, nil
 }
+
+// isStored reports whether Postgres can have a text.
+func isStored(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
 // collect reads all rows of a query into structs by the names of their columns.
 func collect[T any](ctx context.Context, pool *pgxpool.Pool, sql string, args pgx.NamedArgs) ([]T, error) {

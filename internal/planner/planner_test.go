@@ -458,9 +458,46 @@ func TestCellsAreNoFormulas(t *testing.T) {
 	minus := "-5"
 	for cell, want := range map[any]string{
 		`=cmd|'/c calc'!A1`: `'=cmd|'/c calc'!A1`, "+1": "'+1", "@x": "'@x", "plain": "plain", "": "", &minus: "'-5", number{&minus}: "-5",
+		"x;=1+1;y": "x;'=1+1;y", "x,+1": "x,'+1", "x\t@y": "x\t'@y", "\n=1+1": "\n'=1+1", "\t=1": "'\t'=1", "＝1+1": "'＝1+1", `"=1`: `"'=1`,
+		"a-b; 3-4": "a-b; 3-4", "A = B": "A = B",
 	} {
 		if got := csvCell(cell); got != want {
 			t.Errorf("%v is written as %q, want %q", cell, got, want)
+		}
+	}
+}
+
+// TestAddressesThatCannotBe: bytes that Postgres does not take are the reader's fault.
+func TestAddressesThatCannotBe(t *testing.T) {
+	s := newSite(t)
+	for path, want := range map[string]int{
+		"/?q=%ff": 400, "/?q=a%00b": 400, "/groups.csv?q=%c3%28": 400,
+		"/group/X%00/" + customer + "/" + id: 404, "/group/" + supplier + "/%ff/" + id: 404, "/group/a/b/" + id: 404,
+	} {
+		s.get(path, want)
+	}
+}
+
+// TestNumbersInXLSX: a number that a spreadsheet would round stays a text.
+func TestNumbersInXLSX(t *testing.T) {
+	for text, want := range map[string]any{
+		"123456789012345": 123456789012345.0, "-12345678901234.5": -12345678901234.5, "0.000000000000001": 1e-15,
+		"1234567890123456": "1234567890123456", "9007199254740993": "9007199254740993", "-9007199254740993": "-9007199254740993",
+		"123456789012345.6": "123456789012345.6",
+	} {
+		if got := xlsxCell(number{&text}, 0); got != want {
+			t.Errorf("%s is written as %v, want %v", text, got, want)
+		}
+	}
+}
+
+// TestShownSQL: a value that looks like an argument, or ends a text, stays a value.
+func TestShownSQL(t *testing.T) {
+	const query = "select @search, @from, @from_more, @n"
+	args := pgx.NamedArgs{"search": "steel @from; drop table x; --'", "from": time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC), "n": 5}
+	for range 20 {
+		if got, want := shownSQL(query, args), "select 'steel @from; drop table x; --''', '2026-11-23', @from_more, 5"; got != want {
+			t.Fatalf("%s, want %s", got, want)
 		}
 	}
 }
