@@ -44,10 +44,10 @@ func (s *planningSettings) check() error {
 		}
 		s.OIDCClientSecret = strings.TrimSpace(string(secret))
 	}
-	host, _, err := net.SplitHostPort(s.Listen)
+	host, err := listenHost("DCM_PLANNING_LISTEN", s.Listen)
 	switch {
 	case err != nil:
-		return fmt.Errorf("DCM_PLANNING_LISTEN: %q is no address; give host:port, such as 127.0.0.1:8088", s.Listen)
+		return err
 	case s.OIDCIssuer != "" && s.ProxyUserHeader != "":
 		return errors.New("DCM_PLANNING_OIDC_ISSUER and DCM_PLANNING_PROXY_USER_HEADER are two ways to log in: set one")
 	case s.OIDCIssuer != "" && (s.OIDCClientID == "" || s.OIDCClientSecret == ""):

@@ -156,12 +156,12 @@ func (s *serveSettings) check() error {
 			return fmt.Errorf("DCM_API_KEYS, DCM_API_KEYS_FILE: this is a certificate or private key (PEM), not a list of API keys")
 		}
 	}
-	host, _, err := net.SplitHostPort(s.Listen)
+	host, err := listenHost("DCM_LISTEN", s.Listen)
 	if err != nil {
-		return fmt.Errorf("DCM_LISTEN: %w", err)
+		return err
 	}
-	if _, _, err := net.SplitHostPort(s.OpsListen); err != nil {
-		return fmt.Errorf("DCM_OPS_LISTEN: %w", err)
+	if _, err := listenHost("DCM_OPS_LISTEN", s.OpsListen); err != nil {
+		return err
 	}
 	if s.private() && !isLoopback(host) {
 		return fmt.Errorf("DATABASE_URL is not set: the private Postgres serves loopback listeners only, and DCM_LISTEN is not one")
@@ -179,6 +179,8 @@ func (s *serveSettings) check() error {
 		return fmt.Errorf("DCM_STANDARD: %q is not known; use %s", s.Standard, strings.Join(receiver.StandardNames(), " or "))
 	case s.WeekAhead && s.Standard != "cx-0128":
 		return fmt.Errorf("DCM_REFUSE_PAST_WEEKS: %s takes past weeks; set DCM_STANDARD=cx-0128, or take it out", s.Standard)
+	case s.Requested && s.Standard != "cx-0128":
+		return fmt.Errorf("DCM_ACCEPT_REQUESTED_PAST_START: %s has no rule about the start of measurement; set DCM_STANDARD=cx-0128, or take it out", s.Standard)
 	case s.JournalRetention < duration(time.Hour):
 		return fmt.Errorf("DCM_JOURNAL_RETENTION: %s is not a time to keep something; give at least 1h", s.JournalRetention)
 	case s.HistoryRetention != 0 && s.HistoryRetention < duration(time.Hour):
@@ -223,6 +225,18 @@ func (s *serveSettings) check() error {
 		return err
 	}
 	return s.Planning.check()
+}
+
+// listenHost is the host of a listener's address; "" listens on all.
+func listenHost(name, address string) (host string, err error) {
+	host, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s: %q is no address to listen on; give host:port, such as 127.0.0.1:8080, without http://", name, address)
+	}
+	return host, nil
 }
 
 // addresses says which two listeners would be one.
