@@ -16,7 +16,7 @@ LICENSES_IGNORE := --ignore dcm-receiver
 HELM_MODULE := helm.sh/helm/v3/cmd/helm@v3.22.0
 CHART := deploy/helm/dcm-receiver
 
-.PHONY: help postgres run demo build profile test fairness test-pages check bench fmt vet staticcheck fuzz fuzz-short alerts chart licences vulnerabilities sbom torture torture-short torture-proof conformance-check dataspace test-edc
+.PHONY: help postgres run demo build profile test test-plain fairness test-pages check bench fmt vet staticcheck fuzz fuzz-short alerts chart licences vulnerabilities sbom torture torture-short torture-proof conformance-check dataspace test-edc
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -40,7 +40,10 @@ profile: postgres ## take anew what build has the compiler optimise (some minute
 test: postgres ## pass the tests
 	go test $(RACE) -shuffle=on ./...
 
-check: fmt vet staticcheck test fairness fuzz-short alerts chart licences vulnerabilities ## everything CI runs but for the torture and dataspace tests
+test-plain: postgres ## the tests that the race detector would slow down to minutes
+	go test -count=1 -run TestHostileWorkbooks ./internal/outbox
+
+check: fmt vet staticcheck test test-plain fairness fuzz-short alerts chart licences vulnerabilities ## everything CI runs but for the torture and dataspace tests
 
 fairness: build postgres ## another partner's messages beside one that does its worst to the built program; fails where they suffer
 	go run ./internal/bench -only fairness -attack-time 3s -check

@@ -213,15 +213,16 @@ func (p *Pages) group(ctx context.Context, r *http.Request) (string, any, error)
 		return "", nil, err
 	}
 	g.SQL, g.ChangesSQL, g.DetailsSQL, g.AlertsSQL = shownSQL(weeksSQL, args), shownSQL(changesSQL, args), shownSQL(detailsSQL, args), shownSQL(alertsSQL, args)
-	parts := 9
-	if g.Group.StartReferenceDateTime == nil {
-		parts-- // it measures nothing, so it has no alerts
+	parts := []func() (isLate bool, err error){
+		part(ctx, p, &g.Rows, weeksSQL, args), part(ctx, p, &g.Series, seriesSQL, args),
+		part(ctx, p, &g.Relatives, relativesSQL, args), part(ctx, p, &g.Changes, changesSQL, args),
+		part(ctx, p, &g.Details, detailsSQL, args), part(ctx, p, &g.Messages, groupMessagesSQL, args),
+		part(ctx, p, &g.Comments, commentsSQL, args), part(ctx, p, &g.Thresholds, thresholdsSQL, args),
 	}
-	for _, read := range []func() (bool, error){
-		part(ctx, p, &g.Rows, weeksSQL, args), part(ctx, p, &g.Series, seriesSQL, args), part(ctx, p, &g.Relatives, relativesSQL, args),
-		part(ctx, p, &g.Changes, changesSQL, args), part(ctx, p, &g.Details, detailsSQL, args), part(ctx, p, &g.Messages, groupMessagesSQL, args),
-		part(ctx, p, &g.Comments, commentsSQL, args), part(ctx, p, &g.Thresholds, thresholdsSQL, args), part(ctx, p, &g.Alerts, alertsSQL, args),
-	}[:parts] {
+	if g.Group.StartReferenceDateTime != nil { // else it measures nothing
+		parts = append(parts, part(ctx, p, &g.Alerts, alertsSQL, args))
+	}
+	for _, read := range parts {
 		isLate, err := read()
 		if err != nil {
 			return "", nil, err
