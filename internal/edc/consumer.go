@@ -222,7 +222,8 @@ func (c *Consumer) followed(ctx context.Context, p Partner, way *Way) bool {
 	}
 	c.line(now).Say("The partner's connector is at %s now, no longer at %s.", now.Address, way.Address)
 	if now.Counterparty == way.Counterparty && now.Protocol == way.Protocol && way.Agreement != "" {
-		now.Asset, now.Agreement, now.AgreedAt, now.Worked, now.Failed = way.Asset, way.Agreement, way.AgreedAt, way.Worked, way.Failed
+		now.Asset, now.Agreement, now.AgreedAt = way.Asset, way.Agreement, way.AgreedAt
+		now.Worked, now.Failed = way.Worked, way.Failed
 	}
 	*way = now
 	return true
@@ -421,11 +422,12 @@ func (c *Consumer) locate(ctx context.Context, p Partner) (Partner, error) {
 	found := map[string]Partner{}
 	for _, g := range got {
 		answer, _ := terms{}.expand(g).(map[string]any)
-		at := Partner{BPNL: p.BPNL, Address: stringIn(answer, "counterPartyAddress"), DID: p.DID, Protocol: stringIn(answer, "protocol")}
+		at := Partner{BPNL: p.BPNL, DID: p.DID, Address: stringIn(answer, "counterPartyAddress"), Protocol: stringIn(answer, "protocol")}
 		if at.Protocol == DSP2025 {
 			at.DID = stringIn(answer, "counterPartyId")
 		}
-		if checkID(at.Address) == nil && (at.Protocol == DSP08 || checkID(at.DID) == nil) && (at.Protocol == DSP08 || at.Protocol == DSP2025) && (p.Protocol == "" || p.Protocol == at.Protocol) {
+		isSpoken := at.Protocol == DSP08 || at.Protocol == DSP2025 && checkID(at.DID) == nil
+		if checkID(at.Address) == nil && isSpoken && (p.Protocol == "" || p.Protocol == at.Protocol) {
 			found[at.Address] = at
 		}
 	}
@@ -469,7 +471,8 @@ func (c *Consumer) discover(ctx context.Context, p Partner) (Partner, error) {
 	if protocol := text(answer[edcNS+"protocol"]); protocol == DSP08 || protocol == DSP2025 && (p.Protocol == "" || p.Protocol == DSP2025) {
 		p.Protocol = protocol
 	} else {
-		return p, fmt.Errorf("the connector of %s speaks %s, which this program does not: update it", p.BPNL, plain(shown(answer[edcNS+"protocol"])))
+		return p, fmt.Errorf("the connector of %s speaks %s, which this program does not: update it",
+			p.BPNL, plain(shown(answer[edcNS+"protocol"])))
 	}
 	if address := stringIn(answer, "counterPartyAddress"); checkID(address) == nil {
 		p.Address = address

@@ -59,7 +59,7 @@ var (
 	ErrUnreachable = errors.New("not reachable")    // a connector or data plane that does not answer, or fails: it may pass
 	ErrSettings    = errors.New("a wrong setting")  // of ours: key, address
 	errEnded       = errors.New("ended")            // a negotiation or transfer
-	errWaited      = errors.New("not ended yet")    // a negotiation or transfer: the partner may go on with it, or have lost it
+	errWaited      = errors.New("not ended yet")    // a negotiation or transfer that may be lost, or go on
 	errSeveral     = errors.New("several on offer") // an ErrNoOffer too
 	ErrNoOffer     = errors.New("nothing on offer") // the partner shows us no asset of the kind, or several
 )
@@ -88,7 +88,8 @@ func (r *refusal) Is(target error) bool {
 	switch target {
 	case ErrSettings:
 		// 403 for a token is the partner's refusal to refresh it; a wrong key is 401 there.
-		return r.status == http.StatusUnauthorized || r.status == http.StatusForbidden && !r.ofWay || r.status/100 == 3 || r.status == 0
+		isKey := r.status == http.StatusUnauthorized || r.status == http.StatusForbidden && !r.ofWay
+		return isKey || r.status/100 == 3 || r.status == 0
 	case ErrUnreachable:
 		return r.status/100 == 5
 	}
@@ -98,7 +99,11 @@ func (r *refusal) Is(target error) bool {
 // passes: the answer says nothing about what was asked for. It is about our settings, or
 // the connector takes no more at present.
 func (r *refusal) passes() bool {
-	return errors.Is(r, ErrSettings) || r.status == http.StatusRequestTimeout || r.status == http.StatusTooEarly || r.status == http.StatusTooManyRequests
+	switch r.status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return true
+	}
+	return errors.Is(r, ErrSettings)
 }
 
 func notFound(err error) bool {
@@ -124,7 +129,9 @@ func (m *Management) callAt(ctx context.Context, version, method, path string, i
 
 // fetch sends in as JSON (none where nil) and has read take a 2xx answer, which it
 // must not keep.
-func (m *Management) fetch(ctx context.Context, version, method, path string, in any, read func(data []byte) error) error {
+func (m *Management) fetch(
+	ctx context.Context, version, method, path string, in any, read func(data []byte) error,
+) error {
 	var body io.Reader
 	if in != nil {
 		data, err := json.Marshal(in)
@@ -151,6 +158,13 @@ func (m *Management) fetch(ctx context.Context, version, method, path string, in
 		return about{fmt.Errorf("your connector's Management API at %s cannot be reached (%w): start the connector, or correct DCM_EDC_MANAGEMENT_URL", m.where(), err), ErrUnreachable}
 	}
 	defer resp.Body.Close()
+	return m.judge(ctx, method, path, resp, read)
+}
+
+// judge has read take a 2xx answer, and words what is wrong with any other.
+func (m *Management) judge(
+	ctx context.Context, method, path string, resp *http.Response, read func(data []byte) error,
+) error {
 	limit := managementLimit
 	if resp.StatusCode/100 != 2 {
 		limit = answerLimit
@@ -159,7 +173,8 @@ func (m *Management) fetch(ctx context.Context, version, method, path string, in
 	defer m.give(held)
 	switch {
 	case err != nil:
-		return about{fmt.Errorf("your connector at %s broke off its answer to %s /v3%s: try again (%w)", m.where(), method, path, err), ErrUnreachable}
+		return about{fmt.Errorf("your connector at %s broke off its answer to %s /v3%s: try again (%w)",
+			m.where(), method, path, err), ErrUnreachable}
 	case resp.StatusCode/100 != 2:
 		return m.refused(method, path, resp, data)
 	case isPage(&Answer{Status: resp.StatusCode, ContentType: resp.Header.Get("Content-Type"), Body: data}):
@@ -173,17 +188,22 @@ func (m *Management) fetch(ctx context.Context, version, method, path string, in
 	case err == nil:
 		return nil
 	case errors.Is(err, errTooLarge) && len(data) < managementLimit && !whole:
-		return fmt.Errorf("too many answers are being read at once for that of your connector to %s /v3%s: trying again later", method, path)
+		return fmt.Errorf("there is no memory to read your connector's answer to %s /v3%s, too many others are being read: "+
+			"it is tried again later", method, path)
 	case errors.Is(err, errTooLarge):
-		return about{fmt.Errorf("your connector's answer to %s /v3%s is over the limit of %d MiB, or of %d values, and is not read", method, path, managementLimit>>20, manyValues), errTooLarge}
+		return about{fmt.Errorf("your connector's answer to %s /v3%s is over the limit of %d MiB, or of %d values, and is not read",
+			method, path, managementLimit>>20, manyValues), errTooLarge}
 	}
-	return about{fmt.Errorf("%s answered %s /v3%s with something that is no Management API answer: DCM_EDC_MANAGEMENT_URL must be the Management API of your connector (%w)", m.where(), method, path, err), ErrSettings}
+	return about{fmt.Errorf("%s answered %s /v3%s with something that is no Management API answer: "+
+		"DCM_EDC_MANAGEMENT_URL must be the Management API of your connector (%w)", m.where(), method, path, err), ErrSettings}
 }
 
 // read reads an answer of at most limit bytes. What it holds beyond alwaysRead is taken
 // from the room and must be given back. whole is false where there is more than limit,
 // or than there has been room for.
-func (m *Management) read(ctx context.Context, body io.Reader, limit int) (data []byte, held int64, whole bool, err error) {
+func (m *Management) read(
+	ctx context.Context, body io.Reader, limit int,
+) (data []byte, held int64, whole bool, err error) {
 	data = make([]byte, 0, alwaysRead)
 	for {
 		var n int
@@ -245,7 +265,8 @@ func (m *Management) refused(method, path string, resp *http.Response, data []by
 	case errors.Is(r, ErrSettings) && r.status/100 == 4:
 		r.sentence = fmt.Sprintf("your connector at %s does not take the key (%d): set DCM_EDC_MANAGEMENT_KEY to its API key", m.where(), r.status)
 	case r.status/100 == 3:
-		r.sentence = fmt.Sprintf("your connector at %s redirects to %s: set DCM_EDC_MANAGEMENT_URL to the Management API itself, not to a login or another address",
+		r.sentence = fmt.Sprintf("your connector at %s redirects to %s: "+
+			"set DCM_EDC_MANAGEMENT_URL to the Management API itself, not to a login or another address",
 			m.where(), shortened(resp.Header.Get("Location"), longestInside))
 	// an object that is not there is answered in JSON; a path that is not there is not
 	case r.status == http.StatusNotFound && isJSON:

@@ -75,8 +75,8 @@ type Answer struct {
 // came with it is no web page. Where it is one, words say what it shows.
 func (a *Answer) Accepted() (accepted bool, words string) {
 	if a.Status/100 == 2 && isPage(a) {
-		return false, fmt.Sprintf("a login page or gateway answered in place of the partner's receiver (%d, a web page: %s): "+
-			"nothing was stored; the partner's operations must look at what stands before it", a.Status, pageWords(a.Body))
+		return false, fmt.Sprintf("a login page or gateway answered in place of the partner's receiver "+
+			"(%d, a web page: %s): nothing was stored; the partner's operations must look at what stands before it", a.Status, pageWords(a.Body))
 	}
 	return a.Status/100 == 2, ""
 }
@@ -215,7 +215,8 @@ func (s *Supplier) ready(ctx context.Context, kind Kind, asset string, anew bool
 func (s *Supplier) request(ctx context.Context, method, to, token string, body []byte) (*Answer, error) {
 	req, err := http.NewRequestWithContext(ctx, method, to, bytes.NewReader(body))
 	if err != nil { // its words have the address, which may have a password in it
-		return nil, about{errors.New("the partner's connector names an address of its data plane that is no URL: its operations must correct it"), errEnded}
+		return nil, about{errors.New("the partner's connector names an address of its data plane that is no URL: " +
+			"its operations must correct it"), errEnded}
 	}
 	req.Header.Set("Authorization", token)
 	if body != nil {
@@ -239,8 +240,8 @@ func (s *Supplier) request(ctx context.Context, method, to, token string, body [
 		return nil, about{fmt.Errorf("the partner's data plane broke off its answer (%w): send again, a repeat does no harm", err), ErrUnreachable}
 	}
 	seconds, _ := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 16) // a date is not what receivers send
-	return &Answer{Status: resp.StatusCode, ContentType: resp.Header.Get("Content-Type"), Body: data, Took: time.Since(start),
-		RetryAfter: time.Duration(seconds) * time.Second, held: held}, nil
+	return &Answer{Status: resp.StatusCode, ContentType: resp.Header.Get("Content-Type"), Body: data,
+		Took: time.Since(start), RetryAfter: time.Duration(seconds) * time.Second, held: held}, nil
 }
 
 // edr is where to send and the token for it, a fresh one where the old has run out.
@@ -481,7 +482,8 @@ func (s *Supplier) find(ctx context.Context, kind Kind, asset string) (string, m
 			return "", nil, nil, fmt.Errorf("your connector could not get the catalogue of %s: the DSP address %s must be that of the partner's connector (often ending in /api/v1/dsp) and reachable from yours (%w)", s.Customer, s.Address, err)
 		}
 		if errors.Is(err, errTooLarge) {
-			return "", nil, nil, fmt.Errorf("the catalogue of %s is too large: the partner must show you fewer assets (%w)", s.Customer, err)
+			return "", nil, nil, fmt.Errorf("the catalogue of %s is too large: the partner must show you fewer assets (%w)",
+				s.Customer, err)
 		}
 		if err != nil {
 			return "", nil, nil, err
@@ -558,7 +560,8 @@ func readCatalogue(data []byte, named bool, offers map[string]offered) error {
 		case isNamed(name, "dataset"):
 			err = elements(d, func() error {
 				id, o, err := readDataset(d)
-				if err == nil && o.policy != nil && checkID(id) == nil && (named || o.version <= speaks) && len(found) < manyOffers {
+				isOffer := o.policy != nil && checkID(id) == nil && (named || o.version <= speaks)
+				if err == nil && isOffer && len(found) < manyOffers {
 					found[id] = o
 				}
 				return err
@@ -656,7 +659,8 @@ func (s *Supplier) wait(ctx context.Context, path, state string) (*progress, err
 			if errors.Is(caller.Err(), context.Canceled) {
 				return nil, fmt.Errorf("interrupted while the connectors were still at %s; the next call goes on from there (%w)", now, caller.Err())
 			}
-			return nil, about{about{fmt.Errorf("still %s after %.0f s", now, time.Since(begun).Seconds()), ErrUnreachable}, errWaited}
+			err := fmt.Errorf("still %s after %.0f s", now, time.Since(begun).Seconds())
+			return nil, about{about{err, ErrUnreachable}, errWaited}
 		}
 	}
 }
