@@ -28,6 +28,8 @@ const (
 	// workTimeout bounds a query that works out a part of a page from what partners
 	// sent. The page comes without the part where it takes longer.
 	workTimeout = 2 * time.Second
+	// lateTime is how long the list is not worked out after that took too long.
+	lateTime = time.Minute
 	// turnTimeout is how long a reader waits for its turn.
 	turnTimeout = 10 * time.Second
 	// writeTimeout is how long a reader may take to receive a page.

@@ -93,6 +93,38 @@ func TestManyLinks(t *testing.T) {
 	}
 }
 
+// TestGroupsThatLinkEachOther: before any overview is made, hundreds of groups that link
+// each other keep neither the list nor another group's figures from coming.
+func TestGroupsThatLinkEachOther(t *testing.T) {
+	s := newSite(t)
+	s.fill()
+	const groups = 400
+	var links, body strings.Builder
+	for i := range groups {
+		fmt.Fprintf(&links, `,"0157ba42-d2a8-4e28-8565-7b0783%06d"`, i)
+	}
+	for i := range groups {
+		text := groupText(fmt.Sprintf("0157ba42-d2a8-4e28-8565-7b0783%06d", i), "linked", "2026-11-20T10:00:00Z", "1/2", "1/2")
+		text = strings.Replace(text, `"supplierLocations"`, `"linkedCapacityGroups":[`+links.String()[1:]+`],"supplierLocations"`, 1)
+		body.WriteString("," + strings.Trim(text, "[]"))
+	}
+	s.post("week-based-capacity-group", supplier, "["+body.String()[1:]+"]")
+	if n := must(s.count("select count(*) from planning.capacity_group")); n != groups+2 {
+		t.Fatalf("%d groups are stored", n)
+	}
+	begin := time.Now()
+	first := s.get("/", 200).Body.String()
+	if !strings.Contains(first, "linked") {
+		t.Error("the list has no group")
+	}
+	t.Logf("first %v", time.Since(begin))
+	begin = time.Now()
+	if search := s.get("/?q=plugs", 200).Body.String(); !strings.Contains(search, "Spark plugs") || strings.Contains(search, "not worked out") {
+		t.Error("a search does not have the figures of another group")
+	}
+	t.Logf("search %v", time.Since(begin))
+}
+
 // TestWithin: a query that takes longer than its limit is ended at the server, and the
 // connection is good for the next one.
 func TestWithin(t *testing.T) {

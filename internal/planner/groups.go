@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -157,12 +158,18 @@ func (p *Pages) list(ctx context.Context, g *groupsPage, args pgx.NamedArgs) (er
 		atOnce    int
 		materials bool
 	}{{p.atOnce, true}, {keptReady, true}, {keptReady, false}} {
+		if try.atOnce != keptReady && g.Search == "" && time.Now().UnixNano() < p.lateUntil.Load() {
+			continue
+		}
 		args["at_once"], args["materials"] = try.atOnce, try.materials
 		var isLate bool
 		g.Rows, isLate, err = within[groupRow](ctx, p.pool, workTimeout, groupsSQL, args)
 		g.NoMaterials = !try.materials
 		if err != nil || !isLate {
 			return err
+		}
+		if try.atOnce != keptReady && g.Search == "" { // not each reader is to find that out again
+			p.lateUntil.Store(time.Now().Add(lateTime).UnixNano())
 		}
 	}
 	g.Rows, err = collect[groupRow](ctx, p.pool, groupsSQL, args)
@@ -172,9 +179,18 @@ func (p *Pages) list(ctx context.Context, g *groupsPage, args pgx.NamedArgs) (er
 // strips reads the weeks of the listed groups. Where that takes too long, it reads them
 // group by group, and leaves out those that take long.
 func (p *Pages) strips(ctx context.Context, g *groupsPage) error {
-	isLate, err := p.strip(ctx, g, g.Rows, workTimeout)
-	for i := 0; isLate && i < len(g.Rows) && err == nil; i++ {
-		_, err = p.strip(ctx, g, g.Rows[i:i+1], workTimeout/20)
+	begin, isLate := time.Now(), false
+	var err error
+	known := slices.IndexFunc(g.Rows, func(r groupRow) bool { return r.IsUnknown }) < 0
+	if known {
+		isLate, err = p.strip(ctx, g, g.Rows, workTimeout/2)
+	}
+	for _, unknown := range []bool{false, true} { // those that took long before come last
+		for i := 0; (isLate || !known) && i < len(g.Rows) && err == nil && time.Since(begin) < workTimeout; i++ {
+			if g.Rows[i].IsUnknown == unknown {
+				_, err = p.strip(ctx, g, g.Rows[i:i+1], workTimeout/20)
+			}
+		}
 	}
 	return err
 }

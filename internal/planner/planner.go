@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -51,6 +52,7 @@ type Pages struct {
 	atOnce int // how many groups are worked out while a reader waits
 
 	rendering, writing turns
+	lateUntil          atomic.Int64 // working out the list took too long: not tried before this, in nanoseconds of Unix
 }
 
 // Open prepares connections for the pages: their own few, and read-only. A pooler may

@@ -22,6 +22,8 @@ with found as materialized (
         else (select count(*) from found)
     end > case when as_of is null and @at_once >= 0 then 10000 else @at_once end as is_taken
     from (select as_of from planning.group_overview limit 1) o
+    union all -- nothing is kept ready yet, and nothing is to be worked out
+    select null, true where @at_once < 0 and not exists (select from planning.group_overview)
 ), judged as materialized (
     select f.*, w.red_weeks, w.orange_weeks, w.open_weeks, w.first_bottleneck, w.missing, w.weeks_missing, false as is_unknown
     from found f
@@ -45,13 +47,13 @@ with found as materialized (
     from found f
     left join planning.group_overview o
         on o.supplier = f.supplier and o.customer = f.customer and o.capacity_group_id = f.capacity_group_id and o.weeks = @weeks
-    where @search <> '' and exists (select from ready where is_taken)
+    where (@search <> '' or @at_once < 0) and exists (select from ready where is_taken)
     union all -- of all
     select
         supplier, customer, capacity_group_id, null, false, coalesce(red_weeks, 0), coalesce(orange_weeks, 0), coalesce(weeks_without_capacity, 0),
         first_bottleneck, missing, weeks_missing, red_weeks is null
     from planning.group_overview
-    where weeks = @weeks and @search = '' and exists (select from ready where is_taken)
+    where weeks = @weeks and @search = '' and @at_once >= 0 and exists (select from ready where is_taken)
 )
 select
     supplier, customer, capacity_group_id, left(g.name, 201) as name, g.unit_of_measure as unit, g.is_inactive, g.received_at,
@@ -62,10 +64,10 @@ from (
     select *
     from judged
     where not @only_bottlenecks or first_bottleneck is not null
-    order by is_inactive, red_weeks > 0 desc, is_unknown desc, weeks_missing desc nulls last, first_bottleneck nulls last,
-        orange_weeks desc, open_weeks desc, name, supplier, customer, capacity_group_id
+    order by is_inactive, red_weeks > 0 desc, weeks_missing desc nulls last, first_bottleneck nulls last,
+        orange_weeks desc, open_weeks desc, is_unknown, name, supplier, customer, capacity_group_id
     limit @limit offset @offset
 ) l
 join planning.capacity_group g using (supplier, customer, capacity_group_id)
-order by l.is_inactive, l.red_weeks > 0 desc, l.is_unknown desc, l.weeks_missing desc nulls last, l.first_bottleneck nulls last,
-    l.orange_weeks desc, l.open_weeks desc, l.name, supplier, customer, capacity_group_id
+order by l.is_inactive, l.red_weeks > 0 desc, l.weeks_missing desc nulls last, l.first_bottleneck nulls last,
+    l.orange_weeks desc, l.open_weeks desc, l.is_unknown, l.name, supplier, customer, capacity_group_id
