@@ -85,11 +85,109 @@ func TestManyLinks(t *testing.T) {
 		}
 	}
 	group := s.get("/group/"+supplier+"/"+customer+"/0157ba42-d2a8-4e28-8565-7b07830c1112", 200).Body.String()
-	if !strings.Contains(group, "These are the first 500") && !strings.Contains(group, "too many links") {
+	if !strings.Contains(group, "These are the first 500 of 100001; planning.linked_demand_series has all.") {
 		t.Error("the page of the group does not say that it leaves out links")
 	}
 	if len(group) > 500_000 {
 		t.Errorf("the page of the group has %d bytes", len(group))
+	}
+}
+
+// TestLongLinks: the page of a group with tens of thousands of links to materials with
+// long numbers has the first links, and says which of them have a demand.
+func TestLongLinks(t *testing.T) {
+	s := newSite(t)
+	s.fill()
+	*s.clock = now
+	var links strings.Builder
+	for i := range 20_000 {
+		fmt.Fprintf(&links, `,{"materialNumberCustomer":"Z%d-%0500d","customerLocation":"BPNS8888888888XX","demandCategory":{"demandCategoryCode":"0001"}}`, i, 0)
+	}
+	text := groupText("0157ba42-d2a8-4e28-8565-7b07830c1112", "Long links", "2026-11-20T10:00:00Z", "1/2", "1/2")
+	s.post("week-based-capacity-group", supplier, strings.Replace(text, `"0001"}}]`, `"0001"}}`+links.String()+"]", 1))
+	if n := must(s.count("select count(*) from planning.linked_demand_series")); n < 20_000 {
+		t.Fatalf("%d links are stored", n)
+	}
+	page := s.get("/group/"+supplier+"/"+customer+"/0157ba42-d2a8-4e28-8565-7b07830c1112", 200).Body.String()
+	for _, want := range []string{"These are the first 500 of 20001", "<td>matched</td>", "<td>unmatched: demand</td>"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not have %q", want)
+		}
+	}
+	if strings.Contains(page, "too many links") {
+		t.Error("the page leaves a part out")
+	}
+}
+
+// TestCutLists: each list of a group's page that is cut says so, and how much there is.
+func TestCutLists(t *testing.T) {
+	s := newSite(t)
+	s.fill()
+	*s.clock = now
+	const group = "0157ba42-d2a8-4e28-8565-7b07830c1112"
+	repeated := func(n int, format string) string {
+		var all strings.Builder
+		for i := range n {
+			fmt.Fprintf(&all, ","+format, i+1)
+		}
+		return all.String()[1:]
+	}
+	text := groupText(group, "Wide", "2026-11-20T10:00:00Z", "1/2", "1/2")
+	text = strings.Replace(text, `["BPNS6666666666YY"]`, "["+repeated(150, `"BPNS66666666%04d"`)+"]", 1)
+	text = strings.Replace(text, `"supplierLocations"`, `"linkedCapacityGroups":[`+repeated(600, `"0157ba42-d2a8-4e28-8565-7b0783%06d"`)+`],"supplierLocations"`, 1)
+	text = strings.Replace(text, `"supplierLocations"`, `"demandVolatilityParameters":{"startReferenceDateTime":"2026-11-02T00:00:00Z","measurementInterval":1,"rollingHorizonAlertThresholds":[`+
+		repeated(120, `{"sequenceNumber":%d,"subhorizonLength":1}`)+`]},"supplierLocations"`, 1)
+	s.post("week-based-capacity-group", supplier, text)
+	if n := must(s.count("select count(*) from planning.alert_threshold")); n != 120 {
+		t.Fatalf("%d thresholds are stored", n)
+	}
+	if _, err := s.conn.Exec(t.Context(), `
+		insert into dcm.comment (supplier, customer, comment_id, object_type, object_id, author, comment_text, posted_at, changed_at, first_received_at, received_at, partner, originator)
+		select $1, $2, gen_random_uuid(), 'urn:samm:io.catenax.week_based_capacity_group:3.0.0#WeekBasedCapacityGroup', $3, 'a@b', 'said', now(), now(), now(), now(), $1, $1
+		from generate_series(1, 130)`, // beside the one on the demand
+		supplier, customer, group); err != nil {
+		t.Fatal(err)
+	}
+	page := s.get("/group/"+supplier+"/"+customer+"/"+group, 200).Body.String()
+	for _, want := range []string{
+		"and others, 150 in all; planning.capacity_group has them",
+		"These are the first 500 of 600; planning.capacity_group has all.",
+		"These are the first 100 of 120; planning.alert_threshold has all.",
+		"These are the first 100 of 131; planning.comment has all.",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+}
+
+// TestLate: what took too long for a reader is tried for none during a minute, and what
+// did not is.
+func TestLate(t *testing.T) {
+	s := newSite(t)
+	tried := func(seconds float64) (isLate bool, took time.Duration) {
+		t.Helper()
+		begin := time.Now()
+		_, isLate, err := tried[struct{ N int }](t.Context(), s.made, 300*time.Millisecond, "select 1 as n from pg_sleep(@seconds)", map[string]any{"seconds": seconds})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return isLate, time.Since(begin)
+	}
+	if isLate, _ := tried(30); !isLate {
+		t.Error("a slow query is not late")
+	}
+	if isLate, took := tried(30); !isLate || took > 200*time.Millisecond {
+		t.Errorf("the next reader waits %v; late %v", took, isLate)
+	}
+	if isLate, _ := tried(0); isLate {
+		t.Error("the same query of something else counts as late")
+	}
+	for query := range s.made.late.until {
+		s.made.late.until[query] = time.Now()
+	}
+	if isLate, took := tried(30); !isLate || took < 200*time.Millisecond {
+		t.Errorf("a minute later it is not tried again: %v", took)
 	}
 }
 
@@ -123,6 +221,21 @@ func TestGroupsThatLinkEachOther(t *testing.T) {
 		t.Error("a search does not have the figures of another group")
 	}
 	t.Logf("search %v", time.Since(begin))
+
+	// Where the background has given them up, no reader waits for them.
+	if _, err := s.conn.Exec(t.Context(), `
+		insert into dcm.overview (supplier, customer, content, first_week, gave_up_at) select distinct supplier, customer, 0, now(), now() from dcm.capacity_group;
+		insert into dcm.group_overview (supplier, customer, capacity_group_id, weeks, red_weeks, orange_weeks, weeks_without_capacity)
+		select supplier, customer, capacity_group_id, 26, 0, 0, 0 from dcm.capacity_group`); err != nil {
+		t.Fatal(err)
+	}
+	s.made.late.until = nil
+	rows, isLate, err := within[groupRow](t.Context(), s.made.pool, workTimeout, groupsSQL, map[string]any{
+		"search": "", "from": now, "until": now, "weeks": 26, "at_once": s.made.atOnce, "materials": true, "only_bottlenecks": false, "limit": 50, "offset": 0,
+	})
+	if err != nil || isLate || len(rows) != 50 || !rows[0].IsUnknown || rows[0].IsKept {
+		t.Errorf("%d groups, late %v, %+v: %v", len(rows), isLate, rows[:min(1, len(rows))], err)
+	}
 }
 
 // TestWithin: a query that takes longer than its limit is ended at the server, and the

@@ -58,7 +58,7 @@ func (p *Pages) export(name string, find find) http.HandlerFunc {
 		}
 		w.Header().Set("Content-Disposition", `attachment; filename="`+name+"."+format+`"`)
 		w.Header().Set("Content-Type", make.contentType)
-		p.write(w, r, http.StatusOK, table.Bytes())
+		write(w, http.StatusOK, table.Bytes())
 	}
 }
 

@@ -47,6 +47,8 @@ type group struct {
 	FirstReceivedAt        time.Time
 	MessageID              *uuid.UUID
 	SupplierLocations      []string // the first ones
+	Sites                  int      // how many there are
+	GaveUp                 bool     // the background could not work out this supplier's groups in its time
 	StartReferenceDateTime *time.Time
 	MeasurementInterval    *string
 }
@@ -65,16 +67,19 @@ type groupWeek struct {
 
 // series is a linked demand series.
 type series struct {
+	counted
 	MaterialNumberCustomer string
 	MaterialNumberSupplier *string
 	CustomerLocation       string
 	DemandCategoryCode     string
 	LoadFactor             *string
 	Missing                *string // why it does not count; see planning.unmatched_link
+	IsMatched              bool    // whether that was looked up
 }
 
 // relative is a group above or below.
 type relative struct {
+	counted
 	Place           string
 	CapacityGroupID uuid.UUID
 	Name            *string // nil: unknown here
@@ -92,6 +97,7 @@ type change struct {
 
 // detail is what has changed of a group beside its weeks.
 type detail struct {
+	counted
 	Detail, Subject string
 	GroupID         *uuid.UUID // of a linked group
 	GroupName       *string    // nil: not received
@@ -100,6 +106,7 @@ type detail struct {
 
 // alert is a week whose demand has moved by more than was agreed (CX-0128 §5.11).
 type alert struct {
+	counted
 	MeasuredAt       time.Time
 	PointInTime      time.Time
 	Previous, Latest *string
@@ -109,6 +116,7 @@ type alert struct {
 
 // threshold is what a sub-horizon may move by without an alert.
 type threshold struct {
+	counted
 	Weeks                              int
 	RelativePositive, RelativeNegative *string // in per cent
 	AbsolutePositive, AbsoluteNegative *string
@@ -116,6 +124,7 @@ type threshold struct {
 
 // groupMessage is a message that had the group in it.
 type groupMessage struct {
+	counted
 	ID         uuid.UUID
 	ReceivedAt time.Time
 	Status     int
@@ -127,6 +136,7 @@ type groupMessage struct {
 
 // comment is a comment on the group or on a demand that it links.
 type comment struct {
+	counted
 	CommentID uuid.UUID
 	Material  *string // of the demand that it is on; nil: it is on the group
 	Author    *string
@@ -144,14 +154,14 @@ type groupPage struct {
 	From       time.Time
 	Since      time.Time
 	Rows       []groupWeek
-	Series     []series
-	Relatives  []relative
+	Series     list[series]
+	Relatives  list[relative]
 	Changes    []change
-	Details    []detail
-	Alerts     []alert
-	Thresholds []threshold
-	Messages   []groupMessage
-	Comments   []comment
+	Details    list[detail]
+	Alerts     list[alert]
+	Thresholds list[threshold]
+	Messages   list[groupMessage]
+	Comments   list[comment]
 	SQL        string // of the weeks
 	ChangesSQL string
 	DetailsSQL string
@@ -159,8 +169,6 @@ type groupPage struct {
 	Worst      *groupWeek // the first red week, else the first that is orange
 	HasDelta   bool       // a week makes up for what was not delivered before
 	IsLate     bool       // a part took too long to work out, and is missing
-
-	MoreSeries, MoreRelatives, MoreDetails bool // than are listed
 }
 
 // Summary says in words how the weeks are.
@@ -207,31 +215,15 @@ func (p *Pages) group(ctx context.Context, r *http.Request) (string, any, error)
 	}
 	args := pgx.NamedArgs{
 		"supplier": k.Supplier, "customer": k.Customer, "id": k.ID,
-		"from": g.From, "until": g.From.AddDate(0, 0, 7*g.Weeks), "since": g.Since,
+		"from": g.From, "until": g.From.AddDate(0, 0, 7*g.Weeks), "since": g.Since, "matched": true,
 	}
 	if g.Group, err = collectOne[group](ctx, p.pool, groupSQL, args); err != nil {
 		return "", nil, err
 	}
 	g.SQL, g.ChangesSQL, g.DetailsSQL, g.AlertsSQL = shownSQL(weeksSQL, args), shownSQL(changesSQL, args), shownSQL(detailsSQL, args), shownSQL(alertsSQL, args)
-	parts := []func() (isLate bool, err error){
-		part(ctx, p, &g.Rows, weeksSQL, args), part(ctx, p, &g.Series, seriesSQL, args),
-		part(ctx, p, &g.Relatives, relativesSQL, args), part(ctx, p, &g.Changes, changesSQL, args),
-		part(ctx, p, &g.Details, detailsSQL, args), part(ctx, p, &g.Messages, groupMessagesSQL, args),
-		part(ctx, p, &g.Comments, commentsSQL, args), part(ctx, p, &g.Thresholds, thresholdsSQL, args),
+	if err := p.parts(ctx, &g, args); err != nil {
+		return "", nil, err
 	}
-	if g.Group.StartReferenceDateTime != nil { // else it measures nothing
-		parts = append(parts, part(ctx, p, &g.Alerts, alertsSQL, args))
-	}
-	for _, read := range parts {
-		isLate, err := read()
-		if err != nil {
-			return "", nil, err
-		}
-		g.IsLate = g.IsLate || isLate
-	}
-	g.Series, g.MoreSeries = firstOf(g.Series)
-	g.Relatives, g.MoreRelatives = firstOf(g.Relatives)
-	g.Details, g.MoreDetails = firstOf(g.Details)
 	for i := range g.Rows {
 		w := &g.Rows[i]
 		if c := class(w.Week); c == "red" && (g.Worst == nil || class(g.Worst.Week) != "red") || c == "orange" && g.Worst == nil {
@@ -242,10 +234,41 @@ func (p *Pages) group(ctx context.Context, r *http.Request) (string, any, error)
 	return g.Group.Name, g, nil
 }
 
-// part reads a part of the page, in its share of the time.
-func part[T any](ctx context.Context, p *Pages, into *[]T, sql string, args pgx.NamedArgs) func() (isLate bool, err error) {
+// parts reads what belongs to the group, as far as there is time.
+func (p *Pages) parts(ctx context.Context, g *groupPage, args pgx.NamedArgs) error {
+	left := budgetOf(workTimeout)
+	if g.Group.GaveUp { // most of it is in vain
+		left = budgetOf(leastTimeout)
+	}
+	parts := []func() (isLate bool, err error){
+		part(ctx, p, left, &g.Rows, weeksSQL, args), part(ctx, p, left, &g.Messages, groupMessagesSQL, args),
+		part(ctx, p, left, &g.Comments, commentsSQL, args), part(ctx, p, left, &g.Thresholds, thresholdsSQL, args),
+		part(ctx, p, left, &g.Relatives, relativesSQL, args), part(ctx, p, left, &g.Details, detailsSQL, args),
+		part(ctx, p, left, &g.Changes, changesSQL, args), part(ctx, p, left, &g.Series, seriesSQL, args),
+	}
+	if g.Group.StartReferenceDateTime != nil { // else it measures nothing
+		parts = append(parts, part(ctx, p, left, &g.Alerts, alertsSQL, args))
+	}
+	for _, read := range parts {
+		isLate, err := read()
+		if err != nil {
+			return err
+		}
+		g.IsLate = g.IsLate || isLate
+	}
+	if g.Series == nil {
+		var err error
+		args["matched"] = false
+		g.Series, _, err = tried[series](ctx, p, workTimeout/4, seriesSQL, args)
+		return err
+	}
+	return nil
+}
+
+// part reads a part of the page, in at most half of the time that is left.
+func part[T any, L ~[]T](ctx context.Context, p *Pages, left budget, into *L, sql string, args pgx.NamedArgs) func() (isLate bool, err error) {
 	return func() (isLate bool, err error) {
-		*into, isLate, err = within[T](ctx, p.pool, workTimeout*2/3, sql, args)
+		*into, isLate, err = tried[T](ctx, p, left.share(0.5), sql, args)
 		return isLate, err
 	}
 }

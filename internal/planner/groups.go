@@ -46,7 +46,7 @@ type groupRow struct {
 	IsUnknown          bool       // the figures are not worked out
 	Total              int        // of all groups that were found
 	IsKept             bool       // figures were kept ready
-	AsOf               *time.Time // how old they may be; nil: not all groups have them yet
+	AsOf               *time.Time // how old they are; nil: there are none yet
 	Strip              []Week     `db:"-"`
 }
 
@@ -69,7 +69,7 @@ type groupsPage struct {
 	Rows   []groupRow
 	Total  int
 	IsKept bool
-	AsOf   *time.Time
+	AsOf   *time.Time // how old the newest kept figures are
 	// NoMaterials tells that the search left materials out: looking through all links
 	// took too long.
 	NoMaterials bool
@@ -95,6 +95,11 @@ func (g groupsPage) query(page int, format string) string {
 		path = "/groups." + format
 	}
 	return path + "?" + v.Encode()
+}
+
+// IsOlder reports whether the figures of a group are older than those of others.
+func (g groupsPage) IsOlder(r groupRow) bool {
+	return !r.IsUnknown && r.AsOf != nil && r.AsOf.Before(*g.AsOf)
 }
 
 // Next is the address of the following page; "" if this is the last.
@@ -144,7 +149,12 @@ func (p *Pages) groups(ctx context.Context, r *http.Request) (string, any, error
 		return "", nil, err
 	}
 	if len(g.Rows) > 0 {
-		g.Total, g.IsKept, g.AsOf = g.Rows[0].Total, g.Rows[0].IsKept, g.Rows[0].AsOf
+		g.Total, g.IsKept = g.Rows[0].Total, g.Rows[0].IsKept
+	}
+	for _, row := range g.Rows {
+		if row.AsOf != nil && (g.AsOf == nil || row.AsOf.After(*g.AsOf)) {
+			g.AsOf = row.AsOf
+		}
 	}
 	g.Pages = (g.Total + pageSize - 1) / pageSize
 	return "Capacity groups", g, p.strips(ctx, &g)
@@ -158,18 +168,12 @@ func (p *Pages) list(ctx context.Context, g *groupsPage, args pgx.NamedArgs) (er
 		atOnce    int
 		materials bool
 	}{{p.atOnce, true}, {keptReady, true}, {keptReady, false}} {
-		if try.atOnce != keptReady && g.Search == "" && time.Now().UnixNano() < p.lateUntil.Load() {
-			continue
-		}
 		args["at_once"], args["materials"] = try.atOnce, try.materials
 		var isLate bool
-		g.Rows, isLate, err = within[groupRow](ctx, p.pool, workTimeout, groupsSQL, args)
+		g.Rows, isLate, err = tried[groupRow](ctx, p, workTimeout, groupsSQL, args)
 		g.NoMaterials = !try.materials
 		if err != nil || !isLate {
 			return err
-		}
-		if try.atOnce != keptReady && g.Search == "" { // not each reader is to find that out again
-			p.lateUntil.Store(time.Now().Add(lateTime).UnixNano())
 		}
 	}
 	g.Rows, err = collect[groupRow](ctx, p.pool, groupsSQL, args)
@@ -179,16 +183,16 @@ func (p *Pages) list(ctx context.Context, g *groupsPage, args pgx.NamedArgs) (er
 // strips reads the weeks of the listed groups. Where that takes too long, it reads them
 // group by group, and leaves out those that take long.
 func (p *Pages) strips(ctx context.Context, g *groupsPage) error {
-	begin, isLate := time.Now(), false
+	isLate, left := false, budgetOf(workTimeout)
 	var err error
 	known := slices.IndexFunc(g.Rows, func(r groupRow) bool { return r.IsUnknown }) < 0
 	if known {
-		isLate, err = p.strip(ctx, g, g.Rows, workTimeout/2)
+		isLate, err = p.strip(ctx, g, g.Rows, left.share(0.5))
 	}
 	for _, unknown := range []bool{false, true} { // those that took long before come last
-		for i := 0; (isLate || !known) && i < len(g.Rows) && err == nil && time.Since(begin) < workTimeout; i++ {
+		for i := 0; (isLate || !known) && i < len(g.Rows) && err == nil && time.Now().Before(left.ends); i++ {
 			if g.Rows[i].IsUnknown == unknown {
-				_, err = p.strip(ctx, g, g.Rows[i:i+1], workTimeout/20)
+				_, err = p.strip(ctx, g, g.Rows[i:i+1], leastTimeout)
 			}
 		}
 	}
@@ -204,7 +208,7 @@ func (p *Pages) strip(ctx context.Context, g *groupsPage, of []groupRow, limit t
 	for i, row := range of {
 		suppliers[i], customers[i], ids[i] = row.Supplier, row.Customer, pgtype.UUID{Bytes: row.CapacityGroupID, Valid: true}
 	}
-	weeks, isLate, err := within[stripRow](ctx, p.pool, limit, stripsSQL, pgx.NamedArgs{
+	weeks, isLate, err := tried[stripRow](ctx, p, limit, stripsSQL, pgx.NamedArgs{
 		"suppliers": suppliers, "customers": customers, "ids": ids, "from": g.From, "until": g.From.AddDate(0, 0, 7*g.Weeks),
 	})
 	if err != nil || isLate {

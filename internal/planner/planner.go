@@ -16,7 +16,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -51,8 +50,8 @@ type Pages struct {
 	pages  map[string]*template.Template
 	atOnce int // how many groups are worked out while a reader waits
 
-	rendering, writing turns
-	lateUntil          atomic.Int64 // working out the list took too long: not tried before this, in nanoseconds of Unix
+	serving, reading, rendering turns
+	late                        late
 }
 
 // Open prepares connections for the pages: their own few, and read-only. A pooler may
@@ -77,7 +76,7 @@ func New(config Config, pool *pgxpool.Pool, log *slog.Logger) (*Pages, error) {
 		config.Now = time.Now
 	}
 	p := &Pages{config: config, pool: pool, log: log, pages: map[string]*template.Template{}, atOnce: atOnce,
-		rendering: make(turns, rendered), writing: make(turns, written)}
+		serving: make(turns, served), reading: make(turns, connections), rendering: make(turns, rendered)}
 	layout, err := template.New("layout.html").Funcs(functions).ParseFS(templateFiles, "templates/layout.html")
 	if err != nil {
 		return nil, fmt.Errorf("read templates: %w", err)
@@ -106,7 +105,7 @@ func (p *Pages) Handler() http.Handler {
 	})
 	p.config.Access.mount(r)
 	r.Group(func(r chi.Router) {
-		r.Use(p.config.Access.allow)
+		r.Use(p.config.Access.allow, p.inTurn)
 		r.Get("/", p.page("groups", p.groups))
 		r.Get("/groups.{format}", p.export("capacity-groups", p.groups))
 		r.Get("/group/{supplier}/{customer}/{id}", p.page("group", p.group))
@@ -168,6 +167,11 @@ func (p *Pages) page(name string, find find) http.HandlerFunc {
 }
 
 func (p *Pages) found(r *http.Request, find find) (string, any, error) {
+	end, err := p.reading.take(r.Context())
+	if err != nil {
+		return "", nil, err
+	}
+	defer end()
 	ctx, cancel := context.WithTimeout(r.Context(), queryTimeout)
 	defer cancel()
 	return find(ctx, r)
@@ -179,7 +183,7 @@ func (p *Pages) render(w http.ResponseWriter, r *http.Request, status int, name 
 	var page bytes.Buffer
 	end, err := p.rendering.take(r.Context())
 	if err != nil {
-		http.Error(w, "Too many pages are being made at present. Try again in a minute.", http.StatusServiceUnavailable)
+		busy(w)
 		return
 	}
 	err = p.pages[name].Execute(&page, s)
@@ -190,7 +194,7 @@ func (p *Pages) render(w http.ResponseWriter, r *http.Request, status int, name 
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	p.write(w, r, status, page.Bytes())
+	write(w, status, page.Bytes())
 }
 
 // problem shows why there is no page, in words for a planner.
@@ -204,8 +208,8 @@ func (p *Pages) problem(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.As(err, &query):
 		status, detail = http.StatusBadRequest, query.detail
 	case errors.Is(err, errBusy):
-		w.Header().Set("Retry-After", "10")
-		detail = "Too many readers are here at present. Try again in a minute."
+		busy(w)
+		return
 	case errors.Is(err, context.Canceled):
 		return // the reader has gone
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &pg) && pg.Code == "57014":

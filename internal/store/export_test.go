@@ -1,6 +1,9 @@
 package store
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // MadeStatements are the statements that are made from tables of columns.
 func MadeStatements() (all []string) {
@@ -15,3 +18,9 @@ func MadeStatements() (all []string) {
 
 // LimitOverviews sets how long an overview may take, whatever its groups.
 func (s *Store) LimitOverviews(limit time.Duration) { s.overviewLimit, s.overviewGroupLimit = limit, 0 }
+
+// LookForChanges is what an update of the overview begins with.
+func (s *Store) LookForChanges(ctx context.Context, begun time.Time) (int, error) {
+	changed, err := s.lookForChanges(ctx, begun)
+	return len(changed), err
+}

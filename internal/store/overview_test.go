@@ -217,6 +217,65 @@ func TestOverviewTurns(t *testing.T) {
 	}
 }
 
+// TestOverviewsAreMarked: from the look for changes on, each overview says how old it
+// is: one that changed is as old as before, all others are of now. The groups of a new
+// supplier are listed without figures.
+func TestOverviewsAreMarked(t *testing.T) {
+	const others = "BPNL7777777777ZZ"
+	w := newWorld(t)
+	for i, of := range []string{supplier, others} {
+		w.receive(dcm.CapacityGroup{ID: uuid.UUID{byte(i)}, Supplier: of, Name: "g"})
+	}
+	listed := func() string {
+		return fmt.Sprint(w.query(`
+			select concat_ws(' ', right(supplier, 2), count(*), count(red_weeks), (min(as_of) = (select as_of from dcm.overview_turn))::text)
+			from planning.group_overview group by supplier order by supplier`))
+	}
+	look := func() {
+		t.Helper()
+		if _, err := w.store.LookForChanges(t.Context(), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	look()
+	if got, want := listed(), "[YY 3 0 true ZZ 3 0 true]"; got != want {
+		t.Errorf("new ones: %s, want %s", got, want)
+	}
+	w.updateOverview()
+	before := w.query("select as_of::text from dcm.overview_turn")[0]
+	w.receive(dcm.CapacityGroup{ID: uuid.UUID{0}, Name: "another name", IsInactive: true})
+	look()
+	look() // it does not grow younger while it waits
+	if got, want := listed(), "[YY 3 3 false ZZ 3 3 true]"; got != want {
+		t.Errorf("one has changed: %s, want %s", got, want)
+	}
+	if got := w.query("select as_of::text from planning.group_overview where supplier = '" + supplier + "' limit 1")[0]; got != before {
+		t.Errorf("it is as of %s, before %s", got, before)
+	}
+	w.updateOverview()
+	if got, want := listed(), "[YY 3 3 true ZZ 3 3 true]"; got != want {
+		t.Errorf("it is made: %s, want %s", got, want)
+	}
+}
+
+// TestOverviewPieces: groups with many links are pieces of their own.
+func TestOverviewPieces(t *testing.T) {
+	w := newWorld(t)
+	for i := range 6 {
+		g := dcm.CapacityGroup{ID: uuid.UUID{byte(i)}, Name: "g", Capacities: []dcm.Capacity{{PointInTime: 7*4000 - 3, ActualCapacity: "2", MaximumCapacity: "3"}}}
+		for j := range 300 * (i / 4) { // the last two
+			g.LinkedCapacityGroups = append(g.LinkedCapacityGroups, uuid.UUID{1, 14: byte(j / 256), 15: byte(j)})
+		}
+		w.receive(g)
+	}
+	w.updateOverview()
+	if got, want := fmt.Sprint(w.query("select concat_ws(': ', piece, capacity_groups) from dcm.capacity_total order by piece")), "[0: 5 1: 1]"; got != want {
+		t.Errorf("groups of pieces: %s, want %s", got, want)
+	}
+	w.same("overview", keptOverview, exactOverview)
+	w.same("totals", keptTotals, exactTotals)
+}
+
 // TestOverviewGivesUp: a supplier whose groups link each other without end keeps no
 // other supplier's overview from being made. Its groups are listed without figures, and
 // tried again an hour later.

@@ -12,7 +12,8 @@ with before as (
 )
 select
     detail, left(subject, 201) as subject, case when detail = 'linked capacity group' then subject::uuid end as group_id, left(g.name, 201) as group_name,
-    case when b.detail is not null then left(coalesce(b.value, 'linked'), 201) end as before, case when a.detail is not null then left(coalesce(a.value, 'linked'), 201) end as after
+    case when b.detail is not null then left(coalesce(b.value, 'linked'), 201) end as before, case when a.detail is not null then left(coalesce(a.value, 'linked'), 201) end as after,
+    count(*) over () as total
 from before b
 full join after a using (detail, subject)
 left join planning.capacity_group g
@@ -20,4 +21,4 @@ left join planning.capacity_group g
 where a.detail is null or b.value <> a.value
     or b.detail is null and exists (select from before k where k.detail = case a.detail when 'threshold' then 'measurement' else 'inactive' end)
 order by 1, 2
-limit 501
+limit 500

@@ -1,7 +1,7 @@
 -- Capacity groups, worst first: what is missing, in weeks of the group's own demand
 -- (units differ), then the earliest bottleneck, then demand without capacity. Up to
 -- at_once groups are worked out now; of more, what is kept ready is taken, and as_of says
--- how old that is. Names are cut: a partner may send them as long as a message.
+-- how old that is of each. Names are cut: a partner may send them as long as a message.
 with found as materialized (
     select supplier, customer, capacity_group_id, left(name, 201) as name, is_inactive
     from planning.capacity_group
@@ -16,17 +16,20 @@ with found as materialized (
                 select from planning.linked_demand_series s
                 where s.supplier = g.supplier and s.customer = g.customer and s.capacity_group_id = g.capacity_group_id
                     and @search in (s.material_number_customer, s.material_number_supplier, s.customer_location)))
-), ready as materialized (
-    select as_of, case
-        when @search = '' then (select count(*) from (select from planning.capacity_group limit 10001) g)
-        else (select count(*) from found)
-    end > case when as_of is null and @at_once >= 0 then 10000 else @at_once end as is_taken
-    from (select as_of from planning.group_overview limit 1) o
-    union all -- nothing is kept ready yet, and nothing is to be worked out
-    select null, true where @at_once < 0 and not exists (select from planning.group_overview)
+), kept as materialized (
+    select
+        @at_once < 0 or exists (select from planning.group_overview) and @at_once < case
+            when @search = '' then (select count(*) from (select from planning.capacity_group limit greatest(@at_once, 0) + 1) g)
+            else (select count(*) from found)
+        end as is_taken
 ), judged as materialized (
-    select f.*, w.red_weeks, w.orange_weeks, w.open_weeks, w.first_bottleneck, w.missing, w.weeks_missing, false as is_unknown
+    select
+        f.*, w.red_weeks, w.orange_weeks, w.open_weeks, w.first_bottleneck, w.missing, w.weeks_missing, o.gave_up_at is not null as is_unknown,
+        null::timestamptz as as_of
     from found f
+    left join planning.group_overview o -- what took too long in the background does so here
+        on o.supplier = f.supplier and o.customer = f.customer and o.capacity_group_id = f.capacity_group_id and o.weeks = @weeks
+            and o.gave_up_at > '-infinity'
     cross join lateral (
         select
             count(*) filter (where colour = 'red') as red_weeks,
@@ -37,29 +40,29 @@ with found as materialized (
             sum(demand - maximum_capacity) filter (where colour = 'red') / nullif(avg(demand) filter (where demand > 0), 0) as weeks_missing
         from planning.group_week w
         where w.supplier = f.supplier and w.customer = f.customer and w.capacity_group_id = f.capacity_group_id
-            and w.point_in_time >= @from and w.point_in_time < @until
+            and w.point_in_time >= @from and w.point_in_time < @until and o.gave_up_at is null
     ) w
-    where not exists (select from ready where is_taken)
+    where not (select is_taken from kept)
     union all -- of those that were found
     select
         f.*, coalesce(o.red_weeks, 0), coalesce(o.orange_weeks, 0), coalesce(o.weeks_without_capacity, 0), o.first_bottleneck, o.missing, o.weeks_missing,
-        o.red_weeks is null
+        o.red_weeks is null, o.as_of
     from found f
     left join planning.group_overview o
         on o.supplier = f.supplier and o.customer = f.customer and o.capacity_group_id = f.capacity_group_id and o.weeks = @weeks
-    where (@search <> '' or @at_once < 0) and exists (select from ready where is_taken)
+    where (@search <> '' or @at_once < 0) and (select is_taken from kept)
     union all -- of all
     select
         supplier, customer, capacity_group_id, null, false, coalesce(red_weeks, 0), coalesce(orange_weeks, 0), coalesce(weeks_without_capacity, 0),
-        first_bottleneck, missing, weeks_missing, red_weeks is null
+        first_bottleneck, missing, weeks_missing, red_weeks is null, as_of
     from planning.group_overview
-    where weeks = @weeks and @search = '' and @at_once >= 0 and exists (select from ready where is_taken)
+    where weeks = @weeks and @search = '' and @at_once >= 0 and (select is_taken from kept)
 )
 select
     supplier, customer, capacity_group_id, left(g.name, 201) as name, g.unit_of_measure as unit, g.is_inactive, g.received_at,
     l.red_weeks, l.orange_weeks, l.open_weeks, l.first_bottleneck, trim_scale(l.missing)::text as missing,
-    round(l.weeks_missing, 1)::text as weeks_missing, l.is_unknown, (select count(*) from judged where not @only_bottlenecks or first_bottleneck is not null) as total,
-    exists (select from ready where is_taken) as is_kept, (select as_of from ready where is_taken) as as_of
+    round(l.weeks_missing, 1)::text as weeks_missing, l.is_unknown, (select is_taken from kept) as is_kept, l.as_of,
+    (select count(*) from judged where not @only_bottlenecks or first_bottleneck is not null) as total
 from (
     select *
     from judged

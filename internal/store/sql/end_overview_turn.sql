@@ -1,2 +1,2 @@
 update dcm.overview_turn
-set begins_after = now() + @pause::interval, as_of = greatest(as_of, @begun)
+set begins_after = now() + @pause::interval

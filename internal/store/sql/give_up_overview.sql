@@ -2,7 +2,7 @@
 with given as (
     insert into dcm.overview (
         supplier, customer, content, first_week, gave_up_at)
-    values (@supplier, @customer, 0, date_trunc('week', now() at time zone 'UTC')::date, now())
+    values (@supplier, @customer, 0, date_trunc('week', now() at time zone 'UTC')::date, coalesce(@at, now()))
     on conflict (supplier, customer) do update set gave_up_at = excluded.gave_up_at
 )
 insert into dcm.group_overview (
