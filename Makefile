@@ -8,6 +8,8 @@ FUZZTIME ?= 5s
 PROFILE := cmd/dcm-receiver/cpu.pgo
 # The race detector needs a C compiler.
 RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v "$$(go env CC)" >/dev/null && echo -race)
+# Where several goroutines share something.
+CONCURRENT := ./cmd/... ./internal/edc ./internal/fair ./internal/outbox ./internal/planner ./internal/receiver ./internal/store ./internal/torture
 
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
@@ -16,7 +18,7 @@ LICENSES_IGNORE := --ignore dcm-receiver
 HELM_MODULE := helm.sh/helm/v3/cmd/helm@v3.22.0
 CHART := deploy/helm/dcm-receiver
 
-.PHONY: help postgres run demo build profile test test-plain fairness test-pages check bench fmt vet staticcheck fuzz fuzz-short alerts chart licences vulnerabilities sbom torture torture-short torture-proof conformance-check dataspace test-edc
+.PHONY: help postgres run demo build profile test test-race fairness test-pages check bench fmt vet staticcheck fuzz fuzz-short alerts chart licences vulnerabilities sbom torture torture-short torture-proof conformance-check dataspace test-edc
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -37,13 +39,15 @@ build: ## leave bin/dcm-receiver
 profile: postgres ## take anew what build has the compiler optimise (some minutes; worth it after larger changes of the way of a message)
 	go test -trimpath -run '^$$' -bench Receive -benchtime 20s -cpuprofile $(abspath $(PROFILE)) -o /dev/null ./internal/receiver
 
+# Many tests wait for a second to pass: more of them at once than there are processors.
 test: postgres ## pass the tests
-	go test $(RACE) -shuffle=on ./...
+	go test -shuffle=on -p 4 -parallel 4 ./...
 
-test-plain: postgres ## the tests that the race detector would slow down to minutes
-	go test -count=1 -run TestHostileWorkbooks ./internal/outbox
+test-race: postgres ## pass those of packages with concurrency under the race detector
+	@if [ -z "$(RACE)" ]; then echo "test-race: skipped, the race detector needs a C compiler"; else set -x; \
+	go test $(RACE) -shuffle=on -parallel 4 $(CONCURRENT); fi
 
-check: fmt vet staticcheck test test-plain fairness fuzz-short alerts chart licences vulnerabilities ## everything CI runs but for the torture and dataspace tests
+check: fmt vet staticcheck test test-race fairness fuzz-short alerts chart licences vulnerabilities ## everything CI runs but for the torture and dataspace tests
 
 fairness: build postgres ## another partner's messages beside one that does its worst to the built program; fails where they suffer
 	go run ./internal/bench -only fairness -attack-time 3s -check

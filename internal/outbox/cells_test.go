@@ -406,7 +406,7 @@ func TestSaidOnce(t *testing.T) {
 // TestHostileWorkbooks: a small file takes little memory, and says what is wrong.
 func TestHostileWorkbooks(t *testing.T) {
 	if isRace {
-		t.Skip("one goroutine reads, and the race detector makes it take minutes: make test-plain")
+		t.Skip("one goroutine reads, and the race detector makes it take minutes")
 	}
 	sheet, head := "xl/worksheets/sheet1.xml", strings.TrimSuffix(sheetOf(nil), "</sheetData></worksheet>")
 	const unpacked = 64_000_000

@@ -124,7 +124,6 @@ type threshold struct {
 
 // groupMessage is a message that had the group in it.
 type groupMessage struct {
-	counted
 	ID         uuid.UUID
 	ReceivedAt time.Time
 	Status     int
@@ -160,7 +159,7 @@ type groupPage struct {
 	Details    list[detail]
 	Alerts     list[alert]
 	Thresholds list[threshold]
-	Messages   list[groupMessage]
+	Messages   []groupMessage
 	Comments   list[comment]
 	SQL        string // of the weeks
 	ChangesSQL string

@@ -85,7 +85,7 @@ func New(config Config, s *store.Store, log *slog.Logger) *Receiver {
 	}
 	forSmall := config.MaxWork / 8
 	rc := &Receiver{
-		config: config, store: s, log: log,
+		config: config, store: s, log: log, recording: recording{limit: recordBytes},
 		bytes: fair.NewShare(config.MaxBuffered, MaxBody+1), messages: fair.NewShare(int64(config.MaxInFlight), 1),
 		small: fair.NewQueue(runtime.GOMAXPROCS(0), forSmall),
 		work:  fair.NewQueue(runtime.GOMAXPROCS(0), config.MaxWork-forSmall),

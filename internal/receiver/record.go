@@ -22,6 +22,7 @@ const recordBytes = 16 << 20
 // recording is what partners have left of recordBytes, and what was counted since
 // it was last written. A replica knows of its own partners' messages only.
 type recording struct {
+	limit    int        // recordBytes but for tests
 	mu       sync.Mutex // owns the fields below
 	partners map[string]*rate.Limiter
 	counts   map[store.CountKey]store.Count
@@ -43,7 +44,7 @@ func (r *recording) of(partner string, now time.Time) *rate.Limiter {
 	}
 	if len(r.partners) >= manyPartners {
 		for name, l := range r.partners { // those who were quiet for long begin anew anyway
-			if l.TokensAt(now) >= recordBytes {
+			if l.TokensAt(now) >= float64(r.limit) {
 				delete(r.partners, name)
 			}
 		}
@@ -54,7 +55,7 @@ func (r *recording) of(partner string, now time.Time) *rate.Limiter {
 			return l
 		}
 	}
-	l := rate.NewLimiter(rate.Limit(recordBytes)/3600, recordBytes)
+	l := rate.NewLimiter(rate.Limit(r.limit)/3600, r.limit)
 	r.partners[partner] = l
 	return l
 }
@@ -118,7 +119,7 @@ func (rc *Receiver) limitRecord(in *inbound, e *store.Entry, changes bool) {
 		cost += messageCost
 	}
 	e.Record = store.InFull
-	if rc.recording.of(in.Sender, in.ReceivedAt).AllowN(in.ReceivedAt, min(cost, recordBytes)) {
+	if rc.recording.of(in.Sender, in.ReceivedAt).AllowN(in.ReceivedAt, min(cost, rc.recording.limit)) {
 		return
 	}
 	e.Record = store.InBrief
@@ -147,7 +148,7 @@ func (tooManyRequests) Error() string { return "too many requests for update" }
 // a request of so many entries.
 func (rc *Receiver) limitRequests(in *inbound, entries int) error {
 	limiter := rc.recording.of(in.Sender, in.ReceivedAt)
-	cost := min(messageCost+entries*requestCost, recordBytes)
+	cost := min(messageCost+entries*requestCost, rc.recording.limit)
 	if limiter.AllowN(in.ReceivedAt, cost) {
 		return nil
 	}

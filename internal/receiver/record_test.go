@@ -89,6 +89,7 @@ func TestEachIgnoredObjectHasErrors(t *testing.T) {
 func TestWhatChangesNothingIsKeptToALimit(t *testing.T) {
 	clock := now
 	f := newFixture(t, func(c *receiver.Config) { c.Now = func() time.Time { return clock } })
+	f.RecordAtMost(2 << 20)
 	const other = "BPNL7777777777ZZ"
 	post := func(sender, path string, body []byte) *httptest.ResponseRecorder {
 		r := request(path, bytes.NewReader(body))
@@ -99,18 +100,18 @@ func TestWhatChangesNothingIsKeptToALimit(t *testing.T) {
 	if w := post(example.Supplier, dcm.CapacityGroupEndpoint.Path, group); w.Code != 201 {
 		t.Fatal(w.Code, w.Body)
 	}
-	invalid := []byte("[" + strings.Repeat(worthless+",", 5000) + worthless + "]")
+	invalid := []byte("[" + strings.Repeat(worthless+",", 300) + worthless + "]")
 	kept := 0
 	for range 22 {
 		w := post(example.Supplier, dcm.CapacityGroupEndpoint.Path, invalid)
 		r := understand(t, w)
-		if w.Code != 400 || len(r.Results) != 5001 || len(r.Results[0].Errors) == 0 {
+		if w.Code != 400 || len(r.Results) != 301 || len(r.Results[0].Errors) == 0 {
 			t.Fatalf("%d with %d results", w.Code, len(r.Results))
 		}
 		if size := w.Body.Len(); size > 2<<20 {
 			t.Fatalf("an answer has %d bytes", size)
 		}
-		if last := r.Results[5000]; last.Errors == nil || len(last.Errors) == 0 && last.MoreErrors == 0 {
+		if last := r.Results[300]; last.Errors == nil || len(last.Errors) == 0 && last.MoreErrors == 0 {
 			t.Fatalf("the last object has no errors: %+v", last)
 		}
 		if counted := len(r.Warnings) == 1 && strings.Contains(r.Warnings[0].Detail, "counted only"); counted == (r.Instance != "") {
@@ -180,16 +181,17 @@ func TestWhatChangesNothingIsKeptToALimit(t *testing.T) {
 // megabyte of errors recorded each time.
 func TestARefusedPartIsKeptToALimitToo(t *testing.T) {
 	f := newFixture(t, nil)
+	f.RecordAtMost(1 << 20)
 	brief := 0
 	for i := range 25 {
 		one := example.Message(example.Options{Groups: 1, Weeks: 3, Supplier: example.Supplier, Customer: example.Customer, Now: now.Add(time.Duration(i) * time.Minute)})
-		list := bytes.Replace(one, []byte(`"informationObject":[`), []byte(`"informationObject":[`+strings.Repeat(worthless+",", 5000)), 1)
+		list := bytes.Replace(one, []byte(`"informationObject":[`), []byte(`"informationObject":[`+strings.Repeat(worthless+",", 300)), 1)
 		if len(list) == len(one) {
-			list = bytes.Replace(one, []byte(`"informationObject": [`), []byte(`"informationObject": [`+strings.Repeat(worthless+",", 5000)), 1)
+			list = bytes.Replace(one, []byte(`"informationObject": [`), []byte(`"informationObject": [`+strings.Repeat(worthless+",", 300)), 1)
 		}
 		w := f.post(dcm.CapacityGroupEndpoint.Path, list)
 		r := understand(t, w)
-		if w.Code != 400 || r.Instance == "" || len(r.Results) != 5001 || r.Results[5000].Outcome == "ignored" {
+		if w.Code != 400 || r.Instance == "" || len(r.Results) != 301 || r.Results[300].Outcome == "ignored" {
 			t.Fatalf("%d %.300s", w.Code, w.Body)
 		}
 		if len(r.Warnings) == 1 {
@@ -210,10 +212,11 @@ func TestARefusedPartIsKeptToALimitToo(t *testing.T) {
 // TestRequestsForUpdateAreKeptToALimit in bytes: an ID takes some thirty.
 func TestRequestsForUpdateAreKeptToALimit(t *testing.T) {
 	f := newFixture(t, nil)
+	f.RecordAtMost(1 << 20)
 	accepted := 0
 	for range 12 {
 		var ids []string
-		for range 100_000 {
+		for range 7_000 {
 			ids = append(ids, fmt.Sprintf(`{"materialDemandId":%q}`, uuid.New()))
 		}
 		switch w := f.post(dcm.RequestForUpdateEndpoint.Path, []byte(`[{"weekBasedMaterialDemand":[`+strings.Join(ids, ",")+`]}]`)); w.Code {

@@ -153,7 +153,7 @@ func TestTablesCanBeSpreadBySupplier(t *testing.T) {
 			"remove_old_delivery.sql", "remove_old_requested_update.sql", "add_counts.sql", "remove_old_message_count.sql",
 			"oldest_group_state.sql", "oldest_demand_state.sql", "remove_group_states.sql", "remove_demand_states.sql",
 			"oldest_measurement.sql", "remove_measurements.sql", "oldest_activity.sql", "remove_activities.sql",
-			"take_overview_turn.sql", "keep_overview_turn.sql", "end_overview_turn.sql", "changed_overviews.sql"}
+			"take_overview_turn.sql", "keep_overview_turn.sql", "end_overview_turn.sql", "changed_overviews.sql", "mark_overviews.sql", "overview_as_of.sql"}
 		for table := range seen {
 			if !strings.Contains(string(text), "dcm."+table) || slices.Contains(ofNoMessage, filepath.Base(path)) {
 				continue
