@@ -18,7 +18,7 @@ LICENSES_IGNORE := --ignore dcm-receiver
 HELM_MODULE := helm.sh/helm/v3/cmd/helm@v3.22.0
 CHART := deploy/helm/dcm-receiver
 
-.PHONY: help postgres run demo build profile test test-race fairness test-pages check bench fmt vet staticcheck fuzz fuzz-short alerts chart licences vulnerabilities sbom torture torture-short torture-proof conformance-check dataspace test-edc
+.PHONY: help postgres run demo build profile test test-race fairness fairness-short test-pages check bench fmt vet staticcheck fuzz fuzz-short alerts chart licences vulnerabilities sbom torture torture-short torture-proof conformance-check dataspace test-edc
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -47,10 +47,13 @@ test-race: postgres ## pass those of packages with concurrency under the race de
 	@if [ -z "$(RACE)" ]; then echo "test-race: skipped, the race detector needs a C compiler"; else set -x; \
 	go test $(RACE) -shuffle=on -parallel 4 $(CONCURRENT); fi
 
-check: fmt vet staticcheck test test-race fairness fuzz-short alerts chart licences vulnerabilities ## everything CI runs but for the torture and dataspace tests
+check: fmt vet staticcheck test test-race fairness-short fuzz-short alerts chart licences vulnerabilities ## everything CI runs but for the torture and dataspace tests
 
 fairness: build postgres ## another partner's messages beside one that does its worst to the built program; fails where they suffer
 	go run ./internal/bench -only fairness -attack-time 3s -check
+
+fairness-short: build postgres ## the same with fewer of the largest messages: a third of the time
+	go run ./internal/bench -only fairness -attack-time 3s -check -short
 
 AXE := axe-core@4.14.1
 

@@ -36,6 +36,7 @@ type bench struct {
 	attacks     *regexp.Regexp
 	attackTime  time.Duration
 	check       bool // bounds of the attacks decide how it ends
+	short       bool // fewer of the largest messages
 	binary      string
 
 	dir    string
@@ -58,6 +59,7 @@ func main() {
 	attacks := flag.String("attacks", "", "of fairness, only the attacks that match this regular expression")
 	flag.DurationVar(&b.attackTime, "attack-time", 8*time.Second, "of fairness, how long each attack takes")
 	flag.BoolVar(&b.check, "check", false, "of fairness, exit with 1 where an attack leaves its bounds")
+	flag.BoolVar(&b.short, "short", false, "of the largest messages, a third of the combinations")
 	connections := flag.String("connections", "1,8,32,128", "connections of the small messages")
 	only := flag.String("only", "", "measure only what matches this regular expression: "+
 		"a kind of small message, lists, half load, fairness, memory, ready")

@@ -27,7 +27,7 @@ type shape struct {
 	item     string // in it, ID and PARTNER are replaced
 	inOne    string // instead of objects, entries of the one object that item begins
 	end      string // of that object
-	first    bool   // with -check, tried six at once too
+	first    bool   // with -short, tried six at once too
 }
 
 const (
@@ -145,8 +145,8 @@ The largest messages of each shape, alone and six at once of one and of three pa
 				continue
 			}
 			for i, crowd := range crowds {
-				// With -check, which must not take long, the least and the most.
-				if b.check && !(processors == 2 && i == 0 || processors == 8 && (i == 2 && s.first)) {
+				// With -short, the least and the most.
+				if b.short && !(processors == 2 && i == 0 || processors == 8 && (i == 2 && s.first)) {
 					continue
 				}
 				if err := m.try(s, crowd.messages, crowd.partners); err != nil {
