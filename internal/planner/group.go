@@ -235,7 +235,7 @@ func (p *Pages) group(ctx context.Context, r *http.Request) (string, any, error)
 
 // parts reads what belongs to the group, as far as there is time.
 func (p *Pages) parts(ctx context.Context, g *groupPage, args pgx.NamedArgs) error {
-	left := budgetOf(workTimeout)
+	left := budgetOf(p.work)
 	if g.Group.GaveUp { // most of it is in vain
 		left = budgetOf(leastTimeout)
 	}
@@ -258,7 +258,7 @@ func (p *Pages) parts(ctx context.Context, g *groupPage, args pgx.NamedArgs) err
 	if g.Series == nil {
 		var err error
 		args["matched"] = false
-		g.Series, _, err = tried[series](ctx, p, workTimeout/4, seriesSQL, args)
+		g.Series, _, err = tried[series](ctx, p, p.work/4, seriesSQL, args)
 		return err
 	}
 	return nil

@@ -170,7 +170,7 @@ func (p *Pages) list(ctx context.Context, g *groupsPage, args pgx.NamedArgs) (er
 	}{{p.atOnce, true}, {keptReady, true}, {keptReady, false}} {
 		args["at_once"], args["materials"] = try.atOnce, try.materials
 		var isLate bool
-		g.Rows, isLate, err = tried[groupRow](ctx, p, workTimeout, groupsSQL, args)
+		g.Rows, isLate, err = tried[groupRow](ctx, p, p.work, groupsSQL, args)
 		g.NoMaterials = !try.materials
 		if err != nil || !isLate {
 			return err
@@ -183,7 +183,7 @@ func (p *Pages) list(ctx context.Context, g *groupsPage, args pgx.NamedArgs) (er
 // strips reads the weeks of the listed groups. Where that takes too long, it reads them
 // group by group, and leaves out those that take long.
 func (p *Pages) strips(ctx context.Context, g *groupsPage) error {
-	isLate, left := false, budgetOf(workTimeout)
+	isLate, left := false, budgetOf(p.work)
 	var err error
 	known := slices.IndexFunc(g.Rows, func(r groupRow) bool { return r.IsUnknown }) < 0
 	if known {

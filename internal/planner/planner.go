@@ -48,7 +48,8 @@ type Pages struct {
 	pool   *pgxpool.Pool
 	log    *slog.Logger
 	pages  map[string]*template.Template
-	atOnce int // how many groups are worked out while a reader waits
+	atOnce int           // how many groups are worked out while a reader waits
+	work   time.Duration // how long what partners sent is worked on for a page
 
 	serving, reading, rendering turns
 	late                        late
@@ -75,7 +76,7 @@ func New(config Config, pool *pgxpool.Pool, log *slog.Logger) (*Pages, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	p := &Pages{config: config, pool: pool, log: log, pages: map[string]*template.Template{}, atOnce: atOnce,
+	p := &Pages{config: config, pool: pool, log: log, pages: map[string]*template.Template{}, atOnce: atOnce, work: workTimeout,
 		serving: make(turns, served), reading: make(turns, connections), rendering: make(turns, rendered)}
 	layout, err := template.New("layout.html").Funcs(functions).ParseFS(templateFiles, "templates/layout.html")
 	if err != nil {
