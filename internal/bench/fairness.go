@@ -114,7 +114,10 @@ One partner does its worst for %.0f s, from a process of low priority; another s
 		if !b.attacks.MatchString(a.name) {
 			continue
 		}
-		s, err := b.strike(ctx, a, others)
+		s, err := b.strike(ctx, a, others, b.attackTime)
+		if err == nil && s.requests == 0 { // on a busy machine the attacker, of low priority, gets little of a core
+			s, err = b.strike(ctx, a, others, 10*b.attackTime)
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", a.name, err)
 		}
@@ -142,7 +145,7 @@ type strikeResult struct {
 	grown              int64 // bytes of the database
 }
 
-func (b *bench) strike(ctx context.Context, a attack, kind kind) (s strikeResult, err error) {
+func (b *bench) strike(ctx context.Context, a attack, kind kind, during time.Duration) (s strikeResult, err error) {
 	r, err := startReceiver(b.binary, b.url, b.dir, "GOMEMLIMIT=400MiB")
 	if err != nil {
 		return s, err
@@ -153,7 +156,7 @@ func (b *bench) strike(ctx context.Context, a attack, kind kind) (s strikeResult
 			return s, err
 		}
 	}
-	others := load{addresses: []string{r.partner}, kind: kind, connections: 8, rate: othersRate, time: b.attackTime / 3}
+	others := load{addresses: []string{r.partner}, kind: kind, connections: 8, rate: othersRate, time: during / 3}
 	s.alone = others.run()
 	size, err := b.databaseSize(ctx)
 	if err != nil {
@@ -164,7 +167,7 @@ func (b *bench) strike(ctx context.Context, a attack, kind kind) (s strikeResult
 		return s, err
 	}
 	time.Sleep(time.Second) // until the attack has what it can get
-	others.time, s.seconds = b.attackTime, b.attackTime.Seconds()
+	others.time, s.seconds = during, during.Seconds()
 	self, postgres := cpu(r.pid(), false), cpu(b.server.PID(), true)
 	s.beside = others.run()
 	s.receiver, s.postgres = cpu(r.pid(), false)-self, cpu(b.server.PID(), true)-postgres
