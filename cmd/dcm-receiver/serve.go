@@ -212,10 +212,12 @@ func (c *serveCommand) storeSettings(ctx context.Context, url string, log *slog.
 	for ctx.Err() == nil {
 		conn, err := databaseSettings{DatabaseURL: url}.connect(ctx)
 		if err == nil {
-			_, err = conn.Exec(ctx, `merge into dcm.served_setting s using (values ('DCM_CUSTOMER_BPNLS', $1::text)) n (name, value) on s.name = n.name
-				when matched and n.value = '' then delete
-				when matched then update set value = n.value
-				when not matched and n.value <> '' then insert values (n.name, n.value)`, strings.Join(c.CustomerBPNLs, ","))
+			_, err = conn.Exec(ctx, `
+				with none as (
+					delete from dcm.served_setting where name = 'DCM_CUSTOMER_BPNLS' and $1 = ''
+				)
+				insert into dcm.served_setting as s (name, value) select 'DCM_CUSTOMER_BPNLS', $1 where $1 <> ''
+				on conflict (name) do update set value = excluded.value where s.value <> excluded.value`, strings.Join(c.CustomerBPNLs, ","))
 			_ = conn.Close(context.WithoutCancel(ctx))
 		}
 		if err == nil {

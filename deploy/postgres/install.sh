@@ -1,5 +1,5 @@
 #!/bin/sh
-# Gets the programs of a Postgres server, 13 or later, where this machine has none: for the private server of
+# Gets the programs of a Postgres server, 14 or later, where this machine has none: for the private server of
 # `make run` and for the tests. The program itself never installs anything.
 #
 # By the distribution's package where this user may install one (apt as root or with sudo that asks for no password;
@@ -23,7 +23,7 @@ found() {
     /Applications/Postgres.app/Contents/Versions/*/bin "$target/bin"; do
     if [ -x "$dir/initdb" ] && [ -x "$dir/postgres" ]; then
       major=$("$dir/postgres" --version 2>/dev/null | sed 's/[^0-9]*\([0-9]*\).*/\1/')
-      [ "${major:-0}" -lt 13 ] || return 0
+      [ "${major:-0}" -lt 14 ] || return 0
     fi
   done
   return 1
@@ -71,5 +71,5 @@ if [ -n "${POSTGRES_BINARIES:-}" ]; then
   fi
 fi
 found && exit 0
-echo "could not get a Postgres server: install Postgres 13 or later (Debian, Ubuntu: apt-get install postgresql; macOS: brew install postgresql@17), set DATABASE_URL, or name a Maven repository that has io.zonky.test.postgres in POSTGRES_BINARIES" >&2
+echo "could not get a Postgres server: install Postgres 14 or later (Debian, Ubuntu: apt-get install postgresql; macOS: brew install postgresql@17), set DATABASE_URL, or name a Maven repository that has io.zonky.test.postgres in POSTGRES_BINARIES" >&2
 exit 1

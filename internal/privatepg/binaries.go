@@ -14,11 +14,11 @@ import (
 )
 
 // oldest is the oldest major version of Postgres that the receiver supports.
-const oldest = 13
+const oldest = 14
 
 var errNoBinaries = errors.New("no Postgres server found")
 
-// FindBinaries is the folder with the programs initdb and postgres, version 13
+// FindBinaries is the folder with the programs initdb and postgres, version 14
 // or later, of the first place that has them: $PATH, pg_config, then where
 // Debian, Red Hat, Homebrew and Postgres.app put them, and where
 // deploy/postgres/install.sh downloads them to; the newest version first in each.

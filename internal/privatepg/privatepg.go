@@ -5,7 +5,7 @@
 //
 // It knows nothing of what is stored: no schema, no migration.
 //
-// Postgres 13 or later is needed; it was tried with 15 and 17. The package finds the
+// Postgres 14 or later is needed; it was tried with 15 and 17. The package finds the
 // server's programs where the common packages put them and installs none: `make`
 // does, by deploy/postgres/install.sh.
 package privatepg
