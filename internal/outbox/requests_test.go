@@ -88,7 +88,8 @@ func TestManyRequests(t *testing.T) {
 			}
 			<-asked // before the test ends
 			t.Logf("the other's answer: %s at most; %d messages to the one that asks", worst.Round(time.Millisecond), arrived[0].Load())
-			if worst > 2*time.Second {
+			// Alone it takes up to 0.6 s; it was 70 s before requests were answered in turn.
+			if worst > 10*time.Second {
 				t.Errorf("the other waited for %s", worst)
 			}
 			for end := time.Now().Add(60 * time.Second); w.text("select count(*)::text from dcm.requested_update where arrived_at is null") != "0"; time.Sleep(100 * time.Millisecond) {
