@@ -481,7 +481,7 @@ func TestALargeRequest(t *testing.T) {
 		}
 		begin := time.Now()
 		w.exec(strings.ReplaceAll(string(sql), "$1", "''"))
-		if took := time.Since(begin); took > 5*time.Second {
+		if took := time.Since(begin); took > 20*time.Second {
 			t.Errorf("%s takes %v", name, took)
 		}
 	}

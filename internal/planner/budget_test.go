@@ -168,10 +168,11 @@ func TestCutLists(t *testing.T) {
 // did not is.
 func TestLate(t *testing.T) {
 	s := newSite(t)
+	const limit = 2 * time.Second
 	tried := func(seconds float64) (isLate bool, took time.Duration) {
 		t.Helper()
 		begin := time.Now()
-		_, isLate, err := tried[struct{ N int }](t.Context(), s.made, 300*time.Millisecond, "select 1 as n from pg_sleep(@seconds)", map[string]any{"seconds": seconds})
+		_, isLate, err := tried[struct{ N int }](t.Context(), s.made, limit, "select 1 as n from pg_sleep(@seconds)", map[string]any{"seconds": seconds})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -180,7 +181,7 @@ func TestLate(t *testing.T) {
 	if isLate, _ := tried(30); !isLate {
 		t.Error("a slow query is not late")
 	}
-	if isLate, took := tried(30); !isLate || took > 200*time.Millisecond {
+	if isLate, took := tried(30); !isLate || took > limit/2 {
 		t.Errorf("the next reader waits %v; late %v", took, isLate)
 	}
 	if isLate, _ := tried(0); isLate {
@@ -189,7 +190,7 @@ func TestLate(t *testing.T) {
 	for query := range s.made.late.until {
 		s.made.late.until[query] = time.Now()
 	}
-	if isLate, took := tried(30); !isLate || took < 200*time.Millisecond {
+	if isLate, took := tried(30); !isLate || took < limit {
 		t.Errorf("a minute later it is not tried again: %v", took)
 	}
 }
