@@ -30,7 +30,8 @@ func TestNamesExist(t *testing.T) {
 	content := read(t, "api/conformance.md") + read(t, "api/conformance-cx0128.md")
 	declared := func(source, name string) bool {
 		name = regexp.QuoteMeta(name)
-		return regexp.MustCompile(`(?m)^(func (\([^)]*\) )?|type |var |const |\t)` + name + `\b( *=|[ (\[])`).MatchString(source)
+		return regexp.MustCompile(`(?m)^(func (\([^)]*\) )?|type |var |const |\t)` + name +
+			`\b( *=|[ (\[])`).MatchString(source)
 	}
 	mention := regexp.MustCompile("`([^`\n]+)`")
 	path := regexp.MustCompile(`^[a-z0-9-]+(/[a-zA-Z0-9_.-]+)+$`)
@@ -132,10 +133,15 @@ func TestDocumentsNameAll(t *testing.T) {
 		}
 	}
 	names("deploy/settings.md", "setting", settings, 30)
-	names("deploy/operation.md", "metric", regexp.MustCompile(`"(dcm_[a-z_]*[a-z])"`).FindAllStringSubmatch(read(t, "internal/receiver/metrics.go")+read(t, "cmd/dcm-receiver/*.go"), -1), 15)
-	names("deploy/operation.md", "alert", regexp.MustCompile(`- alert: (\w+)`).FindAllStringSubmatch(read(t, "deploy/prometheus/alerts.yaml"), -1), 15)
-	names("deploy/operation.md", "readiness", regexp.MustCompile(`(?:errors\.New|Errorf)\("((?:the database|a right)[^"]*)`).FindAllStringSubmatch(read(t, "internal/store/journal.go"), -1), 8)
-	views := regexp.MustCompile(`(?m)^create (?:or replace )?view planning\.(\w+)`).FindAllStringSubmatch(read(t, "migrations/*.sql"), -1)
+	names("deploy/operation.md", "metric", regexp.MustCompile(`"(dcm_[a-z_]*[a-z])"`).FindAllStringSubmatch(read(t,
+		"internal/receiver/metrics.go")+read(t, "cmd/dcm-receiver/*.go"), -1), 15)
+	names("deploy/operation.md", "alert", regexp.MustCompile(`- alert: (\w+)`).FindAllStringSubmatch(read(t,
+		"deploy/prometheus/alerts.yaml"), -1), 15)
+	names("deploy/operation.md", "readiness", regexp.MustCompile(
+		`(?:errors\.New|Errorf)\("((?:the database|a right)[^"]*)`).FindAllStringSubmatch(read(t,
+		"internal/store/journal.go"), -1), 8)
+	views := regexp.MustCompile(`(?m)^create (?:or replace )?view planning\.(\w+)`).FindAllStringSubmatch(read(t,
+		"migrations/*.sql"), -1)
 	names("api/planners.md", "view", views, 15)
 	folders, err := os.ReadDir("../internal")
 	if err != nil {
@@ -148,7 +154,8 @@ func TestDocumentsNameAll(t *testing.T) {
 	}
 	links := 0
 	for _, document := range documents {
-		for _, link := range regexp.MustCompile(`\]\(([a-zA-Z.][^)#:]*)(?:#([^)]*))?\)`).FindAllStringSubmatch(read(t, document), -1) {
+		for _, link := range regexp.MustCompile(`\]\(([a-zA-Z.][^)#:]*)(?:#([^)]*))?\)`).FindAllStringSubmatch(read(t,
+			document), -1) {
 			links++
 			file := filepath.Join(filepath.Dir(document), link[1])
 			if _, err := os.Stat(filepath.Join("..", file)); err != nil {

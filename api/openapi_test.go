@@ -122,29 +122,41 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{name: "Tuesday", path: groups, body: envelope(func(_, g map[string]any) {
 			g["capacities"].([]any)[1].(map[string]any)["pointInTime"] = "2026-03-10"
 		}), status: 400, example: "tuesday"},
-		{name: "another supplier", path: groups, body: list(func(g map[string]any) { g["supplier"] = stranger }), status: 400, example: "otherSupplier"},
-		{name: "older", path: groups, body: envelope(func(_, g map[string]any) { g["changedAt"] = "2025-12-31T00:00:00Z" }), status: 400, example: "older"},
+		{name: "another supplier", path: groups, body: list(func(g map[string]any) { g["supplier"] = stranger }),
+			status: 400, example: "otherSupplier"},
+		{name: "older", path: groups, body: envelope(func(_,
+			g map[string]any) {
+			g["changedAt"] = "2025-12-31T00:00:00Z"
+		}), status: 400, example: "older"},
 		{name: "another receiver", path: groups, body: envelope(func(m, _ map[string]any) {
 			m["messageHeader"].(map[string]any)["header"].(map[string]any)["receiverBpn"] = stranger
 		}), status: 400, example: "otherReceiver"},
-		{name: "many errors", path: groups, body: list(func(g map[string]any) { g["capacities"] = make([]int, 150) }), status: 400},
+		{name: "many errors", path: groups, body: list(func(g map[string]any) { g["capacities"] = make([]int, 150) }),
+			status: 400},
 		{name: "new demand", path: demands, body: demand(func(map[string]any) {}), status: 201, example: "newDemand"},
 		{name: "demand again", path: demands, body: demand(func(map[string]any) {}), status: 200},
 		{name: "another ID", path: demands, body: demand(func(d map[string]any) {
 			d["materialDemandId"] = "0157ba42-d2a8-4e28-8565-7b07830c1121"
 		}), status: 400, example: "anotherID"},
-		{name: "new comment", path: comments, body: comment("commentText", "The second line starts a week later."), server: "cx-0128", status: 201, example: "newComment"},
+		{name: "new comment", path: comments, body: comment("commentText", "The second line starts a week later."),
+			server: "cx-0128", status: 201, example: "newComment"},
 		{name: "comment again", path: comments, body: comment("requestDelete", true), server: "cx-0128", status: 200},
-		{name: "comment with a Sunday", path: comments, body: comment("listOfReferenceDates", []string{"2026-03-01"}), server: "cx-0128", status: 400},
-		{name: "comment on nothing", path: comments, body: comment("objectId", "0157ba42-d2a8-4e28-8565-7b07830c1199"), server: "cx-0128", status: 403},
-		{name: "request", path: requests, body: example(t, doc, requests, "oneDemand"), status: 200, example: "recorded"},
-		{name: "last of all", method: "GET", path: messages, target: messages + "?limit=1", status: 200, example: "onePage"},
+		{name: "comment with a Sunday", path: comments, body: comment("listOfReferenceDates", []string{"2026-03-01"}),
+			server: "cx-0128", status: 400},
+		{name: "comment on nothing", path: comments, body: comment("objectId",
+			"0157ba42-d2a8-4e28-8565-7b07830c1199"), server: "cx-0128", status: 403},
+		{name: "request", path: requests, body: example(t, doc, requests, "oneDemand"), status: 200,
+			example: "recorded"},
+		{name: "last of all", method: "GET", path: messages, target: messages + "?limit=1", status: 200,
+			example: "onePage"},
 		{name: "by its instance", method: "GET", path: byID, of: "another supplier", status: 200, example: "refused"},
 		{name: "request for everything", path: requests, body: example(t, doc, requests, "everything"), status: 200},
-		{name: "request with no ID", path: requests, body: []any{map[string]any{"weekBasedMaterialDemand": []any{map[string]any{"materialDemandId": "17"}}}},
+		{name: "request with no ID", path: requests,
+			body:   []any{map[string]any{"weekBasedMaterialDemand": []any{map[string]any{"materialDemandId": "17"}}}},
 			status: 400, example: "notAnID"},
 		{name: "latest", method: "GET", path: messages, target: messages + "?refused=true&limit=3", status: 200},
-		{name: "by messageId", method: "GET", path: byID, target: messages + "/6e1d7a1c-6f4b-4d3b-9a55-1f2f9b1f6a05", status: 200},
+		{name: "by messageId", method: "GET", path: byID, target: messages + "/6e1d7a1c-6f4b-4d3b-9a55-1f2f9b1f6a05",
+			status: 200},
 		{name: "unknown message", method: "GET", path: byID, target: unfetched, status: 404, example: "unknown"},
 		{name: "query", method: "GET", path: messages, target: messages + "?limit=101", status: 400, example: "limit"},
 	}
@@ -161,19 +173,28 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		if method == "POST" {
 			put = "put"
 			calls = append(calls,
-				call{name: "text", path: path, headers: map[string]string{"Content-Type": "text/plain"}, body: "[]", server: server, status: 415, example: "contentType"},
-				call{name: "zipped", path: path, headers: map[string]string{"Content-Encoding": "gzip"}, body: "[]", server: server, status: 415, example: "contentEncoding"},
+				call{name: "text", path: path, headers: map[string]string{"Content-Type": "text/plain"}, body: "[]",
+					server: server, status: 415, example: "contentType"},
+				call{name: "zipped", path: path, headers: map[string]string{"Content-Encoding": "gzip"}, body: "[]",
+					server: server, status: 415, example: "contentEncoding"},
 				call{name: "cut off", path: path, body: `[{"a":1`, server: server, status: 422, example: "cutOff"},
 				call{name: "too large", path: path, body: tooLarge, server: server, status: 413, example: "tooLarge"},
-				call{name: "store down", path: path, body: envelope(asIs), server: server + "down", status: 503, example: "store"})
+				call{name: "store down", path: path, body: envelope(asIs), server: server + "down", status: 503,
+					example: "store"})
 		} else {
-			calls = append(calls, call{name: "store down", method: method, path: path, target: target, server: "down", status: 503})
+			calls = append(calls, call{name: "store down", method: method, path: path, target: target, server: "down",
+				status: 503})
 		}
 		calls = append(calls,
-			call{name: "wrong method", method: wrong, path: path, target: target, server: server, status: 405, example: put},
-			call{name: "no key", method: method, path: path, target: target, headers: map[string]string{"X-Api-Key": "wrong"}, server: server, status: 401, example: "noKey"},
-			call{name: "no sender", method: method, path: path, target: target, headers: map[string]string{"Edc-Bpn": "BPNS6666666666YY"}, server: server, status: 401, example: "noSender"},
-			call{name: "stranger", method: method, path: path, target: target, headers: map[string]string{"Edc-Bpn": stranger}, server: server, status: 403, example: "notAllowed"})
+			call{name: "wrong method", method: wrong, path: path, target: target, server: server, status: 405,
+				example: put},
+			call{name: "no key", method: method, path: path, target: target,
+				headers: map[string]string{"X-Api-Key": "wrong"}, server: server, status: 401, example: "noKey"},
+			call{name: "no sender", method: method, path: path, target: target,
+				headers: map[string]string{"Edc-Bpn": "BPNS6666666666YY"}, server: server, status: 401,
+				example: "noSender"},
+			call{name: "stranger", method: method, path: path, target: target,
+				headers: map[string]string{"Edc-Bpn": stranger}, server: server, status: 403, example: "notAllowed"})
 	}
 	instances, called := map[string]string{}, 0
 	for _, c := range calls {
@@ -219,7 +240,8 @@ func serve(t *testing.T) map[string]string {
 		}
 		t.Cleanup(s.Close)
 		rc := receiver.New(receiver.Config{
-			Standard: standard, CustomerBPNLs: []string{customer}, SupplierBPNLs: []string{customer}, Partners: []string{supplier}, APIKeys: []string{key}, SenderHeader: "Edc-Bpn",
+			Standard: standard, CustomerBPNLs: []string{customer}, SupplierBPNLs: []string{customer},
+			Partners: []string{supplier}, APIKeys: []string{key}, SenderHeader: "Edc-Bpn",
 			UnparsableStatus: 422, RequestTimeout: 20 * time.Second, MaxInFlight: 8, MaxBuffered: 1 << 27,
 			Now: func() time.Time { return now },
 		}, s, slog.New(slog.DiscardHandler))
@@ -255,7 +277,8 @@ func operationOf(path string) string {
 // example is an example of a request's body, decoded anew.
 func example(t *testing.T, doc *openapi3.T, path, name string) (value any) {
 	t.Helper()
-	raw, err := json.Marshal(doc.Paths.Value(path).Post.RequestBody.Value.Content["application/json"].Examples[name].Value.Value)
+	raw, err := json.Marshal(
+		doc.Paths.Value(path).Post.RequestBody.Value.Content["application/json"].Examples[name].Value.Value)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -317,7 +340,8 @@ func check(t *testing.T, doc *openapi3.T, server string, c call) (instance strin
 	err := openapi3filter.ValidateResponse(context.Background(), (&openapi3filter.ResponseValidationInput{
 		RequestValidationInput: &openapi3filter.RequestValidationInput{
 			Request: r, PathParams: map[string]string{},
-			Route: &routers.Route{Spec: doc, Path: c.path, PathItem: item, Method: operationOf(c.path), Operation: operation},
+			Route: &routers.Route{Spec: doc, Path: c.path, PathItem: item, Method: operationOf(c.path),
+				Operation: operation},
 		},
 		Status: w.StatusCode, Header: w.Header,
 		Options: &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true},

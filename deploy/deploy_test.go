@@ -66,7 +66,8 @@ func TestMetricsExist(t *testing.T) {
 		known[name] = true
 	}
 	ofHistogram := regexp.MustCompile(`_(bucket|sum|count)$`)
-	for _, path := range []string{chart + "/files/alerts.yaml", chart + "/files/dashboard.json", "prometheus/alerts_test.yaml"} {
+	for _, path := range []string{chart + "/files/alerts.yaml", chart + "/files/dashboard.json",
+		"prometheus/alerts_test.yaml"} {
 		names := regexp.MustCompile(`\bdcm_[a-z_]+`).FindAllString(read(t, path), -1)
 		if len(names) == 0 {
 			t.Errorf("%s names no metric at all", path)
@@ -83,8 +84,10 @@ func TestMetricsExist(t *testing.T) {
 // standard, so nothing here shows or adds up numbers alone.
 func TestRulesNameTheirStandard(t *testing.T) {
 	shown := 0
-	for _, path := range []string{chart + "/files/alerts.yaml", chart + "/files/dashboard.json", "grafana/planning.json"} {
-		for _, expression := range regexp.MustCompile(`(?:sum|count|max) by \([^)]*\brule\b[^)]*\)|select [^"]*\bo\.rule\b[^"]*|"legendFormat": "[^"]*\{\{rule\}\}[^"]*"`).FindAllString(read(t, path), -1) {
+	for _, path := range []string{chart + "/files/alerts.yaml", chart + "/files/dashboard.json",
+		"grafana/planning.json"} {
+		for _, expression := range regexp.MustCompile(
+			`(?:sum|count|max) by \([^)]*\brule\b[^)]*\)|select [^"]*\bo\.rule\b[^"]*|"legendFormat": "[^"]*\{\{rule\}\}[^"]*"`).FindAllString(read(t, path), -1) {
 			shown++
 			if !strings.Contains(expression, "standard") {
 				t.Errorf("%s: %s", path, expression)
@@ -128,8 +131,10 @@ func TestDashboards(t *testing.T) {
 			t.Fatalf("%s: %v", path, err)
 		}
 		// An id is that of one Grafana; a uid keeps links and updates.
-		if d.ID != nil || d.UID == "" || len(d.UID) > 40 || uids[d.UID] || d.Title == "" || d.SchemaVersion < 36 || len(d.Panels) < 10 {
-			t.Errorf("%s: id %v, uid %q, title %q, schema %d, %d panels", path, d.ID, d.UID, d.Title, d.SchemaVersion, len(d.Panels))
+		if d.ID != nil || d.UID == "" || len(d.UID) > 40 || uids[d.UID] || d.Title == "" || d.SchemaVersion < 36 ||
+			len(d.Panels) < 10 {
+			t.Errorf("%s: id %v, uid %q, title %q, schema %d, %d panels", path, d.ID, d.UID, d.Title, d.SchemaVersion,
+				len(d.Panels))
 		}
 		uids[d.UID] = true
 		variables := map[string]bool{}
@@ -174,7 +179,8 @@ func TestDashboards(t *testing.T) {
 				if of == nil {
 					of = p.Datasource
 				}
-				if of == nil || of.UID != "${datasource}" || of.Type == "" || target.RefID == "" || names[target.RefID] {
+				if of == nil || of.UID != "${datasource}" || of.Type == "" || target.RefID == "" ||
+					names[target.RefID] {
 					t.Errorf("%s: %q has a query %q of %v", path, p.Title, target.RefID, of)
 				}
 				names[target.RefID] = true
@@ -235,7 +241,8 @@ func read(t *testing.T, path string) string {
 // side by side.
 func TestKeysBeginWithSupplier(t *testing.T) {
 	column := map[string]string{}
-	for _, call := range regexp.MustCompile(`create_distributed_table\('(dcm\.\w+)', '(\w+)'`).FindAllStringSubmatch(read(t, "ha/citus.sql"), -1) {
+	for _, call := range regexp.MustCompile(`create_distributed_table\('(dcm\.\w+)', '(\w+)'`).FindAllStringSubmatch(
+		read(t, "ha/citus.sql"), -1) {
 		column[call[1]] = call[2]
 	}
 	conn, err := pgx.Connect(t.Context(), pgtest.New(t))
@@ -258,7 +265,8 @@ func TestKeysBeginWithSupplier(t *testing.T) {
 	if _, err := pgx.ForEachRow(rows, []any{&table, &key, &first}, func() error {
 		keys[table] = true
 		if first != column[table] {
-			t.Errorf("key %s of %s begins with %s; ha/citus.sql spreads the table by %q", key, table, first, column[table])
+			t.Errorf("key %s of %s begins with %s; ha/citus.sql spreads the table by %q", key, table, first,
+				column[table])
 		}
 		return nil
 	}); err != nil {
@@ -280,7 +288,8 @@ func TestNoVariableTwice(t *testing.T) {
 	if !found || !ended {
 		t.Fatal("the template has no list of the variables that it sets")
 	}
-	set := regexp.MustCompile(`name: ([A-Z][A-Z_]+)\b`).FindAllStringSubmatch(read(t, chart+"/templates/deployment.yaml")+helpers, -1)
+	set := regexp.MustCompile(`name: ([A-Z][A-Z_]+)\b`).FindAllStringSubmatch(read(t,
+		chart+"/templates/deployment.yaml")+helpers, -1)
 	if len(set) < 24 {
 		t.Fatalf("the template sets only %d variables", len(set))
 	}

@@ -62,7 +62,8 @@ func TestBlocked(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`application="a planner's tool"`, "pid=", "user=", "transaction_age=", "nothing to migrate"} {
+	for _, want := range []string{`application="a planner's tool"`, "pid=", "user=", "transaction_age=",
+		"nothing to migrate"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log lacks %s:\n%s", want, log.String())
 		}

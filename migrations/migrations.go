@@ -68,7 +68,8 @@ func Up(ctx context.Context, url string, log *slog.Logger) error {
 		}
 		// Not all replicas at the same moment, and everybody else in between.
 		pause := lockTimeout + rand.N(lockTimeout)
-		log.Warn("migrate: a table is held by somebody else; trying again", "try", try, "of", tries, "wait", pause.Round(time.Millisecond).String())
+		log.Warn("migrate: a table is held by somebody else; trying again", "try", try, "of", tries, "wait",
+			pause.Round(time.Millisecond).String())
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("migrate: %w", ctx.Err())
@@ -131,7 +132,8 @@ func up(ctx context.Context, read *database.Config, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithSessionLocker(locker), goose.WithTableName("dcm.schema_version"))
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithSessionLocker(locker),
+		goose.WithTableName("dcm.schema_version"))
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
@@ -220,7 +222,8 @@ func nameBlockers(ctx context.Context, config *pgx.ConnConfig, application strin
 		if _, err := pgx.ForEachRow(rows, []any{&pid, &name, &user, &state, &age}, func() error {
 			if !named[pid] {
 				named[pid] = true
-				log.Warn("migrate: waiting for a table that another session holds; let it end, or end it with select pg_terminate_backend(pid)",
+				log.Warn(
+					"migrate: waiting for a table that another session holds; let it end, or end it with select pg_terminate_backend(pid)",
 					"pid", pid, "application", name, "user", user, "state", state,
 					"transaction_age", time.Duration(age*float64(time.Second)).Round(time.Millisecond).String())
 			}

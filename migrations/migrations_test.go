@@ -253,8 +253,9 @@ func TestTooOld(t *testing.T) {
 			if !errors.Is(err, migrations.ErrTooOld) {
 				t.Fatalf("the error is %v", err)
 			}
-			want := fmt.Sprintf("the database is at migration %d, too old for this version: first migrate it with the version "+
-				"before 0.1.0 (commit 0ef5ffd, whose newest migration is 26), then with this one", newest)
+			want := fmt.Sprintf(
+				"the database is at migration %d, too old for this version: first migrate it with the version "+
+					"before 0.1.0 (commit 0ef5ffd, whose newest migration is 26), then with this one", newest)
 			if err.Error() != want {
 				t.Errorf("the error is %q, want %q", err, want)
 			}

@@ -14,16 +14,22 @@ import (
 // usualUnits are what people and other systems (UN/ECE Recommendation 20, SAP)
 // write for our units, in lower case.
 var usualUnits = map[string]string{
-	"pcs": "unit:piece", "pc": "unit:piece", "pce": "unit:piece", "pieces": "unit:piece", "units": "unit:piece", "ea": "unit:piece", "each": "unit:piece",
+	"pcs": "unit:piece", "pc": "unit:piece", "pce": "unit:piece", "pieces": "unit:piece", "units": "unit:piece",
+	"ea": "unit:piece", "each": "unit:piece",
 	"h87": "unit:piece", "c62": "unit:piece", "st": "unit:piece", "stk": "unit:piece", "stück": "unit:piece",
 	"pr": "unit:pair", "sets": "unit:set", "cycles": "unit:cycle",
-	"kg": "unit:kilogram", "kgm": "unit:kilogram", "g": "unit:gram", "grm": "unit:gram", "t": "unit:tonneMetricTon", "to": "unit:tonneMetricTon", "tne": "unit:tonneMetricTon",
+	"kg": "unit:kilogram", "kgm": "unit:kilogram", "g": "unit:gram", "grm": "unit:gram", "t": "unit:tonneMetricTon",
+	"to": "unit:tonneMetricTon", "tne": "unit:tonneMetricTon",
 	"lb": "unit:pound", "lbr": "unit:pound", "oz": "unit:ounceAvoirdupois",
-	"m": "unit:metre", "mtr": "unit:metre", "meter": "unit:metre", "cm": "unit:centimetre", "cmt": "unit:centimetre", "km": "unit:kilometre", "kmt": "unit:kilometre",
+	"m": "unit:metre", "mtr": "unit:metre", "meter": "unit:metre", "cm": "unit:centimetre", "cmt": "unit:centimetre",
+	"km": "unit:kilometre", "kmt": "unit:kilometre",
 	"in": "unit:inch", "ft": "unit:foot", "yd": "unit:yard",
-	"m2": "unit:squareMetre", "m²": "unit:squareMetre", "mtk": "unit:squareMetre", "m3": "unit:cubicMetre", "m³": "unit:cubicMetre", "mtq": "unit:cubicMetre",
-	"l": "unit:litre", "ltr": "unit:litre", "liter": "unit:litre", "liters": "unit:litre", "ml": "unit:millilitre", "mlt": "unit:millilitre", "hl": "unit:hectolitre",
-	"kwh": "unit:kilowattHour", "s": "unit:secondUnitOfTime", "min": "unit:minuteUnitOfTime", "h": "unit:hourUnitOfTime", "hur": "unit:hourUnitOfTime", "d": "unit:day",
+	"m2": "unit:squareMetre", "m²": "unit:squareMetre", "mtk": "unit:squareMetre", "m3": "unit:cubicMetre",
+	"m³": "unit:cubicMetre", "mtq": "unit:cubicMetre",
+	"l": "unit:litre", "ltr": "unit:litre", "liter": "unit:litre", "liters": "unit:litre", "ml": "unit:millilitre",
+	"mlt": "unit:millilitre", "hl": "unit:hectolitre",
+	"kwh": "unit:kilowattHour", "s": "unit:secondUnitOfTime", "min": "unit:minuteUnitOfTime",
+	"h": "unit:hourUnitOfTime", "hur": "unit:hourUnitOfTime", "d": "unit:day",
 }
 
 // insteadOf completes a sentence about a string that is not valid: what it must be,
@@ -59,7 +65,8 @@ func (n *node) takes(s string) bool {
 }
 
 func (n *node) meantByEnum(s string) string {
-	if unit := usualUnits[strings.ToLower(strings.TrimPrefix(s, "unit:"))]; unit != "" && slices.Contains(n.self.Enum, any(unit)) {
+	if unit := usualUnits[strings.ToLower(strings.TrimPrefix(s, "unit:"))]; unit != "" &&
+		slices.Contains(n.self.Enum, any(unit)) {
 		return unit
 	}
 	for _, value := range n.self.Enum {

@@ -20,7 +20,8 @@ type Violation struct {
 
 // Check reports every violation of the schema in raw, in the order of raw, until
 // report returns false. Those beyond the first most are reported empty, to be counted:
-// putting what nobody reads into words would cost more than finding it. What is missing from an object is reported after what
+// putting what nobody reads into words would cost more than finding it. What is missing from an
+// object is reported after what
 // is wrong in it, and names in snake_case at the end, in one sentence. Unknown members are ignored, whatever they hold.
 //
 // raw is one JSON value in which a strict reading found no fault: it is UTF-8,
@@ -85,7 +86,8 @@ func (w *walk) value(n *node) bool {
 		switch {
 		case n.wrong[kind]:
 			return w.say(n.name, " is the string ", quote(s), n.advice(kind), n.wrapped(s))
-		case n.maxLength > 0 && len(s) > n.maxLength, n.pattern != nil && !n.pattern.MatchString(s), n.self.Validate(s) != nil:
+		case n.maxLength > 0 && len(s) > n.maxLength, n.pattern != nil && !n.pattern.MatchString(s),
+			n.self.Validate(s) != nil:
 			return w.say(n.name, " is ", quote(s), n.insteadOf(s))
 		}
 	case jsontext.KindNumber:
@@ -100,7 +102,8 @@ func (w *walk) value(n *node) bool {
 		// shown numbers of a bounded length only.
 		decimal, err := dcm.ParseDecimal(s)
 		if err != nil {
-			return w.say(n.name, " is ", shorten(s), "; it must not need more than ", strconv.Itoa(dcm.MaxDigits), " digits when written out")
+			return w.say(n.name, " is ", shorten(s), "; it must not need more than ", strconv.Itoa(dcm.MaxDigits),
+				" digits when written out")
 		}
 		if err := n.self.Validate(json.Number(decimal)); err != nil {
 			return w.say(n.name, " is ", shorten(s), "; it must ", n.bound(keyword(err)))

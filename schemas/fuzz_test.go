@@ -31,7 +31,8 @@ func agree(t *testing.T, raw string) {
 			if !slices.Contains(got, v.Pointer) {
 				got = append(got, v.Pointer)
 			}
-			if v.Detail == "" || len(v.Detail) > 1000 || strings.ContainsFunc(v.Detail, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			if v.Detail == "" || len(v.Detail) > 1000 || strings.ContainsFunc(v.Detail,
+				func(r rune) bool { return !unicode.IsPrint(r) }) {
 				t.Errorf("%s: no good sentence: %q", d.file, v.Detail)
 			}
 		}
@@ -65,8 +66,10 @@ func pointers(err error) []string {
 // TestMutations changes each place of the full documents, and each two places.
 func TestMutations(t *testing.T) {
 	values := []string{
-		``, `null`, `true`, `""`, `"x"`, `"\u0000"`, `"BPNS8888888888XX"`, `"0157ba42-d2a8-4e28-8565-7b07830c1110"`, `"2023-02-30"`,
-		`"2024-02-29"`, `"2024-02-29T24:00:00"`, `"2024-02-29T23:59:60Z"`, `0`, `-0.5`, `1e18`, `1e30`, `{}`, `[]`, `[null]`, `[{}]`, `{"x":[]}`,
+		``, `null`, `true`, `""`, `"x"`, `"\u0000"`, `"BPNS8888888888XX"`, `"0157ba42-d2a8-4e28-8565-7b07830c1110"`,
+		`"2023-02-30"`,
+		`"2024-02-29"`, `"2024-02-29T24:00:00"`, `"2024-02-29T23:59:60Z"`, `0`, `-0.5`, `1e18`, `1e30`, `{}`, `[]`,
+		`[null]`, `[{}]`, `{"x":[]}`,
 	}
 	n := 0
 	for _, d := range documents {

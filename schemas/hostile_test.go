@@ -19,12 +19,22 @@ var hostile = []struct {
 	schema *Schema
 	body   func(size int) string
 }{
-	{"empty capacities", CapacityGroup, func(size int) string { return repeated(`{"capacities":[`, `{},`, `]}`, size) }},
-	{"capacities that are numbers", CapacityGroup, func(size int) string { return repeated(`{"capacities":[`, `1,`, `]}`, size) }},
-	{"one week again and again", CapacityGroup, func(size int) string {
-		return repeated(`{"capacities":[`, `{"pointInTime":"2023-02-13","actualCapacity":1,"maximumCapacity":2},`, `]}`, size)
+	{"empty capacities", CapacityGroup, func(size int) string {
+		return repeated(`{"capacities":[`, `{},`, `]}`,
+			size)
 	}},
-	{"empty locations", CapacityGroup, func(size int) string { return repeated(`{"supplierLocations":[`, `"",`, `]}`, size) }},
+	{"capacities that are numbers", CapacityGroup, func(size int) string {
+		return repeated(`{"capacities":[`, `1,`,
+			`]}`, size)
+	}},
+	{"one week again and again", CapacityGroup, func(size int) string {
+		return repeated(`{"capacities":[`, `{"pointInTime":"2023-02-13","actualCapacity":1,"maximumCapacity":2},`,
+			`]}`, size)
+	}},
+	{"empty locations", CapacityGroup, func(size int) string {
+		return repeated(`{"supplierLocations":[`, `"",`, `]}`,
+			size)
+	}},
 	{"long name", CapacityGroup, func(size int) string { return repeated(`{"name":"`, `x`, `"}`, size) }},
 	{"long escaped name", CapacityGroup, func(size int) string { return repeated(`{"name":"`, `\u0001`, `"}`, size) }},
 	{"long ID", CapacityGroup, func(size int) string { return repeated(`{"capacityGroupId":"`, "\x7f", `"}`, size) }},
@@ -32,9 +42,18 @@ var hostile = []struct {
 	{"long fraction of a second", MessageHeader, func(size int) string {
 		return repeated(`{"header":{"sentDateTime":"2023-02-13T00:00:00.`, `1`, `"}}`, size)
 	}},
-	{"long version", MessageHeader, func(size int) string { return repeated(`{"header":{"version":"1.0.0`, `-0`, `"}}`, size) }},
-	{"long number", CapacityGroup, func(size int) string { return repeated(`{"linkedDemandSeries":[{"loadFactor":`, `1`, `}]}`, size) }},
-	{"long zero", CapacityGroup, func(size int) string { return repeated(`{"linkedDemandSeries":[{"loadFactor":0.`, `0`, `}]}`, size) }},
+	{"long version", MessageHeader, func(size int) string {
+		return repeated(`{"header":{"version":"1.0.0`, `-0`,
+			`"}}`, size)
+	}},
+	{"long number", CapacityGroup, func(size int) string {
+		return repeated(`{"linkedDemandSeries":[{"loadFactor":`,
+			`1`, `}]}`, size)
+	}},
+	{"long zero", CapacityGroup, func(size int) string {
+		return repeated(`{"linkedDemandSeries":[{"loadFactor":0.`,
+			`0`, `}]}`, size)
+	}},
 	{"long exponent", CapacityGroup, func(size int) string {
 		return repeated(`{"linkedDemandSeries":[{"loadFactor":1e`, `1`, `}]}`, size)
 	}},
@@ -48,7 +67,10 @@ var hostile = []struct {
 	{"a large object as ID", CapacityGroup, func(size int) string {
 		return repeated(`{"capacityGroupId":{"x":1`, `,"y":1`, `}}`, size)
 	}},
-	{"a large list as ID", CapacityGroup, func(size int) string { return repeated(`{"capacityGroupId":[`, `1,`, `]}`, size) }},
+	{"a large list as ID", CapacityGroup, func(size int) string {
+		return repeated(`{"capacityGroupId":[`, `1,`, `]}`,
+			size)
+	}},
 	{"depth", CapacityGroup, func(size int) string {
 		return repeated(`{"capacities":[`, strings.Repeat(`[`, 60)+strings.Repeat(`]`, 60)+`,`, `]}`, size)
 	}},
@@ -91,7 +113,8 @@ func TestHostile(t *testing.T) {
 			if again > once*5/2+1<<16 {
 				t.Errorf("%d bytes allocated for %d, but %d for %d", once, len(body), again, len(twice))
 			}
-			t.Logf("violations %d: %.1f × the body; all: %.1f ×", violations, float64(hundred)/float64(len(body)), float64(once)/float64(len(body)))
+			t.Logf("violations %d: %.1f × the body; all: %.1f ×", violations, float64(hundred)/float64(len(body)),
+				float64(once)/float64(len(body)))
 		})
 	}
 }

@@ -78,7 +78,8 @@ func (w *walk) snakeCase() {
 	if len(w.snake) > shown {
 		more = ", …"
 	}
-	w.report(Violation{w.snakeAt, "names are written in snake_case (" + strings.Join(w.snake[:min(shown, len(w.snake))], ", ") + more +
+	w.report(Violation{w.snakeAt, "names are written in snake_case (" +
+		strings.Join(w.snake[:min(shown, len(w.snake))], ", ") + more +
 		"); they must be in camelCase: " + strings.Join(w.meant, ", ")})
 }
 
@@ -95,7 +96,8 @@ func (w *walk) ignored(n *node, seen uint64, strange []string) bool {
 		}
 		if found := lookalike(name, strange); found != "" {
 			at := string(w.pointer) + "/" + escape(found)
-			if !w.misspelt(Violation{at, quote(found) + " is not a known property and was ignored; did you mean " + name + "?"}) {
+			if !w.misspelt(Violation{at, quote(found) + " is not a known property and was ignored; did you mean " +
+				name + "?"}) {
 				return false
 			}
 		}

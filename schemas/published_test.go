@@ -93,7 +93,8 @@ func facts(t *testing.T, file string, read func(string) ([]byte, error)) map[str
 			}
 			walk(name, target, place)
 		}
-		for _, keyword := range []string{"uniqueItems", "enum", "minItems", "maxItems", "minLength", "maxLength", "minimum", "maximum", "type"} {
+		for _, keyword := range []string{"uniqueItems", "enum", "minItems", "maxItems", "minLength", "maxLength",
+			"minimum", "maximum", "type"} {
 			if v, ok := s[keyword]; ok {
 				found[fmt.Sprint(place, " ", keyword, " ", v)] = true
 			}

@@ -124,7 +124,8 @@ func newNode(s *jsonschema.Schema, name string) *node {
 	}
 	self := *s
 	self.Properties, self.Items2020, self.Pattern, self.UniqueItems = nil, nil, nil, false
-	n := &node{name: name, wanted: s.Title, private: s.WriteOnly, self: &self, pattern: s.Pattern, maxLength: max(s.MaxLength, 0), required: s.Required}
+	n := &node{name: name, wanted: s.Title, private: s.WriteOnly, self: &self, pattern: s.Pattern,
+		maxLength: max(s.MaxLength, 0), required: s.Required}
 	if s.Enum != nil {
 		n.wanted = "one of " + strings.Trim(strings.ReplaceAll(fmt.Sprint(s.Enum), " ", ", "), "[]")
 	}

@@ -90,7 +90,10 @@ func (c *demandImportCommand) Run() error {
 		if err != nil {
 			return failure{err, wrongUse}
 		}
-		f, err := outbox.Read(name, content, today, func(lines int) { fmt.Fprintf(os.Stderr, "%s: %d lines read\n", name, lines) })
+		f, err := outbox.Read(name, content, today, func(lines int) {
+			fmt.Fprintf(os.Stderr, "%s: %d lines read\n",
+				name, lines)
+		})
 		if err != nil {
 			report.problems([]outbox.Problem{{Place: outbox.Place{File: name}, Detail: err.Error()}})
 			unusable = errors.Join(unusable, err)
@@ -121,7 +124,8 @@ func (c *demandImportCommand) Run() error {
 	if found > 0 && !c.OnlyValid {
 		report.lines(lines)
 		report.print()
-		return failure{fmt.Errorf("%s: nothing was taken (--only-valid takes the materials without one)", counted(found, "problem")), saysNo}
+		return failure{fmt.Errorf("%s: nothing was taken (--only-valid takes the materials without one)",
+			counted(found, "problem")), saysNo}
 	}
 	err := c.inDatabase(func(ctx context.Context, conn *pgx.Conn) error {
 		ours, foreign, err := outbox.NotOurs(ctx, conn, c.Customers, lines)
@@ -138,14 +142,16 @@ func (c *demandImportCommand) Run() error {
 		report.problems(foreign)
 		if len(foreign) > 0 && !c.OnlyValid {
 			report.print()
-			return failure{fmt.Errorf("%s: nothing was taken (--only-valid takes the materials without one)", counted(found, "problem")), saysNo}
+			return failure{fmt.Errorf("%s: nothing was taken (--only-valid takes the materials without one)",
+				counted(found, "problem")), saysNo}
 		}
 		report.lines(lines)
 		limit := 0
 		if c.DryRun {
 			limit = 1_000_000
 		}
-		plan, err := outbox.Import(ctx, conn, lines, c.DryRun, limit, func(lines int) { fmt.Fprintf(os.Stderr, "%d lines sent to the database\n", lines) })
+		plan, err := outbox.Import(ctx, conn, lines, c.DryRun, limit,
+			func(lines int) { fmt.Fprintf(os.Stderr, "%d lines sent to the database\n", lines) })
 		if p, ok := errors.AsType[outbox.Problem](err); ok {
 			return failure{p, saysNo}
 		}
@@ -178,7 +184,8 @@ func (c *demandImportCommand) Run() error {
 		return nil
 	})
 	if err == nil && found > 0 {
-		return failure{fmt.Errorf("%s: the materials that they are about were left out", counted(found, "problem")), saysNo}
+		return failure{fmt.Errorf("%s: the materials that they are about were left out", counted(found, "problem")),
+			saysNo}
 	}
 	return err
 }
@@ -235,9 +242,12 @@ func (databaseSettings) refused(err error) error {
 	pg, _ := errors.AsType[*pgconn.PgError](err)
 	switch {
 	case pg != nil && slices.Contains([]string{"3F000", "42P01", "42703", "42883"}, pg.Code):
-		return failure{fmt.Errorf("the database is not at this version (SQLSTATE %s): run \"dcm-receiver migrate\", or start serve", pg.Code), wrongUse}
+		return failure{fmt.Errorf(
+			"the database is not at this version (SQLSTATE %s): run \"dcm-receiver migrate\", or start serve",
+			pg.Code), wrongUse}
 	case pg != nil && pg.Code == "42501":
-		return failure{fmt.Errorf("the role of DATABASE_URL may not do this: grant it dcm_sender (%s)", store.Describe(err)), wrongUse}
+		return failure{fmt.Errorf("the role of DATABASE_URL may not do this: grant it dcm_sender (%s)",
+			store.Describe(err)), wrongUse}
 	case pg != nil && strings.HasPrefix(pg.Code, "23"):
 		return failure{errors.New(store.Describe(err)), saysNo}
 	}
@@ -319,7 +329,8 @@ func release(ctx context.Context, conn *pgx.Conn, ours list, supplier, customer 
 		counts[outcome]++
 		switch {
 		case asJSON:
-			said := map[string]any{"supplier": from, "customer": to, "materialNumberCustomer": material, "materialDemandId": id, "outcome": outcome}
+			said := map[string]any{"supplier": from, "customer": to, "materialNumberCustomer": material,
+				"materialDemandId": id, "outcome": outcome}
 			if why != "" {
 				said["why"] = why
 			}
@@ -336,10 +347,12 @@ func release(ctx context.Context, conn *pgx.Conn, ours list, supplier, customer 
 		return databaseSettings{}.refused(err)
 	}
 	if !asJSON {
-		fmt.Printf("%s created, %d changed, %d unchanged, %d refused\n", counted(counts["created"], "material"), counts["changed"], counts["unchanged"], counts["refused"])
+		fmt.Printf("%s created, %d changed, %d unchanged, %d refused\n", counted(counts["created"], "material"),
+			counts["changed"], counts["unchanged"], counts["refused"])
 	}
 	if counts["refused"] > 0 {
-		return failure{fmt.Errorf("%s refused; the others are released", counted(counts["refused"], "material")), saysNo}
+		return failure{fmt.Errorf("%s refused; the others are released", counted(counts["refused"], "material")),
+			saysNo}
 	}
 	return nil
 }
@@ -403,7 +416,8 @@ func (c *demandStatusCommand) Run() error {
 			fmt.Println("Nothing has been released yet.")
 			return nil
 		}
-		fmt.Printf("%-18s %9s %9s %9s %9s  %s\n", "PARTNER", "WAITING", "SENDING", "DELIVERED", "REFUSED", "OLDEST WAITING")
+		fmt.Printf("%-18s %9s %9s %9s %9s  %s\n", "PARTNER", "WAITING", "SENDING", "DELIVERED", "REFUSED",
+			"OLDEST WAITING")
 		for _, p := range partners {
 			oldest := "-"
 			if p.OldestWaiting != nil {
@@ -418,12 +432,14 @@ func (c *demandStatusCommand) Run() error {
 			}
 		}
 		if due != nil {
-			fmt.Printf("Nobody sends: no running receiver has DCM_SEND=true on this database, and what is due has waited for %s. Start one with DCM_SEND=true, or look at the log of the one that should send.\n",
+			fmt.Printf(
+				"Nobody sends: no running receiver has DCM_SEND=true on this database, and what is due has waited for %s. Start one with DCM_SEND=true, or look at the log of the one that should send.\n",
 				time.Since(*due).Round(time.Second))
 		}
 		for _, p := range partners {
 			if p.Requests > 0 {
-				fmt.Printf("%s: requests for update without an answer: %d, the oldest for %s (one object is due after 10 s, several after 5 min, all after 24 h)\n",
+				fmt.Printf(
+					"%s: requests for update without an answer: %d, the oldest for %s (one object is due after 10 s, several after 5 min, all after 24 h)\n",
 					p.Partner, p.Requests, time.Since(*p.OldestRequest).Round(time.Second))
 			}
 		}

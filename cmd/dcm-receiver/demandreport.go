@@ -104,12 +104,15 @@ func (r *importReport) details(plan *outbox.Plan, oddities []outbox.Oddity) {
 		}
 	}
 	for _, m := range plan.New() {
-		each(m, "new", map[string]any{"supplier": m.Supplier, "customer": m.Customer, "materialNumberCustomer": m.MaterialNumberCustomer})
+		each(m, "new", map[string]any{"supplier": m.Supplier, "customer": m.Customer,
+			"materialNumberCustomer": m.MaterialNumberCustomer})
 	}
 	for _, w := range plan.Changes {
 		each(w.Material, "changes", map[string]any{
-			"supplier": w.Supplier, "customer": w.Customer, "materialNumberCustomer": w.MaterialNumberCustomer, "customerLocation": w.CustomerLocation,
-			"demandCategoryCode": w.DemandCategoryCode, "pointInTime": w.PointInTime.String(), "before": w.Before, "demand": w.Demand,
+			"supplier": w.Supplier, "customer": w.Customer, "materialNumberCustomer": w.MaterialNumberCustomer,
+			"customerLocation":   w.CustomerLocation,
+			"demandCategoryCode": w.DemandCategoryCode, "pointInTime": w.PointInTime.String(), "before": w.Before,
+			"demand": w.Demand,
 		})
 	}
 	for _, o := range oddities {

@@ -40,7 +40,9 @@ type connectorSettings struct {
 
 func (s connectorSettings) management() (*edc.Management, error) {
 	if s.ManagementURL == "" {
-		return nil, failure{errors.New("DCM_EDC_MANAGEMENT_URL is not set: give the Management API of your own connector"), wrongUse}
+		return nil,
+			failure{errors.New("DCM_EDC_MANAGEMENT_URL is not set: give the Management API of your own connector"),
+				wrongUse}
 	}
 	key := s.ManagementKey
 	if s.ManagementKeyFile != "" {
@@ -96,18 +98,23 @@ type ownSettings struct {
 // registration checks the settings, which name the variables where they are wrong.
 func (s registrationSettings) registration(own ownSettings) (edc.Registration, error) {
 	if s.BackendURL == "" {
-		return edc.Registration{}, failure{errors.New("DCM_EDC_BACKEND_URL is not set: give the URL at which the connector's data plane reaches the partner listener"), wrongUse}
+		return edc.Registration{},
+			failure{errors.New(
+				"DCM_EDC_BACKEND_URL is not set: give the URL at which the connector's data plane reaches the partner listener"), wrongUse}
 	}
 	if u, err := url.Parse(s.BackendURL); err == nil {
 		for _, path := range append(endpointPaths(), "messages") {
 			if strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), "/"+strings.TrimPrefix(path, "/")) {
-				return edc.Registration{}, failure{fmt.Errorf("DCM_EDC_BACKEND_URL ends in /%s: give the listener's address alone, the endpoints' paths are added to it", strings.TrimPrefix(path, "/")), wrongUse}
+				return edc.Registration{},
+					failure{fmt.Errorf(
+						"DCM_EDC_BACKEND_URL ends in /%s: give the listener's address alone, the endpoints' paths are added to it", strings.TrimPrefix(path, "/")), wrongUse}
 			}
 		}
 	}
 	r := edc.Registration{
 		Prefix: s.Prefix, Version: s.Version, Backend: s.BackendURL, KeyAlias: s.KeyAlias, Type: s.AssetType,
-		Partners: own.partners, PerSupplier: s.PerSupplier, Header: own.header, Usage: s.UsagePolicy, Messages: s.Messages, Tolerated: s.Tolerated,
+		Partners: own.partners, PerSupplier: s.PerSupplier, Header: own.header, Usage: s.UsagePolicy,
+		Messages: s.Messages, Tolerated: s.Tolerated,
 	}
 	if s.KeyAlias == "" && len(own.keys) > 0 {
 		r.Key = own.keys[0]
@@ -151,12 +158,15 @@ func (s edcServeSettings) check(own ownSettings) error {
 // prepare registers the metrics. What it returns
 // registers in the background until ctx ends; registration is never a reason
 // not to receive, only settings that cannot be right are an error.
-func (s edcServeSettings) prepare(rc *receiver.Receiver, own ownSettings, log *slog.Logger) (run func(context.Context), err error) {
+func (s edcServeSettings) prepare(rc *receiver.Receiver, own ownSettings,
+	log *slog.Logger) (run func(context.Context), err error) {
 	states := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "dcm_edc_registration_state", Help: "1 for the state of the registration at the connector: off, pending, registered, failed.",
+		Name: "dcm_edc_registration_state",
+		Help: "1 for the state of the registration at the connector: off, pending, registered, failed.",
 	}, []string{"state"})
 	attempts := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "dcm_edc_registration_attempts_total", Help: "Attempts to register at the connector, by result: registered, failed.",
+		Name: "dcm_edc_registration_attempts_total",
+		Help: "Attempts to register at the connector, by result: registered, failed.",
 	}, []string{"result"})
 	rc.Register(states, attempts)
 	report := func(state edc.State) {
@@ -236,7 +246,8 @@ func (c *edcRegisterCommand) Run() error {
 	defer cancel()
 	changes, err := edc.Register(ctx, m, r, !c.Check)
 	for _, change := range changes {
-		if err := say(c.JSON, map[string]any{"object": change.Object, "action": change.Action, "differences": change.Differences}, "%s\n", change.Summary()); err != nil {
+		if err := say(c.JSON, map[string]any{"object": change.Object, "action": change.Action,
+			"differences": change.Differences}, "%s\n", change.Summary()); err != nil {
 			return err
 		}
 	}
@@ -260,7 +271,8 @@ func (c *edcRegisterCommand) Run() error {
 func (c *edcRegisterCommand) checkOutside(ctx context.Context, m *edc.Management, r edc.Registration) error {
 	own := append(slices.Clone(c.Customers), c.Suppliers...)
 	if c.DSPURL == "" || len(own) == 0 {
-		fmt.Fprintln(os.Stderr, "not looked at from the outside: set DCM_EDC_DSP_URL to the address at which partners ask your connector, and DCM_CUSTOMER_BPNLS or DCM_SUPPLIER_BPNLS to the connector's own BPNL")
+		fmt.Fprintln(os.Stderr,
+			"not looked at from the outside: set DCM_EDC_DSP_URL to the address at which partners ask your connector, and DCM_CUSTOMER_BPNLS or DCM_SUPPLIER_BPNLS to the connector's own BPNL")
 		return nil
 	}
 	seen, wrong, err := edc.Seen(ctx, m, edc.Partner{BPNL: own[0], Address: c.DSPURL}, r)
@@ -274,11 +286,13 @@ func (c *edcRegisterCommand) checkOutside(ctx context.Context, m *edc.Management
 	switch {
 	case len(wrong) > 0:
 	case len(seen) == 0:
-		text = fmt.Sprintf("the catalogue at %s answers; to your own BPNL it shows none of it, as DCM_PARTNERS wants. What a partner is shown, only the partner's connector can ask\n", c.DSPURL)
+		text = fmt.Sprintf(
+			"the catalogue at %s answers; to your own BPNL it shows none of it, as DCM_PARTNERS wants. What a partner is shown, only the partner's connector can ask\n", c.DSPURL)
 	default:
 		text = fmt.Sprintf("the catalogue at %s shows: %s\n", c.DSPURL, strings.Join(seen, ", "))
 	}
-	if err := say(c.JSON, map[string]any{"catalogue": c.DSPURL, "shown": append([]string{}, seen...), "wrong": append([]string{}, wrong...)}, "%s", text); err != nil {
+	if err := say(c.JSON, map[string]any{"catalogue": c.DSPURL, "shown": append([]string{}, seen...),
+		"wrong": append([]string{}, wrong...)}, "%s", text); err != nil {
 		return err
 	}
 	if len(wrong) > 0 {
@@ -313,7 +327,8 @@ func (c *edcSendCommand) check() error {
 	case c.CustomerURL == "":
 		return errors.New("DCM_EDC_CUSTOMER_URL is not set: give the DSP address of the partner's connector")
 	case err != nil || address.Host == "" || address.Scheme != "http" && address.Scheme != "https":
-		return errors.New("DCM_EDC_CUSTOMER_URL must be the http(s) URL of the partner's connector, such as https://connector.customer.example/api/v1/dsp")
+		return errors.New(
+			"DCM_EDC_CUSTOMER_URL must be the http(s) URL of the partner's connector, such as https://connector.customer.example/api/v1/dsp")
 	case c.Protocol != edc.DSP08 && c.Protocol != edc.DSP2025:
 		return fmt.Errorf("DCM_EDC_PROTOCOL: %q is neither %s nor %s", c.Protocol, edc.DSP08, edc.DSP2025)
 	case c.Timeout < duration(time.Second):
@@ -344,7 +359,8 @@ func (c *edcSendCommand) Run() error {
 	defer cancel()
 	endpoint, ok := dcm.EndpointOf(c.Endpoint)
 	if !ok {
-		return failure{fmt.Errorf("DCM_ENDPOINT: %q is none of %s", c.Endpoint, strings.Join(endpointPaths(), ", ")), wrongUse}
+		return failure{fmt.Errorf("DCM_ENDPOINT: %q is none of %s", c.Endpoint, strings.Join(endpointPaths(), ", ")),
+			wrongUse}
 	}
 	kind := edc.KindOf(endpoint)
 	s := &edc.Supplier{
@@ -368,7 +384,8 @@ func (c *edcSendCommand) Run() error {
 			return failure{err, wrongUse}
 		}
 		if c.DryRun {
-			if err := say(c.JSON, map[string]any{"file": file, "bytes": len(body), "sent": false}, "%s: %d bytes, not sent\n", file, len(body)); err != nil {
+			if err := say(c.JSON, map[string]any{"file": file, "bytes": len(body), "sent": false},
+				"%s: %d bytes, not sent\n", file, len(body)); err != nil {
 				return err
 			}
 			continue
@@ -416,7 +433,8 @@ func (c *edcSendCommand) send(ctx context.Context, s *edc.Supplier, kind edc.Kin
 	}
 	f.Status, f.Seconds, f.Answer = a.Status, a.Took.Seconds(), asJSON(a.Body)
 	f.Stored, f.Remark = a.Accepted()
-	c.print("%s: %d bytes, answered %d %s after %.2f s\n%s\n", f.File, f.Bytes, a.Status, http.StatusText(a.Status), a.Took.Seconds(), indented(a.Body))
+	c.print("%s: %d bytes, answered %d %s after %.2f s\n%s\n", f.File, f.Bytes, a.Status, http.StatusText(a.Status),
+		a.Took.Seconds(), indented(a.Body))
 	if f.Remark != "" {
 		c.print("%s\n", f.Remark)
 	}
@@ -445,9 +463,12 @@ func (c *edcSendCommand) send(ctx context.Context, s *edc.Supplier, kind edc.Kin
 		return err
 	}
 	f.Kept = stored
-	c.print("The receiver's answer, kept since %s: %d %s\n%s\n", stored.ReceivedAt, stored.Status, http.StatusText(stored.Status), indented(stored.Answer))
+	c.print("The receiver's answer, kept since %s: %d %s\n%s\n", stored.ReceivedAt, stored.Status,
+		http.StatusText(stored.Status), indented(stored.Answer))
 	if code != 0 && code != stored.Status {
-		f.Remark = fmt.Sprintf("This is the answer to an earlier sending of the message: this time the receiver said %d %s.", code, http.StatusText(code))
+		f.Remark = fmt.Sprintf(
+			"This is the answer to an earlier sending of the message: this time the receiver said %d %s.", code,
+			http.StatusText(code))
 		c.print("%s\n", f.Remark)
 		return nil
 	}

@@ -46,10 +46,12 @@ func (c *groupUnlockCommand) Run() error {
 
 // Run forgets a group.
 func (c *groupForgetCommand) Run() error {
-	return c.run("capacity group", "forgotten", "the next message about it is the first", (*store.Store).ForgetCapacityGroup)
+	return c.run("capacity group", "forgotten", "the next message about it is the first",
+		(*store.Store).ForgetCapacityGroup)
 }
 
-func (c *groupArguments) run(object, outcome, then string, change func(*store.Store, context.Context, store.Key) (*dcm.Timestamp, error)) error {
+func (c *groupArguments) run(object, outcome, then string,
+	change func(*store.Store, context.Context, store.Key) (*dcm.Timestamp, error)) error {
 	for name, bpnl := range map[string]string{"SUPPLIER": c.Supplier, "CUSTOMER": c.Customer} {
 		if !dcm.IsBPNL(bpnl) {
 			return failure{fmt.Errorf("%s %q is not a BPNL", name, bpnl), wrongUse}
@@ -90,7 +92,8 @@ func (c *groupArguments) run(object, outcome, then string, change func(*store.St
 	case c.JSON:
 		_ = json.NewEncoder(os.Stdout).Encode(said)
 	case changedAt != nil:
-		fmt.Printf("%s %s of %s for %s: %s; its changedAt was %s, %s\n", object, id, c.Supplier, c.Customer, outcome, said["changedAt"], then)
+		fmt.Printf("%s %s of %s for %s: %s; its changedAt was %s, %s\n", object, id, c.Supplier, c.Customer, outcome,
+			said["changedAt"], then)
 	}
 	if changedAt == nil {
 		return failure{fmt.Errorf("there is no %s %s of %s for %s", object, id, c.Supplier, c.Customer), saysNo}

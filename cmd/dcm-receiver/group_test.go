@@ -36,12 +36,15 @@ func TestGroupCommands(t *testing.T) {
 		said   string
 	}{
 		{"no database", "", []string{"unlock", supplier, customer, id}, 2, "DATABASE_URL is not set"},
-		{"a database that is not there", "postgres://nobody@127.0.0.1:1/dcm?connect_timeout=2", []string{"unlock", supplier, customer, id}, 3, "was not unlocked"},
+		{"a database that is not there", "postgres://nobody@127.0.0.1:1/dcm?connect_timeout=2",
+			[]string{"unlock", supplier, customer, id}, 3, "was not unlocked"},
 		{"no BPNL", url, []string{"unlock", "BPNL1", customer, id}, 2, `SUPPLIER "BPNL1" is not a BPNL`},
 		{"no UUID", url, []string{"unlock", supplier, customer, "1"}, 2, `ID "1" is not a UUID`},
 		{"roles swapped", url, []string{"unlock", customer, supplier, id}, 1, "there is no capacity group"},
-		{"unlock", url, []string{"unlock", supplier, customer, "urn:uuid:" + strings.ToUpper(id)}, 0, "its changedAt was 2126-11-25T00:00:00.000000007Z, the next message about it is taken, whatever its changedAt"},
-		{"unlock a demand", url, []string{"unlock", "--demand", supplier, customer, id}, 1, "there is no material demand"},
+		{"unlock", url, []string{"unlock", supplier, customer, "urn:uuid:" + strings.ToUpper(id)}, 0,
+			"its changedAt was 2126-11-25T00:00:00.000000007Z, the next message about it is taken, whatever its changedAt"},
+		{"unlock a demand", url, []string{"unlock", "--demand", supplier, customer, id}, 1,
+			"there is no material demand"},
 		{"forget", url, []string{"forget", "--json", supplier, customer, id}, 0, `"outcome":"forgotten"`},
 		{"forget again", url, []string{"forget", "--json", supplier, customer, id}, 1, `"outcome":"unknown"`},
 	} {
@@ -60,7 +63,8 @@ func TestGroupCommands(t *testing.T) {
 			if status != c.status || !strings.Contains(string(out), c.said) {
 				t.Errorf("exit status %d, want %d; %q in: %s", status, c.status, c.said, out)
 			}
-			if line, _, _ := strings.Cut(string(out), "\n"); strings.Contains(strings.Join(c.args, " "), "--json") && !json.Valid([]byte(line)) {
+			if line, _, _ := strings.Cut(string(out), "\n"); strings.Contains(strings.Join(c.args, " "), "--json") &&
+				!json.Valid([]byte(line)) {
 				t.Errorf("no JSON: %s", line)
 			}
 		})

@@ -40,8 +40,11 @@ type commands struct {
 func main() {
 	runtime.MemProfileRate = 0 // a part that we use brings profiles with it, which nobody can ask for
 	receiver.Version = version
-	parser, err := kong.New(&commands{}, kong.Name("dcm-receiver"), kong.UsageOnError(), kong.Vars{"version": versionLine(), "endpoints": strings.Join(endpointPaths(), ","), "standards": strings.Join(receiver.StandardNames(), ",")},
-		kong.Description("Takes and sends the messages of Catena-X Demand and Capacity Management (CX-0048, CX-0128), behind an EDC connector. Every option has an environment variable."))
+	parser, err := kong.New(&commands{}, kong.Name("dcm-receiver"), kong.UsageOnError(),
+		kong.Vars{"version": versionLine(), "endpoints": strings.Join(endpointPaths(), ","),
+			"standards": strings.Join(receiver.StandardNames(), ",")},
+		kong.Description(
+			"Takes and sends the messages of Catena-X Demand and Capacity Management (CX-0048, CX-0128), behind an EDC connector. Every option has an environment variable."))
 	if err != nil {
 		fail(err)
 	}

@@ -48,7 +48,8 @@ func TestMain(m *testing.M) {
 	// With the race detector where the tests have it: then everything is compiled
 	// already, and races in the program itself are found too.
 	build := []string{"build", "-o", binary}
-	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings,
+		debug.BuildSetting{Key: "-race", Value: "true"}) {
 		build = append(build, "-race")
 	}
 	if out, err := exec.Command("go", append(build, ".")...).CombinedOutput(); err != nil {
@@ -65,7 +66,8 @@ func TestMain(m *testing.M) {
 func environment(settings ...string) []string {
 	var env []string
 	for _, variable := range os.Environ() {
-		if !strings.HasPrefix(variable, "DCM_") && !strings.HasPrefix(variable, "PG") && !strings.HasPrefix(variable, "DATABASE_URL") {
+		if !strings.HasPrefix(variable, "DCM_") && !strings.HasPrefix(variable, "PG") &&
+			!strings.HasPrefix(variable, "DATABASE_URL") {
 			env = append(env, variable)
 		}
 	}
@@ -85,7 +87,8 @@ func start(t testing.TB, settings ...string) *program {
 	t.Helper()
 	p := &program{t: t, log: &bytes.Buffer{}}
 	p.Cmd = exec.Command(binary, "serve")
-	p.Env = environment(append([]string{"DCM_CUSTOMER_BPNLS=" + example.Customer, "DCM_LISTEN=127.0.0.1:0", "DCM_OPS_LISTEN=127.0.0.1:0", "DCM_PLANNING_LISTEN=127.0.0.1:0"}, settings...)...)
+	p.Env = environment(append([]string{"DCM_CUSTOMER_BPNLS=" + example.Customer, "DCM_LISTEN=127.0.0.1:0",
+		"DCM_OPS_LISTEN=127.0.0.1:0", "DCM_PLANNING_LISTEN=127.0.0.1:0"}, settings...)...)
 	p.Stderr = p.log
 	out, err := p.StdoutPipe()
 	if err != nil {
@@ -172,7 +175,8 @@ func published(t testing.TB, replace ...string) string {
 		t.Fatal(err)
 	}
 	header := `{"header":{"messageId":"6f0e7a3c-94a5-4f0e-9c46-0c9d7f6f1a01","context":"CX-DCM-WeekBasedCapacityGroup:1.0.0","sentDateTime":"2023-03-10T12:27:12Z","senderBpn":"BPNL6666666666YY","receiverBpn":"BPNL8888888888XX","version":"3.0.0"}}`
-	return strings.NewReplacer(replace...).Replace(`{"messageHeader":` + header + `,"content":{"informationObject":[` + string(object) + `]}}`)
+	return strings.NewReplacer(replace...).Replace(`{"messageHeader":` + header +
+		`,"content":{"informationObject":[` + string(object) + `]}}`)
 }
 
 // TestFirstAfternoon is what an integration engineer does: start it, send the
@@ -189,12 +193,16 @@ func TestFirstAfternoon(t *testing.T) {
 	}{
 		{"new", groups, example.Supplier, published(t), 201, `"rule":5,"outcome":"created"`},
 		{"again", groups, example.Supplier, published(t), 200, `"rule":7,"outcome":"overwritten"`},
-		{"older", groups, example.Supplier, published(t, "2023-03-10T12:27:11.320Z", "2023-03-10T12:27:11.319999999Z"), 400, `"rule":6,"outcome":"ignored"`},
-		{"another sender", groups, "BPNL7777777777ZZ", published(t, `"senderBpn":"BPNL6666666666YY"`, `"senderBpn":"BPNL7777777777ZZ"`), 400, `"rule":2,"outcome":"ignored"`},
-		{"another customer", groups, example.Supplier, published(t, `"customer" : "BPNL8888888888XX"`, `"customer" : "BPNL7777777777ZZ"`), 400, `"rule":3,"outcome":"ignored"`},
+		{"older", groups, example.Supplier, published(t, "2023-03-10T12:27:11.320Z",
+			"2023-03-10T12:27:11.319999999Z"), 400, `"rule":6,"outcome":"ignored"`},
+		{"another sender", groups, "BPNL7777777777ZZ", published(t, `"senderBpn":"BPNL6666666666YY"`,
+			`"senderBpn":"BPNL7777777777ZZ"`), 400, `"rule":2,"outcome":"ignored"`},
+		{"another customer", groups, example.Supplier, published(t, `"customer" : "BPNL8888888888XX"`,
+			`"customer" : "BPNL7777777777ZZ"`), 400, `"rule":3,"outcome":"ignored"`},
 		{"a Tuesday", groups, example.Supplier, published(t, "2022-08-01", "2022-08-02"), 400,
 			`{"pointer":"/content/informationObject/0/capacities/0/pointInTime","detail":"2022-08-02 is a Tuesday; pointInTime must be a Monday"}`},
-		{"request for update", requests, example.Supplier, `{"content":{"informationObject":[{"weekBasedMaterialDemand":[]}]}}`, 200, `"instance":"/messages/`},
+		{"request for update", requests, example.Supplier,
+			`{"content":{"informationObject":[{"weekBasedMaterialDemand":[]}]}}`, 200, `"instance":"/messages/`},
 	} {
 		status, answer := p.post(step.endpoint, step.sender, step.body)
 		if status != step.status || !strings.Contains(answer, step.contains) {
@@ -210,7 +218,8 @@ func TestFirstAfternoon(t *testing.T) {
 	// Other commands find the same database, whatever server the environment means.
 	status := exec.Command(binary, "demand", "status")
 	status.Env = environment("DCM_DATA_DIR="+dir, "PGUSER=somebody", "PGTARGETSESSIONATTRS=standby")
-	if out, err := status.CombinedOutput(); err != nil || !strings.Contains(string(out), "requests for update without an answer: 1") {
+	if out, err := status.CombinedOutput(); err != nil ||
+		!strings.Contains(string(out), "requests for update without an answer: 1") {
 		t.Errorf("demand status: %v\n%s", err, out)
 	}
 
@@ -225,7 +234,8 @@ func TestFirstAfternoon(t *testing.T) {
 		return string(text)
 	}
 	overview := regexp.MustCompile(`(?m)^dcm_overview_as_of_timestamp_seconds [1-9]`)
-	for deadline := time.Now().Add(20 * time.Second); !overview.MatchString(metrics()); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); !overview.MatchString(metrics()); time.Sleep(
+		20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the planners' overview was never whole")
 		}
@@ -286,7 +296,9 @@ func TestGracefulStop(t *testing.T) {
 	}
 	defer conn.Close()
 	body := published(t)
-	fmt.Fprintf(conn, "POST /week-based-capacity-group HTTP/1.1\r\nHost: x\r\nEdc-Bpn: %s\r\nContent-Length: %d\r\n\r\n%s", example.Supplier, len(body), body[:100])
+	fmt.Fprintf(conn,
+		"POST /week-based-capacity-group HTTP/1.1\r\nHost: x\r\nEdc-Bpn: %s\r\nContent-Length: %d\r\n\r\n%s",
+		example.Supplier, len(body), body[:100])
 	time.Sleep(100 * time.Millisecond) // until the handler reads
 	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -346,7 +358,8 @@ func TestWrongSettings(t *testing.T) {
 		{"DCM_SUPPLIER_BPNLS=,", "DCM_SUPPLIER_BPNLS"},
 		{"DCM_PLANNING_OIDC_ALLOWED=,", "DCM_PLANNING_OIDC_ALLOWED"},
 		{"DCM_PLANNING_LISTEN=0.0.0.0:0", "DCM_PLANNING_LISTEN"},
-		{"DCM_PLANNING_PROXY_USER_HEADER=X:User DCM_PLANNING_PROXY_KEY=0123456789abcdef", "DCM_PLANNING_PROXY_USER_HEADER"},
+		{"DCM_PLANNING_PROXY_USER_HEADER=X:User DCM_PLANNING_PROXY_KEY=0123456789abcdef",
+			"DCM_PLANNING_PROXY_USER_HEADER"},
 		{"DCM_EDC_CAPABILITIES=,", "DCM_EDC_CAPABILITIES"},
 		{"DCM_EDC_TOLERATED_ASSETS=,", "DCM_EDC_TOLERATED_ASSETS"},
 		{"DCM_SEND=true", "DCM_EDC_MANAGEMENT_URL"},
@@ -376,7 +389,8 @@ func TestWrongSettings(t *testing.T) {
 		{"DATABASE_URL=postgres://%", "DATABASE_URL"},
 	} {
 		t.Run(c.setting, func(t *testing.T) {
-			settings := append([]string{"DCM_CUSTOMER_BPNLS=" + example.Customer, "DCM_LISTEN=127.0.0.1:0", "DCM_OPS_LISTEN=127.0.0.1:0", "DATABASE_URL=postgres://localhost:1/x"}, strings.Fields(c.setting)...)
+			settings := append([]string{"DCM_CUSTOMER_BPNLS=" + example.Customer, "DCM_LISTEN=127.0.0.1:0",
+				"DCM_OPS_LISTEN=127.0.0.1:0", "DATABASE_URL=postgres://localhost:1/x"}, strings.Fields(c.setting)...)
 			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 			defer cancel()
 			program := exec.CommandContext(ctx, binary, "serve")
@@ -388,7 +402,8 @@ func TestWrongSettings(t *testing.T) {
 			if status := program.ProcessState.ExitCode(); status != 2 {
 				t.Errorf("exit status %d, want 2", status)
 			}
-			if said := string(out); strings.Count(said, "\n") != 1 || !strings.HasPrefix(said, "dcm-receiver: ") || !strings.Contains(said, c.names) || strings.Contains(said, "DCM_EXAMPLE") {
+			if said := string(out); strings.Count(said, "\n") != 1 || !strings.HasPrefix(said, "dcm-receiver: ") ||
+				!strings.Contains(said, c.names) || strings.Contains(said, "DCM_EXAMPLE") {
 				t.Errorf("it says %q; want one line, that names %s", said, c.names)
 			}
 		})
@@ -405,7 +420,8 @@ func TestExampleAndValidate(t *testing.T) {
 		out, _ := program.Output()
 		return string(out), program.ProcessState.ExitCode()
 	}
-	for _, args := range [][]string{{}, {"--groups", "3", "--weeks", "1"}, {"--weeks", "2"}, {"--weeks", "3"}, {"--seed", "7", "--groups", "2"}} {
+	for _, args := range [][]string{{}, {"--groups", "3", "--weeks", "1"}, {"--weeks", "2"}, {"--weeks", "3"},
+		{"--seed", "7", "--groups", "2"}} {
 		message, status := run(nil, append([]string{"example"}, args...)...)
 		if status != 0 {
 			t.Fatalf("example %v: exit status %d", args, status)
@@ -431,8 +447,10 @@ func TestExampleAndValidate(t *testing.T) {
 	if id(first) != id(again) || id(first) == id(other) {
 		t.Error("the same seed does not make the same message, or another seed does")
 	}
-	out, status := run([]byte(published(t, "2022-08-01", "2022-08-02", `"name" : "Spark`, `"names" : "Spark`)), "validate", "-")
-	for _, want := range []string{"-: invalid", "/content/informationObject/0: name is missing", "/content/informationObject/0/capacities/0/pointInTime: 2022-08-02 is a Tuesday"} {
+	out, status := run([]byte(published(t, "2022-08-01", "2022-08-02", `"name" : "Spark`, `"names" : "Spark`)),
+		"validate", "-")
+	for _, want := range []string{"-: invalid", "/content/informationObject/0: name is missing",
+		"/content/informationObject/0/capacities/0/pointInTime: 2022-08-02 is a Tuesday"} {
 		if status != 1 || !strings.Contains(out, want) {
 			t.Errorf("validate: %d %s; want %q", status, out, want)
 		}
@@ -440,14 +458,17 @@ func TestExampleAndValidate(t *testing.T) {
 	if out, status := run([]byte("{"), "validate", "-"); status != 1 || !strings.Contains(out, "not one JSON text") {
 		t.Errorf("validate: %d %s", status, out)
 	}
-	if out, status := run([]byte(`[{"weekBasedMaterialDemand":[{}]}]`), "validate", "--endpoint", "id-based-request-for-update", "-"); status != 1 || !strings.Contains(out, "/0/weekBasedMaterialDemand/0: materialDemandId is missing") {
+	if out, status := run([]byte(`[{"weekBasedMaterialDemand":[{}]}]`), "validate", "--endpoint",
+		"id-based-request-for-update", "-"); status != 1 ||
+		!strings.Contains(out, "/0/weekBasedMaterialDemand/0: materialDemandId is missing") {
 		t.Errorf("validate: %d %s", status, out)
 	}
 	// Each file has its verdict, also beside one that is not there.
 	valid, invalid := filepath.Join(t.TempDir(), "valid.json"), filepath.Join(t.TempDir(), "invalid.json")
 	future := time.Now().AddDate(0, 1, 0).UTC().Format(time.RFC3339)
 	ahead := strings.Replace(published(t, "2022-08-01", "2022-08-01"), "2023-03-10T12:27:11.320Z", future, 1)
-	for file, text := range map[string]string{valid: ahead, invalid: strings.ReplaceAll(first, `"supplier": "BPNL6666666666YY"`, `"supplier": "BPNL6666666666ZZ"`)} {
+	for file, text := range map[string]string{valid: ahead,
+		invalid: strings.ReplaceAll(first, `"supplier": "BPNL6666666666YY"`, `"supplier": "BPNL6666666666ZZ"`)} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -455,7 +476,8 @@ func TestExampleAndValidate(t *testing.T) {
 	for _, c := range []struct {
 		files  []string
 		status int
-	}{{[]string{valid}, 0}, {[]string{invalid, valid}, 1}, {[]string{"absent.json", invalid, valid}, 2}, {nil, 2}, {[]string{"--endpoint", "nothing", valid}, 2}} {
+	}{{[]string{valid}, 0}, {[]string{invalid, valid}, 1}, {[]string{"absent.json", invalid, valid}, 2}, {nil, 2},
+		{[]string{"--endpoint", "nothing", valid}, 2}} {
 		out, status := run(nil, append([]string{"validate", "--json"}, c.files...)...)
 		if status != c.status {
 			t.Errorf("validate %v: exit status %d, want %d", c.files, status, c.status)
@@ -473,7 +495,8 @@ func TestExampleAndValidate(t *testing.T) {
 				Valid            bool
 				Errors, Warnings []struct{ Pointer, Detail string }
 			}
-			if err := json.Unmarshal([]byte(line), &f); err != nil || f.File != c.files[i] || f.Valid != (f.File == valid) {
+			if err := json.Unmarshal([]byte(line), &f); err != nil || f.File != c.files[i] ||
+				f.Valid != (f.File == valid) {
 				t.Fatalf("validate %v: %v %s", c.files, err, line)
 			}
 			switch f.File {
@@ -482,7 +505,8 @@ func TestExampleAndValidate(t *testing.T) {
 					t.Errorf("a changedAt in the future: %s", line)
 				}
 			case invalid:
-				if !strings.Contains(line, "supplier is BPNL6666666666ZZ, but senderBpn in the header is BPNL6666666666YY") {
+				if !strings.Contains(line,
+					"supplier is BPNL6666666666ZZ, but senderBpn in the header is BPNL6666666666YY") {
 					t.Errorf("another supplier than the sender: %s", line)
 				}
 			}
@@ -511,7 +535,8 @@ func TestMigrate(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer admin.Close(context.Background())
-	for _, statement := range []string{"create role app login", "create database managed owner app", "create database shared", "create database old",
+	for _, statement := range []string{"create role app login", "create database managed owner app",
+		"create database shared", "create database old",
 		"create database latin encoding 'LATIN1' locale 'C' template template0"} {
 		if _, err := admin.Exec(context.Background(), statement); err != nil {
 			t.Fatal(err)
@@ -545,12 +570,14 @@ func TestMigrate(t *testing.T) {
 		{"no such database", server.URL("nothing"), 2, "does not exist"},
 		{"nobody there", "postgres://u:Secret@127.0.0.1:1/x", 3, "connection refused"},
 		{"not UTF-8", server.URL("latin"), 2, "the database is not in UTF-8"},
-		{"too old", server.URL("old"), 2, "the database is at migration 20, too old for this version: first migrate it"},
+		{"too old", server.URL("old"), 2,
+			"the database is at migration 20, too old for this version: first migrate it"},
 	} {
 		program := exec.Command(binary, "migrate")
 		program.Env = environment("DATABASE_URL="+c.url, "DCM_DATA_DIR="+t.TempDir())
 		out, _ := program.CombinedOutput()
-		if status := program.ProcessState.ExitCode(); status != c.status || !strings.Contains(string(out), c.said) || strings.Count(string(out), "\n") != 1 || strings.Contains(string(out), "Secret") {
+		if status := program.ProcessState.ExitCode(); status != c.status || !strings.Contains(string(out), c.said) ||
+			strings.Count(string(out), "\n") != 1 || strings.Contains(string(out), "Secret") {
 			t.Errorf("%s: exit status %d, want %d, and one line with %q: %s", c.name, status, c.status, c.said, out)
 		}
 	}
@@ -558,9 +585,11 @@ func TestMigrate(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	serve := exec.CommandContext(ctx, binary, "serve")
-	serve.Env = environment("DATABASE_URL="+server.URL("old"), "DCM_CUSTOMER_BPNLS="+example.Customer, "DCM_LISTEN=127.0.0.1:0",
+	serve.Env = environment("DATABASE_URL="+server.URL("old"), "DCM_CUSTOMER_BPNLS="+example.Customer,
+		"DCM_LISTEN=127.0.0.1:0",
 		"DCM_OPS_LISTEN=127.0.0.1:0", "DCM_PLANNING_LISTEN=127.0.0.1:0")
-	if out, _ := serve.CombinedOutput(); serve.ProcessState.ExitCode() != 2 || !strings.Contains(string(out), "(commit 0ef5ffd,") {
+	if out, _ := serve.CombinedOutput(); serve.ProcessState.ExitCode() != 2 ||
+		!strings.Contains(string(out), "(commit 0ef5ffd,") {
 		t.Errorf("serve on a database that is too old: exit status %d:\n%s", serve.ProcessState.ExitCode(), out)
 	}
 	program := exec.Command(binary, "migrate")
@@ -582,7 +611,8 @@ func TestMigrate(t *testing.T) {
 	wait.Wait()
 	again := exec.Command(binary, "migrate")
 	again.Env = environment("DATABASE_URL=" + server.URL("shared"))
-	if out, err := again.CombinedOutput(); err != nil || strings.Count(string(out), "\n") != 1 || !strings.Contains(string(out), "nothing to migrate: the database is up to date") {
+	if out, err := again.CombinedOutput(); err != nil || strings.Count(string(out), "\n") != 1 ||
+		!strings.Contains(string(out), "nothing to migrate: the database is up to date") {
 		t.Errorf("again: %v\n%s", err, out)
 	}
 	var planner bool
@@ -632,7 +662,8 @@ func writeCertificate(t *testing.T, certificate, key string, serial int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "localhost"}, NotAfter: time.Now().Add(time.Hour)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "localhost"},
+		NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
 	if err != nil {
 		t.Fatal(err)
@@ -641,7 +672,8 @@ func writeCertificate(t *testing.T, certificate, key string, serial int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for file, block := range map[string]*pem.Block{certificate: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: privateDER}} {
+	for file, block := range map[string]*pem.Block{certificate: {Type: "CERTIFICATE", Bytes: der},
+		key: {Type: "PRIVATE KEY", Bytes: privateDER}} {
 		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}

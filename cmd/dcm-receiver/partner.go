@@ -33,8 +33,11 @@ func (c *partnerAddCommand) Run() error {
 	if err := checkBPNL(c.BPNL); err != nil {
 		return err
 	}
-	if u, err := url.Parse(c.DSPURL); c.DSPURL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
-		return failure{fmt.Errorf("--dsp-url %q is not an http(s) URL; give one such as https://connector.example.com/api/v1/dsp", c.DSPURL), wrongUse}
+	if u, err := url.Parse(c.DSPURL); c.DSPURL != "" && (err != nil || u.Host == "" || u.Scheme != "http" &&
+		u.Scheme != "https") {
+		return failure{fmt.Errorf(
+			"--dsp-url %q is not an http(s) URL; give one such as https://connector.example.com/api/v1/dsp",
+			c.DSPURL), wrongUse}
 	}
 	if c.DID != "" && !strings.HasPrefix(c.DID, "did:") {
 		return failure{fmt.Errorf("--did %q is no DID; it begins with did: and a method", c.DID), wrongUse}
@@ -76,7 +79,8 @@ func (c *partnerListCommand) Run() error {
 					line = append(line, *v)
 				}
 			}
-			return say(c.JSON, map[string]any{"bpnl": bpnl, "dspUrl": address, "did": did, "protocol": protocol}, "%s\n", strings.Join(line, "  "))
+			return say(c.JSON, map[string]any{"bpnl": bpnl, "dspUrl": address, "did": did, "protocol": protocol},
+				"%s\n", strings.Join(line, "  "))
 		})
 		if err != nil {
 			return c.refused(err)

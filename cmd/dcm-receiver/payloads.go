@@ -123,7 +123,9 @@ func read(file string) ([]byte, error) {
 // message shows it.
 func check(body []byte, endpoint string, standard receiver.Standard, now time.Time) finding {
 	if len(body) > receiver.MaxBody {
-		return finding{Errors: []schemas.Violation{{Detail: fmt.Sprintf("the body has %d bytes, over 15 MiB (%d); send fewer objects in one message", len(body), receiver.MaxBody)}}}
+		return finding{Errors: []schemas.Violation{{Detail: fmt.Sprintf(
+			"the body has %d bytes, over 15 MiB (%d); send fewer objects in one message", len(body),
+			receiver.MaxBody)}}}
 	}
 	switch endpoint {
 	case dcm.CapacityGroupEndpoint.Path:
@@ -160,7 +162,8 @@ func found[T any](m *payload.Message[T], err error, now time.Time, of func(*T) s
 	if errors.As(err, &syntax) {
 		return finding{Errors: []schemas.Violation{{Detail: "not one JSON text: " + syntax.Detail}}}
 	}
-	all := finding{Objects: len(m.Objects), Errors: append([]schemas.Violation{}, m.Errors.List...), MoreErrors: m.Errors.More, Warnings: m.Warnings.List, MoreWarnings: m.Warnings.More}
+	all := finding{Objects: len(m.Objects), Errors: append([]schemas.Violation{}, m.Errors.List...),
+		MoreErrors: m.Errors.More, Warnings: m.Warnings.List, MoreWarnings: m.Warnings.More}
 	for i := range m.Objects {
 		o := &m.Objects[i]
 		if !o.Errors.Any() {
@@ -169,14 +172,17 @@ func found[T any](m *payload.Message[T], err error, now time.Time, of func(*T) s
 				receiver.WarnOfFuture(now, o.Pointer, *s.changedAt, &o.Warnings)
 			}
 			if h := m.Header; h != nil && s.sender != "" && s.sender != h.SenderBPN {
-				o.Errors.Add(o.Pointer+"/"+s.senderName, fmt.Sprintf("%s is %s, but senderBpn in the header is %s; they must be the same", s.senderName, s.sender, h.SenderBPN))
+				o.Errors.Add(o.Pointer+"/"+s.senderName, fmt.Sprintf(
+					"%s is %s, but senderBpn in the header is %s; they must be the same", s.senderName, s.sender,
+					h.SenderBPN))
 			}
 			// Valid is what rule 1 lets pass; what comes of it by later rules is said too.
 			for _, d := range s.refused {
 				o.Warnings.Add(o.Pointer+"/"+d.Property, "it will be refused by a later rule: "+d.Text)
 			}
 			for _, d := range s.perhaps {
-				o.Warnings.Add(o.Pointer+"/"+d.Property, "it will be refused unless the receiver has this value already: "+d.Text)
+				o.Warnings.Add(o.Pointer+"/"+d.Property,
+					"it will be refused unless the receiver has this value already: "+d.Text)
 			}
 		}
 		all.Errors, all.MoreErrors = append(all.Errors, o.Errors.List...), all.MoreErrors+o.Errors.More
@@ -200,9 +206,12 @@ type exampleCommand struct {
 func (c *exampleCommand) Run() error {
 	const mostGroups, mostWeeks = 100_000, 1_040
 	if c.Groups < 1 || c.Groups > mostGroups || c.Weeks < 1 || c.Weeks > mostWeeks {
-		return failure{fmt.Errorf("--groups (DCM_EXAMPLE_GROUPS) must be from 1 to %d, and --weeks (DCM_EXAMPLE_WEEKS) from 1 to %d", mostGroups, mostWeeks), wrongUse}
+		return failure{fmt.Errorf(
+			"--groups (DCM_EXAMPLE_GROUPS) must be from 1 to %d, and --weeks (DCM_EXAMPLE_WEEKS) from 1 to %d",
+			mostGroups, mostWeeks), wrongUse}
 	}
-	for name, bpnl := range map[string]string{"--supplier (DCM_EXAMPLE_SUPPLIER)": c.Supplier, "--customer (DCM_EXAMPLE_CUSTOMER)": c.Customer} {
+	for name, bpnl := range map[string]string{"--supplier (DCM_EXAMPLE_SUPPLIER)": c.Supplier,
+		"--customer (DCM_EXAMPLE_CUSTOMER)": c.Customer} {
 		if !dcm.IsBPNL(bpnl) {
 			return failure{fmt.Errorf("%s: %q is not a BPNL", name, bpnl), wrongUse}
 		}
@@ -215,7 +224,8 @@ func (c *exampleCommand) Run() error {
 		context = dcm.CapacityGroupEndpoint.Model + ".x.x"
 	}
 	_, err := os.Stdout.Write(append(example.Message(example.Options{
-		Context: context, Groups: c.Groups, Weeks: c.Weeks, Seed: c.Seed, Supplier: c.Supplier, Customer: c.Customer, Now: time.Now(),
+		Context: context, Groups: c.Groups, Weeks: c.Weeks, Seed: c.Seed, Supplier: c.Supplier, Customer: c.Customer,
+		Now: time.Now(),
 	}), '\n'))
 	return err
 }
@@ -238,13 +248,15 @@ func (c *exampleCommand) writeWorld() error {
 	for _, kind := range []struct {
 		note     string
 		messages []example.Sent
-	}{{"", w.CapacityGroups}, {"", w.MaterialDemands}, {"", w.RequestsForUpdate}, {"", w.Comments}, {"refused-", w.Refused}} {
+	}{{"", w.CapacityGroups}, {"", w.MaterialDemands}, {"", w.RequestsForUpdate}, {"", w.Comments},
+		{"refused-", w.Refused}} {
 		for _, m := range kind.messages {
 			file, err := write(kind.note+m.Endpoint.Path+"-"+m.Sender+".json", m.Body)
 			if err != nil {
 				return err
 			}
-			fmt.Printf("curl -sS -H 'Content-Type: application/json' -H 'Edc-Bpn: %s' --data-binary @%s http://127.0.0.1:8080/%s\n", m.Sender, file, m.Endpoint.Path)
+			fmt.Printf(
+				"curl -sS -H 'Content-Type: application/json' -H 'Edc-Bpn: %s' --data-binary @%s http://127.0.0.1:8080/%s\n", m.Sender, file, m.Endpoint.Path)
 		}
 	}
 	_, err := write("demand-lines.csv", w.DemandLines)

@@ -51,41 +51,54 @@ func (s *planningSettings) check() error {
 	case s.OIDCIssuer != "" && s.ProxyUserHeader != "":
 		return errors.New("DCM_PLANNING_OIDC_ISSUER and DCM_PLANNING_PROXY_USER_HEADER are two ways to log in: set one")
 	case s.OIDCIssuer != "" && (s.OIDCClientID == "" || s.OIDCClientSecret == ""):
-		return errors.New("DCM_PLANNING_OIDC_ISSUER needs DCM_PLANNING_OIDC_CLIENT_ID and DCM_PLANNING_OIDC_CLIENT_SECRET (or …_FILE)")
+		return errors.New(
+			"DCM_PLANNING_OIDC_ISSUER needs DCM_PLANNING_OIDC_CLIENT_ID and DCM_PLANNING_OIDC_CLIENT_SECRET (or …_FILE)")
 	case s.OIDCIssuer != "":
 		u, err := url.Parse(s.URL)
 		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-			return errors.New("DCM_PLANNING_URL: give the address of the pages as a browser sees them, such as https://dcm.example.com; the provider sends people back there")
+			return errors.New(
+				"DCM_PLANNING_URL: give the address of the pages as a browser sees them, such as https://dcm.example.com; the provider sends people back there")
 		}
 		if strings.Trim(u.Path, "/") != "" {
 			return errors.New("DCM_PLANNING_URL: the pages stand at the root of a host; leave the path out")
 		}
 		if u.Scheme == "http" && !isLoopback(u.Hostname()) {
-			return errors.New("DCM_PLANNING_URL: over http anybody on the way could take a planner's session; give the https address that your ingress or proxy has")
+			return errors.New(
+				"DCM_PLANNING_URL: over http anybody on the way could take a planner's session; give the https address that your ingress or proxy has")
 		}
-		if issuer, err := url.Parse(s.OIDCIssuer); err != nil || issuer.Scheme != "https" && !isLoopback(issuer.Hostname()) {
-			return errors.New("DCM_PLANNING_OIDC_ISSUER: give the https address of the provider; over http anybody on the way could name a user")
+		if issuer, err := url.Parse(s.OIDCIssuer); err != nil || issuer.Scheme != "https" &&
+			!isLoopback(issuer.Hostname()) {
+			return errors.New(
+				"DCM_PLANNING_OIDC_ISSUER: give the https address of the provider; over http anybody on the way could name a user")
 		}
-		if s.SessionKey != "" && len(s.SessionKey) < leastSecret || s.SessionKey == "" && len(s.OIDCClientSecret) < leastSecret {
-			return fmt.Errorf("DCM_PLANNING_SESSION_KEY: give a random key of at least %d characters, the same for all replicas "+
-				"(openssl rand -base64 32); without it DCM_PLANNING_OIDC_CLIENT_SECRET seals the sessions and must be so long", leastSecret)
+		if s.SessionKey != "" && len(s.SessionKey) < leastSecret || s.SessionKey == "" &&
+			len(s.OIDCClientSecret) < leastSecret {
+			return fmt.Errorf(
+				"DCM_PLANNING_SESSION_KEY: give a random key of at least %d characters, the same for all replicas "+
+					"(openssl rand -base64 32); without it DCM_PLANNING_OIDC_CLIENT_SECRET seals the sessions and must be so long", leastSecret)
 		}
 		if s.OIDCScopes != "" && !slices.Contains(s.scopes(), "openid") {
-			return errors.New("DCM_PLANNING_OIDC_SCOPES: openid must be among the scopes, such as \"openid email profile groups\"")
+			return errors.New(
+				"DCM_PLANNING_OIDC_SCOPES: openid must be among the scopes, such as \"openid email profile groups\"")
 		}
 		if len(s.OIDCAllowed) == 0 {
-			return errors.New("DCM_PLANNING_OIDC_ALLOWED: name the e-mail addresses, groups or roles that may see the pages, or * for everybody whom the provider logs in for this client")
+			return errors.New(
+				"DCM_PLANNING_OIDC_ALLOWED: name the e-mail addresses, groups or roles that may see the pages, or * for everybody whom the provider logs in for this client")
 		}
 	case s.ProxyUserHeader == "" && (s.OIDCClientID != "" || s.OIDCClientSecret != "" || len(s.OIDCAllowed) > 0):
-		return errors.New("DCM_PLANNING_OIDC_ISSUER is not set, but other DCM_PLANNING_OIDC_ variables are: without it nobody would have to log in")
+		return errors.New(
+			"DCM_PLANNING_OIDC_ISSUER is not set, but other DCM_PLANNING_OIDC_ variables are: without it nobody would have to log in")
 	case s.ProxyUserHeader == "" && s.ProxyKey != "":
-		return errors.New("DCM_PLANNING_PROXY_USER_HEADER is not set, but DCM_PLANNING_PROXY_KEY is: without it nobody would have to log in")
+		return errors.New(
+			"DCM_PLANNING_PROXY_USER_HEADER is not set, but DCM_PLANNING_PROXY_KEY is: without it nobody would have to log in")
 	case s.ProxyUserHeader != "" && !token.MatchString(s.ProxyUserHeader):
 		return fmt.Errorf("DCM_PLANNING_PROXY_USER_HEADER: %q is no name of a header", s.ProxyUserHeader)
 	case s.ProxyUserHeader != "" && len(s.ProxyKey) < 16:
-		return errors.New("DCM_PLANNING_PROXY_USER_HEADER needs DCM_PLANNING_PROXY_KEY, of at least 16 characters: without it anybody could name a user")
+		return errors.New(
+			"DCM_PLANNING_PROXY_USER_HEADER needs DCM_PLANNING_PROXY_KEY, of at least 16 characters: without it anybody could name a user")
 	case s.ProxyUserHeader == "" && !isLoopback(host):
-		return fmt.Errorf("DCM_PLANNING_LISTEN: %s is not loopback, and the pages show trade secrets: set DCM_PLANNING_OIDC_ISSUER or DCM_PLANNING_PROXY_USER_HEADER, or listen on 127.0.0.1", s.Listen)
+		return fmt.Errorf(
+			"DCM_PLANNING_LISTEN: %s is not loopback, and the pages show trade secrets: set DCM_PLANNING_OIDC_ISSUER or DCM_PLANNING_PROXY_USER_HEADER, or listen on 127.0.0.1", s.Listen)
 	}
 	return nil
 }
@@ -121,13 +134,16 @@ func (s *planningSettings) serve(ctx context.Context, databaseURL string, server
 	}
 	listener, err := net.Listen("tcp", s.Listen)
 	if err != nil {
-		log.Error("the pages for planners are not served; set DCM_PLANNING_LISTEN to another address, or to nothing", "error", err)
+		log.Error("the pages for planners are not served; set DCM_PLANNING_LISTEN to another address, or to nothing",
+			"error", err)
 		return
 	}
 	// "localhost" is what somebody's hosts file says it is.
-	if address, ok := listener.Addr().(*net.TCPAddr); s.OIDCIssuer == "" && s.ProxyUserHeader == "" && (!ok || !address.IP.IsLoopback()) {
+	if address, ok := listener.Addr().(*net.TCPAddr); s.OIDCIssuer == "" && s.ProxyUserHeader == "" &&
+		(!ok || !address.IP.IsLoopback()) {
 		_ = listener.Close()
-		log.Error("the pages for planners are not served: DCM_PLANNING_LISTEN leads elsewhere than to loopback, and there is no login", "address", listener.Addr().String())
+		log.Error(
+			"the pages for planners are not served: DCM_PLANNING_LISTEN leads elsewhere than to loopback, and there is no login", "address", listener.Addr().String())
 		return
 	}
 	read, err := database.Read(databaseURL)

@@ -27,7 +27,8 @@ func (c *readyCommand) Run() error {
 	client := http.Client{Timeout: 5 * time.Second}
 	answer, err := client.Get("http://" + net.JoinHostPort(host, port) + "/readyz")
 	if err != nil {
-		return failure{fmt.Errorf("no receiver answers at %s (DCM_OPS_LISTEN): %w", c.OpsListen, errors.Unwrap(err)), notReachable}
+		return failure{fmt.Errorf("no receiver answers at %s (DCM_OPS_LISTEN): %w", c.OpsListen, errors.Unwrap(err)),
+			notReachable}
 	}
 	defer answer.Body.Close()
 	said, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<10))

@@ -57,7 +57,8 @@ func TestRestoreAsPrinted(t *testing.T) {
 		t.Helper()
 		c := exec.Command("sh", "-c", command)
 		c.Dir = root
-		c.Env = environment("DATABASE_URL="+url, "PGHOST="+config.Host, "PGUSER="+config.User, "DCM_DATABASE_PASSWORD=Receiver", "DCM_PLANNER_PASSWORD=Planner",
+		c.Env = environment("DATABASE_URL="+url, "PGHOST="+config.Host, "PGUSER="+config.User,
+			"DCM_DATABASE_PASSWORD=Receiver", "DCM_PLANNER_PASSWORD=Planner",
 			"PATH="+binaries+":"+os.Getenv("PATH"))
 		if out, err := c.CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v\n%s", command, err, out)
@@ -65,14 +66,16 @@ func TestRestoreAsPrinted(t *testing.T) {
 	}
 	empty := func() {
 		t.Helper()
-		for _, statement := range []string{"drop database if exists dcm", "drop role if exists dcm_receiver, dcm_planner, dcm_sender, planner"} {
+		for _, statement := range []string{"drop database if exists dcm",
+			"drop role if exists dcm_receiver, dcm_planner, dcm_sender, planner"} {
 			if _, err := admin.Exec(ctx, statement); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	dump := filepath.Join(t.TempDir(), "dcm.dump")
-	backup, prepare, restore := strings.Replace(printed[0][1], "dcm.dump", dump, 1), printed[1][1], strings.Replace(printed[2][1], "dcm.dump", dump, 1)
+	backup, prepare, restore := strings.Replace(printed[0][1], "dcm.dump", dump, 1), printed[1][1],
+		strings.Replace(printed[2][1], "dcm.dump", dump, 1)
 
 	empty()
 	run(prepare)
@@ -87,7 +90,8 @@ func TestRestoreAsPrinted(t *testing.T) {
 	run(prepare)
 	run(restore)
 	p = start(t, "DATABASE_URL="+url)
-	if status, said := p.post("week-based-capacity-group", example.Supplier, published(t)); status != 200 || !strings.Contains(said, `"rule":7`) {
+	if status, said := p.post("week-based-capacity-group", example.Supplier, published(t)); status != 200 ||
+		!strings.Contains(said, `"rule":7`) {
 		t.Errorf("after the restore: %d %s", status, said)
 	}
 	p.end(syscall.SIGTERM)

@@ -26,7 +26,8 @@ const sendingParallel = 512
 
 // prepareSending checks the settings and registers the metrics. What it returns
 // sends in the background until ctx ends, once the database is migrated.
-func (c *serveCommand) prepareSending(rc *receiver.Receiver, databaseURL string, log *slog.Logger) (run func(context.Context), err error) {
+func (c *serveCommand) prepareSending(rc *receiver.Receiver, databaseURL string,
+	log *slog.Logger) (run func(context.Context), err error) {
 	metrics := outbox.NewMetrics(rc.Register)
 	if !c.Send {
 		return func(context.Context) {}, nil
@@ -64,11 +65,13 @@ func (c *serveCommand) prepareSending(rc *receiver.Receiver, databaseURL string,
 	return func(ctx context.Context) {
 		defer db.Close()
 		defer control.Close()
-		s := &outbox.Sender{DB: db, Control: control, Consumer: &edc.Consumer{Management: m}, Log: log, Metrics: metrics, Parallel: sendingParallel,
+		s := &outbox.Sender{DB: db, Control: control, Consumer: &edc.Consumer{Management: m}, Log: log,
+			Metrics: metrics, Parallel: sendingParallel,
 			Note: func(state string) { rc.Note("sending", state) }}
 		for wait := time.Second; ; wait = min(2*wait, 15*time.Second) { // until the tables are there
 			var there bool
-			if err := db.QueryRow(ctx, "select to_regclass('dcm.answering') is not null").Scan(&there); err == nil && there {
+			if err := db.QueryRow(ctx, "select to_regclass('dcm.answering') is not null").Scan(&there); err == nil &&
+				there {
 				break
 			}
 			select {
@@ -125,7 +128,8 @@ func (c *requestCommand) Run() error {
 			_, err = pgx.ForEachRow(rows, []any{&id, &supplier, &customer, &group, &at}, func() error {
 				added++
 				asked = append(asked, asking{id, supplier, group, at})
-				return say(c.JSON, map[string]any{"messageId": id, "supplier": supplier, "customer": customer}, "%s is asked on behalf of %s (message %s)\n", supplier, customer, id)
+				return say(c.JSON, map[string]any{"messageId": id, "supplier": supplier, "customer": customer},
+					"%s is asked on behalf of %s (message %s)\n", supplier, customer, id)
 			})
 			if err != nil {
 				return 0, c.refused(err)
@@ -143,7 +147,8 @@ func (c *requestCommand) Run() error {
 				return err
 			}
 			if n == 0 {
-				return failure{errors.New("there is no supplier of whom groups are stored; name --supplier and --customer"), saysNo}
+				return failure{errors.New(
+					"there is no supplier of whom groups are stored; name --supplier and --customer"), saysNo}
 			}
 		}
 		for _, g := range c.Groups {
@@ -190,7 +195,8 @@ func (c *requestCommand) show(ctx context.Context, conn *pgx.Conn, asked []askin
 	seen := map[string]bool{}
 	for end := time.Now().Add(time.Duration(c.Wait)); time.Now().Before(end); {
 		var refused *string
-		if err := conn.QueryRow(ctx, "select min(supplier || ': ' || coalesce(reason, '')) from planning.delivery where state = 'refused' and object_id = any ($1::text[]::uuid[])",
+		if err := conn.QueryRow(ctx,
+			"select min(supplier || ': ' || coalesce(reason, '')) from planning.delivery where state = 'refused' and object_id = any ($1::text[]::uuid[])",
 			messages).Scan(&refused); err != nil {
 			return c.refused(err)
 		}
@@ -212,7 +218,8 @@ func (c *requestCommand) show(ctx context.Context, conn *pgx.Conn, asked []askin
 				}
 				seen[key] = true
 				delete(missing, supplier+" "+group)
-				return say(c.JSON, map[string]any{"supplier": supplier, "capacityGroupId": group, "outcome": outcome, "receivedAt": at}, "%s sent group %s: %s\n", supplier, group, outcome)
+				return say(c.JSON, map[string]any{"supplier": supplier, "capacityGroupId": group, "outcome": outcome,
+					"receivedAt": at}, "%s sent group %s: %s\n", supplier, group, outcome)
 			})
 			if err != nil {
 				return c.refused(err)
@@ -228,7 +235,8 @@ func (c *requestCommand) show(ctx context.Context, conn *pgx.Conn, asked []askin
 		}
 	}
 	if len(missing) > 0 {
-		return failure{fmt.Errorf("after %s there is still missing: %s, %s", c.Wait, counted(len(missing), "group"), strings.Join(slices.Sorted(maps.Keys(missing)), ", ")), saysNo}
+		return failure{fmt.Errorf("after %s there is still missing: %s, %s", c.Wait, counted(len(missing), "group"),
+			strings.Join(slices.Sorted(maps.Keys(missing)), ", ")), saysNo}
 	}
 	return nil
 }

@@ -67,7 +67,8 @@ func TestSending(t *testing.T) {
 			t.Fatalf("nothing arrived in 10 s; want %v", want)
 		}
 	}
-	p := start(t, "DATABASE_URL="+url, "DCM_SEND=true", "DCM_EDC_MANAGEMENT_URL="+connector.URL, "DCM_EDC_MANAGEMENT_KEY="+edctest.Key)
+	p := start(t, "DATABASE_URL="+url, "DCM_SEND=true", "DCM_EDC_MANAGEMENT_URL="+connector.URL,
+		"DCM_EDC_MANAGEMENT_KEY="+edctest.Key)
 	p.ready()
 	run("partner", "add", them, "--dsp-url", connector.Address(partner))
 	run("demand", "import", "demands.xlsx")
@@ -87,7 +88,8 @@ func TestSending(t *testing.T) {
 	// What was asked for is shown as it comes.
 	shown := make(chan string)
 	go func() {
-		command := exec.Command(binary, "request", "--wait", "20s", "--supplier", them, "--customer", "BPNL8888888888XX", id)
+		command := exec.Command(binary, "request", "--wait", "20s", "--supplier", them, "--customer",
+			"BPNL8888888888XX", id)
 		command.Env = environment("DATABASE_URL=" + url)
 		out, err := command.CombinedOutput()
 		shown <- fmt.Sprint(string(out), err)
@@ -96,10 +98,13 @@ func TestSending(t *testing.T) {
 	if status, said := p.post("week-based-capacity-group", them, "["+capacityGroup+"]"); status != 201 {
 		t.Fatal(status, said)
 	}
-	if got := <-shown; !strings.Contains(got, them+" sent group "+id+": created\n") || !strings.HasSuffix(got, "<nil>") {
+	if got := <-shown; !strings.Contains(got, them+" sent group "+id+": created\n") ||
+		!strings.HasSuffix(got, "<nil>") {
 		t.Error(got)
 	}
-	runCommand(t, t.TempDir(), url, 1, "after 1s there is still missing: 1 group, BPNL6666666666YY 0157ba42-", "request", "--wait", "1s", "--supplier", them, "--customer", "BPNL8888888888XX", "0157ba42-d2a8-4e28-8565-7b07830c1111")
+	runCommand(t, t.TempDir(), url, 1, "after 1s there is still missing: 1 group, BPNL6666666666YY 0157ba42-",
+		"request", "--wait", "1s", "--supplier", them, "--customer", "BPNL8888888888XX",
+		"0157ba42-d2a8-4e28-8565-7b07830c1111")
 
 	conn, err := pgx.Connect(context.Background(), url)
 	if err != nil {
@@ -107,7 +112,8 @@ func TestSending(t *testing.T) {
 	}
 	defer conn.Close(context.Background())
 	var said string
-	if err := conn.QueryRow(context.Background(), "select answer from planning.request_for_update").Scan(&said); err != nil || said != "sent" {
+	if err := conn.QueryRow(context.Background(), "select answer from planning.request_for_update").Scan(
+		&said); err != nil || said != "sent" {
 		t.Errorf("answer %q: %v", said, err)
 	}
 }
@@ -124,7 +130,8 @@ func TestHugeAnswers(t *testing.T) {
 		if i == hostile {
 			bpnl = good
 		}
-		partners = append(partners, &edctest.Partner{BPNL: bpnl, Sender: example.Customer, Proxy: true, Offers: []edctest.Offer{edctest.OfferOf(dcm.MaterialDemandEndpoint)},
+		partners = append(partners, &edctest.Partner{BPNL: bpnl, Sender: example.Customer, Proxy: true,
+			Offers:  []edctest.Offer{edctest.OfferOf(dcm.MaterialDemandEndpoint)},
 			Backend: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})})
 	}
 	connector := edctest.New(t, partners...)
@@ -133,8 +140,10 @@ func TestHugeAnswers(t *testing.T) {
 		status      int
 		begin, part string
 	}{
-		{"/public", 400, `{"errors":[`, `{},`}, {"/public", 403, `{"errors":[`, `"",`}, {"/public", 500, `{"errors":[`, `"",`},
-		{"/public", 400, `{"detail":"`, `a`}, {"/catalog/", 200, `{"dcat:dataset":[`, `{},`}, {"/contractnegotiations/", 200, `{"state":"TERMINATED","errorDetail":"`, `a`},
+		{"/public", 400, `{"errors":[`, `{},`}, {"/public", 403, `{"errors":[`, `"",`},
+		{"/public", 500, `{"errors":[`, `"",`},
+		{"/public", 400, `{"detail":"`, `a`}, {"/catalog/", 200, `{"dcat:dataset":[`, `{},`},
+		{"/contractnegotiations/", 200, `{"state":"TERMINATED","errorDetail":"`, `a`},
 		{"/edrs/", 403, `[`, `{"message":""},`}, {"/transferprocesses/", 200, `{"state":[`, `{},`},
 	}
 	var asked atomic.Int64
@@ -143,7 +152,8 @@ func TestHugeAnswers(t *testing.T) {
 		body, _ := io.ReadAll(r.Body)
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		n := int(asked.Add(1)) % len(kinds)
-		if k := kinds[n]; strings.Contains(r.URL.Path, k.path) && !strings.Contains(r.URL.Path, ownCheck) && !bytes.Contains(body, []byte(good)) {
+		if k := kinds[n]; strings.Contains(r.URL.Path, k.path) && !strings.Contains(r.URL.Path, ownCheck) &&
+			!bytes.Contains(body, []byte(good)) {
 			seen[n].Add(1)
 			w.WriteHeader(k.status)
 			chunk := []byte(strings.Repeat(k.part, 32<<10/len(k.part)))
@@ -162,9 +172,12 @@ func TestHugeAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.Background())
-	p := start(t, "DATABASE_URL="+url, "DCM_SEND=true", "DCM_EDC_MANAGEMENT_URL="+connector.URL, "DCM_EDC_MANAGEMENT_KEY="+edctest.Key, "GOMEMLIMIT=400MiB", "GOGC=100")
+	p := start(t, "DATABASE_URL="+url, "DCM_SEND=true", "DCM_EDC_MANAGEMENT_URL="+connector.URL,
+		"DCM_EDC_MANAGEMENT_KEY="+edctest.Key, "GOMEMLIMIT=400MiB", "GOGC=100")
 	for _, partner := range partners {
-		if _, err := conn.Exec(t.Context(), "insert into outbox.partner (bpnl, dsp_url, protocol) values ($1, $2, 'dataspace-protocol-http')", partner.BPNL, connector.Address(partner)); err != nil {
+		if _, err := conn.Exec(t.Context(),
+			"insert into outbox.partner (bpnl, dsp_url, protocol) values ($1, $2, 'dataspace-protocol-http')",
+			partner.BPNL, connector.Address(partner)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -174,13 +187,15 @@ func TestHugeAnswers(t *testing.T) {
 	}
 	var delivered string
 	for range 10 {
-		if _, err := conn.Exec(t.Context(), "update outbox.demand_line set demand = demand + 1; select outbox.release(); update dcm.delivery set next_attempt_at = now() where state = 'waiting'"); err != nil {
+		if _, err := conn.Exec(t.Context(),
+			"update outbox.demand_line set demand = demand + 1; select outbox.release(); update dcm.delivery set next_attempt_at = now() where state = 'waiting'"); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second) // the attack lasts so long
 	}
 	for range 600 { // a busy machine sends a dozen messages a second
-		if err := conn.QueryRow(t.Context(), "select count(*) filter (where state = 'delivered') || ' of ' || count(*) from planning.delivery where supplier = $1 and state <> 'superseded'", good).Scan(&delivered); err != nil {
+		if err := conn.QueryRow(t.Context(),
+			"select count(*) filter (where state = 'delivered') || ' of ' || count(*) from planning.delivery where supplier = $1 and state <> 'superseded'", good).Scan(&delivered); err != nil {
 			t.Fatal(err)
 		}
 		if all := strings.Split(delivered, " of "); all[0] == all[1] {
@@ -192,7 +207,8 @@ func TestHugeAnswers(t *testing.T) {
 		t.Errorf("of the good partner %s delivered", delivered)
 	}
 	var longest int
-	if err := conn.QueryRow(t.Context(), "select max(char_length(reason)) from planning.delivery").Scan(&longest); err != nil || longest > 4000 {
+	if err := conn.QueryRow(t.Context(), "select max(char_length(reason)) from planning.delivery").Scan(
+		&longest); err != nil || longest > 4000 {
 		t.Errorf("a reason has %d characters: %v", longest, err)
 	}
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Process.Pid))

@@ -91,8 +91,10 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 	standard, _ := receiver.StandardOf(c.Standard) // check has seen to it
 	standard.WeekAhead = c.WeekAhead
 	rc := receiver.New(receiver.Config{
-		Standard: standard, CustomerBPNLs: c.CustomerBPNLs, SupplierBPNLs: c.SupplierBPNLs, Partners: c.Partners, APIKeys: c.APIKeys, SenderHeader: c.SenderHeader,
-		UnparsableStatus: c.UnparsableStatus, RequestTimeout: time.Duration(c.RequestTimeout), MaxInFlight: c.MaxInFlight, MaxBuffered: int64(c.MaxBuffered), MaxWork: maxWork,
+		Standard: standard, CustomerBPNLs: c.CustomerBPNLs, SupplierBPNLs: c.SupplierBPNLs, Partners: c.Partners,
+		APIKeys: c.APIKeys, SenderHeader: c.SenderHeader,
+		UnparsableStatus: c.UnparsableStatus, RequestTimeout: time.Duration(c.RequestTimeout),
+		MaxInFlight: c.MaxInFlight, MaxBuffered: int64(c.MaxBuffered), MaxWork: maxWork,
 	}, s, log)
 	register, err := c.EDC.prepare(rc, c.own(), log)
 	if err != nil {
@@ -128,14 +130,16 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 		go rc.AwaitReady(background)
 		go c.storeSettings(background, db.url, log)
 		database.WarnOfUnsafeSettings(background, db.url, log)
-		rc.Housekeeping(background, receiver.Retention{Journal: time.Duration(c.JournalRetention), History: time.Duration(c.HistoryRetention)})
+		rc.Housekeeping(background, receiver.Retention{Journal: time.Duration(c.JournalRetention),
+			History: time.Duration(c.HistoryRetention)})
 	}()
 	go register(background)
 	sent := make(chan struct{})
 	go func() { send(background); close(sent) }()
 	go c.Planning.serve(background, db.url, receiver.NewServer(nil, time.Duration(c.RequestTimeout), log), log)
 	served = true
-	log.Info("serving", "partners", scheme+"://"+partner.Addr().String(), "operations", "http://"+operations.Addr().String(), "version", version)
+	log.Info("serving", "partners", scheme+"://"+partner.Addr().String(), "operations",
+		"http://"+operations.Addr().String(), "version", version)
 	c.printHints(scheme+"://"+partner.Addr().String(), "http://"+operations.Addr().String(), db.psql)
 
 	var fault error
@@ -155,7 +159,8 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 	deadline, release := context.WithTimeout(context.Background(), time.Duration(c.ShutdownTimeout))
 	defer release()
 	if err := partnerServer.Shutdown(deadline); err != nil {
-		log.Warn("some messages did not finish in time and were cut off; their senders will send them again", "limit", c.ShutdownTimeout.String())
+		log.Warn("some messages did not finish in time and were cut off; their senders will send them again", "limit",
+			c.ShutdownTimeout.String())
 	} else {
 		rc.WriteCounts(deadline)
 		s.Close() // it waits for transactions, of which there are none now
@@ -249,10 +254,13 @@ func (c *serveCommand) printHints(partners, operations, psql string) {
 	}
 	try := ""
 	if len(c.CustomerBPNLs) > 0 {
-		try = fmt.Sprintf("Try it:   %s example%s | curl -sS%s -H 'Content-Type: application/json' -H '%s: %s' --data-binary @- %s/%s\n",
+		try = fmt.Sprintf(
+			"Try it:   %s example%s | curl -sS%s -H 'Content-Type: application/json' -H '%s: %s' --data-binary @- %s/%s\n",
 			os.Args[0], customer, key, c.SenderHeader, example.Supplier, partners, dcm.CapacityGroupEndpoint.Path)
 	}
-	fmt.Printf("Partners: %s   Operations: %s/metrics\n%sLook:     %s -c 'select * from planning.capacity limit 5'\n%s", partners, operations, try, psql, pages)
+	fmt.Printf(
+		"Partners: %s   Operations: %s/metrics\n%sLook:     %s -c 'select * from planning.capacity limit 5'\n%s",
+		partners, operations, try, psql, pages)
 }
 
 type migrateCommand struct {
@@ -263,7 +271,8 @@ type migrateCommand struct {
 // Run migrates once.
 func (c *migrateCommand) Run() error {
 	if c.private() {
-		return failure{errors.New("DATABASE_URL is not set: there is nothing to migrate (serve migrates its private Postgres by itself)"), wrongUse}
+		return failure{errors.New(
+			"DATABASE_URL is not set: there is nothing to migrate (serve migrates its private Postgres by itself)"), wrongUse}
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()

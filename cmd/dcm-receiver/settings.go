@@ -47,7 +47,8 @@ func (s *databaseSettings) ofRunning() error {
 	}
 	url, err := privatepg.RunningURL(s.DataDir)
 	if err != nil {
-		return failure{fmt.Errorf("DATABASE_URL is not set, and %w: start serve, or say where the database is", err), wrongUse}
+		return failure{fmt.Errorf("DATABASE_URL is not set, and %w: start serve, or say where the database is", err),
+			wrongUse}
 	}
 	forgetPG()
 	s.DatabaseURL = url
@@ -78,19 +79,20 @@ func (s logSettings) logger() *slog.Logger {
 }
 
 func (s logSettings) handler(w io.Writer) slog.Handler {
-	options := &slog.HandlerOptions{Level: slog.Level(s.LogLevel), ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		switch a.Value.Kind() {
-		case slog.KindDuration: // in JSON else a number of nanoseconds
-			a.Value = slog.StringValue(a.Value.Duration().String())
-		case slog.KindString: // a header, or what a partner's connector says
-			a.Value = slog.StringValue(printable(a.Value.String()))
-		case slog.KindAny:
-			if err, is := a.Value.Any().(error); is {
-				a.Value = slog.StringValue(printable(err.Error()))
+	options := &slog.HandlerOptions{Level: slog.Level(s.LogLevel),
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			switch a.Value.Kind() {
+			case slog.KindDuration: // in JSON else a number of nanoseconds
+				a.Value = slog.StringValue(a.Value.Duration().String())
+			case slog.KindString: // a header, or what a partner's connector says
+				a.Value = slog.StringValue(printable(a.Value.String()))
+			case slog.KindAny:
+				if err, is := a.Value.Any().(error); is {
+					a.Value = slog.StringValue(printable(err.Error()))
+				}
 			}
-		}
-		return a
-	}}
+			return a
+		}}
 	if s.LogFormat == "text" {
 		return slog.NewTextHandler(w, options)
 	}
@@ -139,9 +141,11 @@ func (s *serveSettings) check() error {
 	}
 	s.APIKeys = append(s.APIKeys, keys...)
 	if len(s.CustomerBPNLs) == 0 && len(s.SupplierBPNLs) == 0 {
-		return fmt.Errorf("neither DCM_CUSTOMER_BPNLS nor DCM_SUPPLIER_BPNLS is set: give the BPNLs that this receiver is responsible for, separated by commas")
+		return fmt.Errorf(
+			"neither DCM_CUSTOMER_BPNLS nor DCM_SUPPLIER_BPNLS is set: give the BPNLs that this receiver is responsible for, separated by commas")
 	}
-	for name, bpnls := range map[string]list{"DCM_CUSTOMER_BPNLS": s.CustomerBPNLs, "DCM_SUPPLIER_BPNLS": s.SupplierBPNLs, "DCM_PARTNERS": s.Partners} {
+	for name, bpnls := range map[string]list{"DCM_CUSTOMER_BPNLS": s.CustomerBPNLs,
+		"DCM_SUPPLIER_BPNLS": s.SupplierBPNLs, "DCM_PARTNERS": s.Partners} {
 		for _, bpnl := range bpnls {
 			if !dcm.IsBPNL(bpnl) {
 				return fmt.Errorf("%s: %q is not a BPNL (BPNL and 12 letters or digits)", name, bpnl)
@@ -150,10 +154,12 @@ func (s *serveSettings) check() error {
 	}
 	for _, key := range s.APIKeys {
 		if strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r > '~' }) {
-			return fmt.Errorf("DCM_API_KEYS, DCM_API_KEYS_FILE: a key has a character that no header has: use printable ASCII, and save a file as UTF-8 without anything else in it")
+			return fmt.Errorf(
+				"DCM_API_KEYS, DCM_API_KEYS_FILE: a key has a character that no header has: use printable ASCII, and save a file as UTF-8 without anything else in it")
 		}
 		if strings.HasPrefix(key, "-----") {
-			return fmt.Errorf("DCM_API_KEYS, DCM_API_KEYS_FILE: this is a certificate or private key (PEM), not a list of API keys")
+			return fmt.Errorf(
+				"DCM_API_KEYS, DCM_API_KEYS_FILE: this is a certificate or private key (PEM), not a list of API keys")
 		}
 	}
 	host, err := listenHost("DCM_LISTEN", s.Listen)
@@ -164,33 +170,44 @@ func (s *serveSettings) check() error {
 		return err
 	}
 	if s.private() && !isLoopback(host) {
-		return fmt.Errorf("DATABASE_URL is not set: the private Postgres serves loopback listeners only, and DCM_LISTEN is not one")
+		return fmt.Errorf(
+			"DATABASE_URL is not set: the private Postgres serves loopback listeners only, and DCM_LISTEN is not one")
 	}
 	if !isLoopback(host) && len(s.APIKeys) == 0 {
-		return fmt.Errorf("DCM_API_KEYS is not set: it is required unless DCM_LISTEN is a loopback address, because whoever reaches the listener could name any sender")
+		return fmt.Errorf(
+			"DCM_API_KEYS is not set: it is required unless DCM_LISTEN is a loopback address, because whoever reaches the listener could name any sender")
 	}
 	if !isLoopback(host) && slices.ContainsFunc(s.APIKeys, func(key string) bool { return len(key) < leastKey }) {
-		return fmt.Errorf("DCM_API_KEYS: a key has fewer than %d characters and can be guessed; make one with openssl rand -hex 24", leastKey)
+		return fmt.Errorf(
+			"DCM_API_KEYS: a key has fewer than %d characters and can be guessed; make one with openssl rand -hex 24",
+			leastKey)
 	}
 	switch {
 	case s.UnparsableStatus != 422 && s.UnparsableStatus != 400:
 		return fmt.Errorf("DCM_UNPARSABLE_STATUS: %d is neither 422 nor 400", s.UnparsableStatus)
 	case !slices.Contains(receiver.StandardNames(), s.Standard):
-		return fmt.Errorf("DCM_STANDARD: %q is not known; use %s", s.Standard, strings.Join(receiver.StandardNames(), " or "))
+		return fmt.Errorf("DCM_STANDARD: %q is not known; use %s", s.Standard,
+			strings.Join(receiver.StandardNames(), " or "))
 	case s.WeekAhead && s.Standard != "cx-0128":
-		return fmt.Errorf("DCM_REFUSE_PAST_WEEKS: %s takes past weeks; set DCM_STANDARD=cx-0128, or take it out", s.Standard)
+		return fmt.Errorf("DCM_REFUSE_PAST_WEEKS: %s takes past weeks; set DCM_STANDARD=cx-0128, or take it out",
+			s.Standard)
 	case s.Requested && s.Standard != "cx-0128":
-		return fmt.Errorf("DCM_ACCEPT_REQUESTED_PAST_START: %s has no rule about the start of measurement; set DCM_STANDARD=cx-0128, or take it out", s.Standard)
+		return fmt.Errorf(
+			"DCM_ACCEPT_REQUESTED_PAST_START: %s has no rule about the start of measurement; set DCM_STANDARD=cx-0128, or take it out", s.Standard)
 	case s.JournalRetention < duration(time.Hour):
-		return fmt.Errorf("DCM_JOURNAL_RETENTION: %s is not a time to keep something; give at least 1h", s.JournalRetention)
+		return fmt.Errorf("DCM_JOURNAL_RETENTION: %s is not a time to keep something; give at least 1h",
+			s.JournalRetention)
 	case s.HistoryRetention != 0 && s.HistoryRetention < duration(time.Hour):
-		return fmt.Errorf("DCM_HISTORY_RETENTION: %s is not a time to keep something; give at least 1h, or 0 to keep nothing", s.HistoryRetention)
+		return fmt.Errorf(
+			"DCM_HISTORY_RETENTION: %s is not a time to keep something; give at least 1h, or 0 to keep nothing",
+			s.HistoryRetention)
 	case s.JournalRetention > longest || s.HistoryRetention > longest:
 		return fmt.Errorf("DCM_JOURNAL_RETENTION, DCM_HISTORY_RETENTION: %s is the most", longest)
 	case s.RequestTimeout < duration(100*time.Millisecond):
 		return fmt.Errorf("DCM_REQUEST_TIMEOUT: %s leaves no time", s.RequestTimeout)
 	case s.RequestTimeout >= duration(30*time.Second):
-		return fmt.Errorf("DCM_REQUEST_TIMEOUT: %s is too long: a data plane gives up after 30 s, and then nobody reads the answer; give less", s.RequestTimeout)
+		return fmt.Errorf(
+			"DCM_REQUEST_TIMEOUT: %s is too long: a data plane gives up after 30 s, and then nobody reads the answer; give less", s.RequestTimeout)
 	case s.ShutdownDelay < 0 || s.ShutdownDelay > duration(time.Hour):
 		return fmt.Errorf("DCM_SHUTDOWN_DELAY: %s is not between 0s and 1h", s.ShutdownDelay)
 	case s.ShutdownTimeout <= 0 || s.ShutdownTimeout > duration(time.Hour):
@@ -198,7 +215,8 @@ func (s *serveSettings) check() error {
 	case s.MaxInFlight < 1 || s.MaxInFlight > 100_000:
 		return fmt.Errorf("DCM_MAX_IN_FLIGHT: %d is not between 1 and 100000", s.MaxInFlight)
 	case s.MaxBuffered < 16<<20:
-		return fmt.Errorf("DCM_MAX_BUFFERED: %d is too small for one message of 15 MiB; give at least 16MiB", s.MaxBuffered)
+		return fmt.Errorf("DCM_MAX_BUFFERED: %d is too small for one message of 15 MiB; give at least 16MiB",
+			s.MaxBuffered)
 	case s.MaxBuffered > 1<<40:
 		return fmt.Errorf("DCM_MAX_BUFFERED: %d is more than any machine has", s.MaxBuffered)
 	case s.Connections < 0 || s.Connections > 10_000:
@@ -206,9 +224,11 @@ func (s *serveSettings) check() error {
 	case (s.TLSCertFile == "") != (s.TLSKeyFile == ""):
 		return fmt.Errorf("DCM_TLS_CERT_FILE and DCM_TLS_KEY_FILE go together: set both or neither")
 	case !token.MatchString(s.SenderHeader):
-		return fmt.Errorf("DCM_SENDER_HEADER: %q is no name of a header; the data plane's is Edc-Bpn as a rule", s.SenderHeader)
+		return fmt.Errorf("DCM_SENDER_HEADER: %q is no name of a header; the data plane's is Edc-Bpn as a rule",
+			s.SenderHeader)
 	case slices.Contains(notSender, http.CanonicalHeaderKey(s.SenderHeader)):
-		return fmt.Errorf("DCM_SENDER_HEADER: %s has another meaning and never names the sender; the data plane's is Edc-Bpn as a rule", s.SenderHeader)
+		return fmt.Errorf(
+			"DCM_SENDER_HEADER: %s has another meaning and never names the sender; the data plane's is Edc-Bpn as a rule", s.SenderHeader)
 	}
 	if err := s.addresses(); err != nil {
 		return err
@@ -234,18 +254,22 @@ func listenHost(name, address string) (host string, err error) {
 		_, err = net.LookupPort("tcp", port)
 	}
 	if err != nil {
-		return "", fmt.Errorf("%s: %q is no address to listen on; give host:port, such as 127.0.0.1:8080, without http://", name, address)
+		return "",
+			fmt.Errorf("%s: %q is no address to listen on; give host:port, such as 127.0.0.1:8080, without http://",
+				name, address)
 	}
 	return host, nil
 }
 
 // addresses says which two listeners would be one.
 func (s *serveSettings) addresses() error {
-	listeners := []struct{ name, address string }{{"DCM_LISTEN", s.Listen}, {"DCM_OPS_LISTEN", s.OpsListen}, {"DCM_PLANNING_LISTEN", s.Planning.Listen}}
+	listeners := []struct{ name, address string }{{"DCM_LISTEN", s.Listen}, {"DCM_OPS_LISTEN", s.OpsListen},
+		{"DCM_PLANNING_LISTEN", s.Planning.Listen}}
 	for i, a := range listeners {
 		for _, b := range listeners[:i] {
 			if samePlace(a.address, b.address) {
-				return fmt.Errorf("%s and %s: %s and %s are the same place; give each its own port", b.name, a.name, b.address, a.address)
+				return fmt.Errorf("%s and %s: %s and %s are the same place; give each its own port", b.name, a.name,
+					b.address, a.address)
 			}
 		}
 	}
@@ -267,7 +291,8 @@ func samePlace(a, b string) bool {
 // own is what a connector that offers this receiver must match.
 func (s *serveSettings) own() ownSettings {
 	return ownSettings{
-		keys: s.APIKeys, partners: s.Partners, header: s.SenderHeader, standard: s.Standard, customers: s.CustomerBPNLs, suppliers: s.SupplierBPNLs,
+		keys: s.APIKeys, partners: s.Partners, header: s.SenderHeader, standard: s.Standard,
+		customers: s.CustomerBPNLs, suppliers: s.SupplierBPNLs,
 	}
 }
 

@@ -127,7 +127,8 @@ type logLevel slog.Level
 
 // UnmarshalText takes them in capital letters, too.
 func (l *logLevel) UnmarshalText(text []byte) error {
-	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn,
+		"error": slog.LevelError}
 	level, ok := levels[strings.ToLower(strings.TrimSpace(string(text)))]
 	if !ok {
 		return fmt.Errorf("%q is no level; use debug, info, warn or error", text)

@@ -202,9 +202,12 @@ func (s strikeResult) row(a attack) string {
 		}
 		return fmt.Sprintf("%.2f", milliseconds(used)*(s.seconds+1)/s.seconds/float64(s.requests-s.busy))
 	}
-	return fmt.Sprintf("| %s | %d | %.0f | %d | %s | %s | %.1f | %.1f | %.1f | %.1f | %s | %d of %d | %d | %s | %.1f |", a.name, a.connections,
+	return fmt.Sprintf(
+		"| %s | %d | %.0f | %d | %s | %s | %.1f | %.1f | %.1f | %.1f | %s | %d of %d | %d | %s | %.1f |", a.name,
+		a.connections,
 		float64(s.requests)/(s.seconds+1), s.busy, each(s.receiver), each(s.postgres),
-		percentile(s.beside, 0.5), percentile(s.alone, 0.5), percentile(s.beside, 0.99), percentile(s.alone, 0.99), within,
+		percentile(s.beside, 0.5), percentile(s.alone, 0.5), percentile(s.beside, 0.99), percentile(s.alone, 0.99),
+		within,
 		s.beside.busy, s.beside.messages, s.beside.failed, memory, float64(s.grown)/(1<<20))
 }
 
@@ -220,9 +223,11 @@ func (s strikeResult) misses(a attack) (all []string) {
 	const mostGrowth = 32 << 20 // by an attack from which nothing is accepted
 	miss(s.beside.busy > 0, "%d of the other's %d messages were answered 503", s.beside.busy, s.beside.messages)
 	miss(s.beside.failed > 0, "%d of the other's messages failed, the first: %s", s.beside.failed, s.beside.failure)
-	miss(float64(s.beside.messages) < othersRate*s.seconds/2, "only %d of the other's messages were answered", s.beside.messages)
+	miss(float64(s.beside.messages) < othersRate*s.seconds/2, "only %d of the other's messages were answered",
+		s.beside.messages)
 	most := max(20*percentile(s.alone, 0.99), 2000)
-	miss(percentile(s.beside, 0.99) > most, "the other's p99 is %.0f ms, more than %.0f", percentile(s.beside, 0.99), most)
+	miss(percentile(s.beside, 0.99) > most, "the other's p99 is %.0f ms, more than %.0f", percentile(s.beside, 0.99),
+		most)
 	miss(s.peak == 0, "the receiver has ended")
 	miss(s.peak > mostMemory, "%d MiB of memory", s.peak>>20)
 	miss(!a.accepted && s.grown > mostGrowth, "the database grew by %d MiB", s.grown>>20)
@@ -252,10 +257,14 @@ func attacks(k *kinds) []attack {
 	always := func(body []byte) func() []byte { return func() []byte { return body } }
 	below, large, small := list(115), list(1650), list(1)
 	// 60,000 objects, of each of which the answer says what is wrong.
-	invalid := []byte("[" + strings.Repeat(`{"capacityGroupId":"0157ba42-d2a8-4e28-8565-7b07830c1110","x":"`+strings.Repeat("x", 140)+`"},`, 60_000) + "{}]")
-	grown := bytes.ReplaceAll(newMessage(800, 1, true, k.base).body, []byte(`"actualCapacity":`), []byte(`"actualCapacity":1e-998,"deltaProductionResult":1e-998,"was":`))
+	invalid := []byte("[" +
+		strings.Repeat(`{"capacityGroupId":"0157ba42-d2a8-4e28-8565-7b07830c1110","x":"`+strings.Repeat("x",
+			140)+`"},`, 60_000) + "{}]")
+	grown := bytes.ReplaceAll(newMessage(800, 1, true, k.base).body, []byte(`"actualCapacity":`),
+		[]byte(`"actualCapacity":1e-998,"deltaProductionResult":1e-998,"was":`))
 	grown = bytes.ReplaceAll(grown, []byte("BPNLSUPPLIER0000"), []byte(attacker))
-	version := []byte(`{"messageHeader":{"header":{"version":"` + strings.Repeat("1.", 7<<20) + `"}},"content":{"informationObject":[]}}`)
+	version := []byte(`{"messageHeader":{"header":{"version":"` + strings.Repeat("1.", 7<<20) +
+		`"}},"content":{"informationObject":[]}}`)
 	var ids strings.Builder
 	for range 36_000 {
 		var id [36]byte
@@ -279,21 +288,27 @@ func attacks(k *kinds) []attack {
 		{name: "lists of 0.9 MiB", connections: 64, accepted: true, run: flood(http.MethodPost, capacityGroups, below)},
 		{name: "lists of 13 MiB", connections: 8, accepted: true, run: flood(http.MethodPost, capacityGroups, large)},
 		{name: "small messages", connections: 64, accepted: true, run: flood(http.MethodPost, capacityGroups, small)},
-		{name: "numbers of 6 bytes that mean 1,000", connections: 4, run: flood(http.MethodPost, capacityGroups, always(grown))},
+		{name: "numbers of 6 bytes that mean 1,000", connections: 4,
+			run: flood(http.MethodPost, capacityGroups, always(grown))},
 		{name: "a version of 14 MiB", connections: 4, run: flood(http.MethodPost, capacityGroups, always(version))},
-		{name: "lists of 60,000 invalid objects", connections: 8, run: flood(http.MethodPost, capacityGroups, always(invalid))},
+		{name: "lists of 60,000 invalid objects", connections: 8,
+			run: flood(http.MethodPost, capacityGroups, always(invalid))},
 		{name: "the same, answers not read", connections: 40, run: stall(len(invalid), invalid)},
-		{name: "large answers fetched again", connections: 16, prepare: storeInvalid, run: flood(http.MethodGet, "/messages?limit=100&refused=true", always(nil))},
-		{name: "single large answers fetched again", connections: 16, prepare: storeInvalid, run: flood(http.MethodGet, "last", always(nil))},
+		{name: "large answers fetched again", connections: 16, prepare: storeInvalid,
+			run: flood(http.MethodGet, "/messages?limit=100&refused=true", always(nil))},
+		{name: "single large answers fetched again", connections: 16, prepare: storeInvalid,
+			run: flood(http.MethodGet, "last", always(nil))},
 		{name: "single large answers, not read", connections: 60, prepare: storeInvalid, run: unread},
-		{name: "requests for update of 3.6 MiB", connections: 8, run: flood(http.MethodPost, requestForUpdate, always(update))},
+		{name: "requests for update of 3.6 MiB", connections: 8,
+			run: flood(http.MethodPost, requestForUpdate, always(update))},
 		{name: "empty bodies", connections: 32, run: flood(http.MethodPost, capacityGroups, always(nil))},
 	}
 }
 
 // begin sends the head of a request.
 func begin(conn net.Conn, method, path string, length int) error {
-	_, err := fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: bench\r\nEdc-Bpn: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", method, path, attacker, length)
+	_, err := fmt.Fprintf(conn,
+		"%s %s HTTP/1.1\r\nHost: bench\r\nEdc-Bpn: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", method, path, attacker, length)
 	return err
 }
 
@@ -344,7 +359,8 @@ func flood(method, path string, body func() []byte) func(context.Context, string
 		defer done()
 		path := path
 		if path == "last" {
-			if path, err = ask(ctx, address, http.MethodGet, "/messages?limit=1&refused=true", nil); err != nil || path == "" {
+			if path, err = ask(ctx, address, http.MethodGet, "/messages?limit=1&refused=true", nil); err != nil ||
+				path == "" {
 				pause(ctx)
 				return
 			}

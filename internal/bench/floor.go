@@ -60,7 +60,8 @@ func (b *bench) newFloor(ctx context.Context) (*floor, error) {
 		quoted[i] = "quote_nullable(" + c + "::text)"
 		updates[i] = c + " = excluded." + c
 	}
-	rows, _ := b.db.Query(ctx, "select array["+strings.Join(quoted, ", ")+"] from dcm.capacity_group where supplier < $1 order by supplier, capacity_group_id limit 8", supplierName(8))
+	rows, _ := b.db.Query(ctx, "select array["+strings.Join(quoted,
+		", ")+"] from dcm.capacity_group where supplier < $1 order by supplier, capacity_group_id limit 8", supplierName(8))
 	all, err := pgx.CollectRows(rows, pgx.RowTo[[]string])
 	if err != nil {
 		return nil, fmt.Errorf("read rows for the floor: %w", err)
@@ -86,13 +87,15 @@ func (b *bench) newFloor(ctx context.Context) (*floor, error) {
 			sent[i] = literals[i]
 		}
 		upsert := func(values []string) string {
-			return fmt.Sprintf("insert into dcm.capacity_group (%s) values (%s) on conflict (supplier, customer, capacity_group_id) do update set %s",
+			return fmt.Sprintf(
+				"insert into dcm.capacity_group (%s) values (%s) on conflict (supplier, customer, capacity_group_id) do update set %s",
 				strings.Join(f.columns, ", "), strings.Join(values, ", "), strings.Join(updates, ", "))
 		}
 		for name, keys := range map[string]string{"new": "9000000000000000000", "overwritten": strconv.Itoa(stored)} {
 			for name, values := range map[string][]string{name: sent, name + constants: literals} {
 				file := filepath.Join(b.dir, fmt.Sprintf("%s-%d.sql", name, n))
-				if err := os.WriteFile(file, []byte(`\set key random(1, `+keys+")\n"+upsert(values)+";\n"), 0o600); err != nil {
+				if err := os.WriteFile(file, []byte(`\set key random(1, `+keys+")\n"+upsert(values)+";\n"),
+					0o600); err != nil {
 					return nil, fmt.Errorf("write a script for pgbench: %w", err)
 				}
 				f.scripts[name] = append(f.scripts[name], file)
@@ -103,7 +106,8 @@ func (b *bench) newFloor(ctx context.Context) (*floor, error) {
 		}
 		fill := strings.ReplaceAll(upsert(literals), ":key", "n")
 		fill = strings.Replace(fill, "values (", "select ", 1)
-		fill = strings.Replace(fill, ") on conflict", fmt.Sprintf(" from generate_series(1, %d) n on conflict", stored), 1)
+		fill = strings.Replace(fill, ") on conflict", fmt.Sprintf(" from generate_series(1, %d) n on conflict",
+			stored), 1)
 		if _, err := b.db.Exec(ctx, fill); err != nil {
 			return nil, fmt.Errorf("store the rows to be overwritten: %w", err)
 		}
@@ -116,8 +120,10 @@ var perSecond = regexp.MustCompile(`tps = ([\d.]+)`)
 
 // run writes rows, one a transaction, each durable: for some time, or one row
 // over each connection.
-func (f *floor) run(ctx context.Context, url, name string, connections int, time time.Duration) (rows, rate float64, err error) {
-	args := []string{"-n", "-M", "prepared", "-c", strconv.Itoa(connections), "-j", strconv.Itoa(min(connections, runtime.NumCPU()))}
+func (f *floor) run(ctx context.Context, url, name string, connections int, time time.Duration) (rows, rate float64,
+	err error) {
+	args := []string{"-n", "-M", "prepared", "-c", strconv.Itoa(connections), "-j",
+		strconv.Itoa(min(connections, runtime.NumCPU()))}
 	if time == 0 {
 		args = append(args, "-t", "1")
 	} else {
@@ -141,15 +147,19 @@ func (f *floor) run(ctx context.Context, url, name string, connections int, time
 // listFloor is the least that a long list costs: seeing that the body is JSON,
 // and COPY of the rows that the receiver stored of it, all new again. weeks is
 // what COPY into a table with a row for each week takes instead.
-func (b *bench) listFloor(ctx context.Context, f *floor, body []byte, supplier string, groups int) (valid, rows, weeks time.Duration, err error) {
+func (b *bench) listFloor(ctx context.Context, f *floor, body []byte, supplier string, groups int) (valid, rows,
+	weeks time.Duration, err error) {
 	begin := time.Now()
 	if !json.Valid(body) {
 		return 0, 0, 0, fmt.Errorf("the body is not JSON")
 	}
 	valid = time.Since(begin)
 	columns := strings.Join(f.columns, ", ")
-	values := strings.Replace(strings.Replace(columns, "supplier", "'BPNLFLOORLIST000'", 1), "capacity_group_id", "gen_random_uuid()", 1)
-	list := fmt.Sprintf("(select * from dcm.capacity_group where supplier = '%s' order by received_at desc limit %d) g", supplier, groups)
+	values := strings.Replace(strings.Replace(columns, "supplier", "'BPNLFLOORLIST000'", 1), "capacity_group_id",
+		"gen_random_uuid()", 1)
+	list := fmt.Sprintf(
+		"(select * from dcm.capacity_group where supplier = '%s' order by received_at desc limit %d) g", supplier,
+		groups)
 	rows, err = b.copy(ctx, "select "+values+" from "+list, "dcm.capacity_group ("+columns+")")
 	if err != nil {
 		return 0, 0, 0, err
@@ -161,7 +171,8 @@ func (b *bench) listFloor(ctx context.Context, f *floor, body []byte, supplier s
 		actual_capacity numeric not null, maximum_capacity numeric not null, primary key (supplier, customer, capacity_group_id, point_in_time))`); err != nil {
 		return 0, 0, 0, err
 	}
-	weeks, err = b.copy(ctx, "select supplier, customer, capacity_group_id, w.* from "+list+" cross join lateral unnest(point_in_time, actual_capacity, maximum_capacity) w", "week")
+	weeks, err = b.copy(ctx,
+		"select supplier, customer, capacity_group_id, w.* from "+list+" cross join lateral unnest(point_in_time, actual_capacity, maximum_capacity) w", "week")
 	return valid, rows, weeks, err
 }
 

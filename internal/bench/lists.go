@@ -21,10 +21,13 @@ func (b *bench) halfLoad(ctx context.Context, k *kinds, r *receiver) error {
 		if o.failed+peak.failed > 0 {
 			return fmt.Errorf("half load: %s%s", peak.failure, o.failure)
 		}
-		turns = append(turns, turn{float64(o.messages) / o.took.Seconds(), milliseconds(o.quantile(0.5)), milliseconds(o.quantile(0.99))})
+		turns = append(turns, turn{float64(o.messages) / o.took.Seconds(), milliseconds(o.quantile(0.5)),
+			milliseconds(o.quantile(0.99))})
 	}
-	fmt.Printf("\nChanged weeks at half of the rate of 8 connections, sent whether or not answers come: %s messages/s, p50 %s ms, p99 %s ms.\n",
-		spreadOf(turns, "%.0f", func(t *turn) float64 { return t.rate }), spreadOf(turns, "%.1f", func(t *turn) float64 { return t.p50 }),
+	fmt.Printf(
+		"\nChanged weeks at half of the rate of 8 connections, sent whether or not answers come: %s messages/s, p50 %s ms, p99 %s ms.\n",
+		spreadOf(turns, "%.0f", func(t *turn) float64 { return t.rate }),
+		spreadOf(turns, "%.1f", func(t *turn) float64 { return t.p50 }),
 		spreadOf(turns, "%.1f", func(t *turn) float64 { return t.p99 }))
 	return ctx.Err()
 }
@@ -61,13 +64,15 @@ Lists of groups of 104 weeks without agreedCapacity, over one connection; s for 
 			}{{&t.created, 0, 0}, {&t.changed, 1, time.Second}, {&t.identical, 1, time.Second}} {
 				i := -1
 				self, postgres := cpu(r.pid(), false), cpu(b.server.PID(), true)
-				o := load{addresses: []string{r.partner}, connections: 1, messages: messages, kind: kind{path: capacityGroups, next: func(_, _ int, buf []byte) ([]byte, string) {
-					i++
-					body = variants[step.variant].fill(buf, supplier, keys[i], k.base.Add(step.later))
-					return body, supplier
-				}}}.run()
+				o := load{addresses: []string{r.partner}, connections: 1, messages: messages,
+					kind: kind{path: capacityGroups, next: func(_, _ int, buf []byte) ([]byte, string) {
+						i++
+						body = variants[step.variant].fill(buf, supplier, keys[i], k.base.Add(step.later))
+						return body, supplier
+					}}}.run()
 				if o.failed+o.busy > 0 {
-					return fmt.Errorf("list of %d groups: %d answered 503, %d failed: %s", groups, o.busy, o.failed, o.failure)
+					return fmt.Errorf("list of %d groups: %d answered 503, %d failed: %s", groups, o.busy, o.failed,
+						o.failure)
 				}
 				var sum time.Duration
 				for _, latency := range o.latencies {
@@ -95,11 +100,14 @@ Lists of groups of 104 weeks without agreedCapacity, over one connection; s for 
 		ratio := func(of func(*turn) float64) string {
 			return spreadOf(turns, "%.2f", func(t *turn) float64 { return of(t) / (t.valid + t.rows) })
 		}
-		fmt.Printf("| %d | %.1f | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", groups, float64(len(variants[0].body))/(1<<20),
-			cell(func(t *turn) float64 { return t.created }), cell(func(t *turn) float64 { return t.changed }), cell(func(t *turn) float64 { return t.identical }),
+		fmt.Printf("| %d | %.1f | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", groups,
+			float64(len(variants[0].body))/(1<<20),
+			cell(func(t *turn) float64 { return t.created }), cell(func(t *turn) float64 { return t.changed }),
+			cell(func(t *turn) float64 { return t.identical }),
 			cell(func(t *turn) float64 { return t.valid }), cell(func(t *turn) float64 { return t.rows }),
 			ratio(func(t *turn) float64 { return t.created }), ratio(func(t *turn) float64 { return t.changed }),
-			cell(func(t *turn) float64 { return t.receiver }), cell(func(t *turn) float64 { return t.postgres }), cell(func(t *turn) float64 { return t.weeks }))
+			cell(func(t *turn) float64 { return t.receiver }), cell(func(t *turn) float64 { return t.postgres }),
+			cell(func(t *turn) float64 { return t.weeks }))
 	}
 	return b.memory(ctx, k, large)
 }
@@ -115,13 +123,15 @@ func (b *bench) memory(ctx context.Context, k *kinds, variants []*message) error
 				return err
 			}
 			if concurrent > 0 {
-				o := load{addresses: []string{r.partner}, connections: concurrent, messages: 3 * concurrent, kind: kind{path: capacityGroups, next: func(c, _ int, buf []byte) ([]byte, string) {
-					supplier := supplierName(suppliers + c)
-					return variants[c%len(variants)].fill(buf, supplier, rand.Uint64(), k.base), supplier
-				}}}.run()
+				o := load{addresses: []string{r.partner}, connections: concurrent, messages: 3 * concurrent,
+					kind: kind{path: capacityGroups, next: func(c, _ int, buf []byte) ([]byte, string) {
+						supplier := supplierName(suppliers + c)
+						return variants[c%len(variants)].fill(buf, supplier, rand.Uint64(), k.base), supplier
+					}}}.run()
 				if o.failed+o.busy > 0 {
 					r.stop()
-					return fmt.Errorf("%d messages of 13 MiB at once: %d answered 503, %d failed: %s", concurrent, o.busy, o.failed, o.failure)
+					return fmt.Errorf("%d messages of 13 MiB at once: %d answered 503, %d failed: %s", concurrent,
+						o.busy, o.failed, o.failure)
 				}
 			}
 			peaks = append(peaks, float64(peak(r.pid()))/(1<<20))
@@ -149,6 +159,7 @@ func (b *bench) ready(ctx context.Context) error {
 		times = append(times, milliseconds(r.ready))
 		r.stop()
 	}
-	fmt.Printf("\nReady after the start of the process, on a migrated database: %s ms.\n", spreadOf(times, "%.0f", func(f *float64) float64 { return *f }))
+	fmt.Printf("\nReady after the start of the process, on a migrated database: %s ms.\n",
+		spreadOf(times, "%.0f", func(f *float64) float64 { return *f }))
 	return ctx.Err()
 }

@@ -72,7 +72,8 @@ const (
 func (k *kinds) all() []kind {
 	return []kind{
 		{"new", capacityGroups, "new", func(_, _ int, buf []byte) ([]byte, string) {
-			return k.again(buf, rand.Uint64()>>1|1<<63, rand.IntN(suppliers), suppliers, rand.IntN(len(k.variants)), k.base)
+			return k.again(buf, rand.Uint64()>>1|1<<63, rand.IntN(suppliers), suppliers, rand.IntN(len(k.variants)),
+				k.base)
 		}},
 		{"changed weeks", capacityGroups, "overwritten", k.changed(changedSet, stored, suppliers)},
 		{"changed weeks, one supplier", capacityGroups, "overwritten", k.changed(oneSupplierSet, stored, 1)},
@@ -95,7 +96,8 @@ func (k *kinds) prepare(address string) error {
 			at := int(i.Add(1)-1) % stored
 			return k.again(buf, set, at, among, at%len(k.variants), k.base)
 		}}
-		if r := (load{addresses: []string{address}, kind: store, connections: 16, messages: stored}).run(); r.failed > 0 {
+		if r := (load{addresses: []string{address}, kind: store, connections: 16,
+			messages: stored}).run(); r.failed > 0 {
 			return fmt.Errorf("store the groups to be sent again: %s", r.failure)
 		}
 	}
@@ -181,7 +183,8 @@ func (l load) connection(ctx context.Context, c int, start time.Time, o *outcome
 	for i := c; ctx.Err() == nil && (l.messages == 0 || i < l.messages); i += l.connections {
 		var supplier string
 		body, supplier = l.kind.next(c, l.connections, body)
-		out = fmt.Appendf(out[:0], "POST %s HTTP/1.1\r\nHost: bench\r\nEdc-Bpn: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", l.kind.path, supplier, len(body))
+		out = fmt.Appendf(out[:0],
+			"POST %s HTTP/1.1\r\nHost: bench\r\nEdc-Bpn: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", l.kind.path, supplier, len(body))
 		out = append(out, body...)
 		sent := time.Now()
 		if l.rate > 0 {

@@ -94,8 +94,9 @@ func (b *bench) run(ctx context.Context, parent string) (err error) {
 		fmt.Fprintf(os.Stderr, "bench: %s is in memory, not on a disk: what is durable will look cheap\n", parent)
 	}
 	// As `make run` starts it, but with room for the floor's 128 connections.
-	b.server, err = privatepg.Start(ctx, privatepg.Options{Dir: filepath.Join(b.dir, "db"), Settings: map[string]string{"max_connections": "200"},
-		Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+	b.server, err = privatepg.Start(ctx, privatepg.Options{Dir: filepath.Join(b.dir, "db"),
+		Settings: map[string]string{"max_connections": "200"},
+		Log:      slog.New(slog.NewTextHandler(os.Stderr, nil))})
 	if err != nil {
 		return err
 	}
@@ -194,7 +195,8 @@ func (b *bench) turn(ctx context.Context, k kind, connections int, f *floor, r *
 		return s, fmt.Errorf("%s: %d failed, the first: %s", k.name, o.failed, o.failure)
 	}
 	if o.busy > 0 {
-		fmt.Fprintf(os.Stderr, "bench: %s at %d connections: %d of %d were answered 503\n", k.name, connections, o.busy, o.messages)
+		fmt.Fprintf(os.Stderr, "bench: %s at %d connections: %d of %d were answered 503\n", k.name, connections,
+			o.busy, o.messages)
 	}
 	return s, ctx.Err()
 }
@@ -236,12 +238,18 @@ Messages of one group of 104 weeks (%.1f kB), from %d suppliers where not said o
 			all := results[fmt.Sprint(k.name, c)]
 			cell := func(format string, of func(*sample) float64) string { return spreadOf(all, format, of) }
 			fmt.Printf("| %s | %d | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", k.name, c,
-				cell("%.0f", func(s *sample) float64 { return s.floor }), cell("%.0f", func(s *sample) float64 { return s.constants }),
-				cell("%.0f", func(s *sample) float64 { return s.rate }), cell("%.2f", func(s *sample) float64 { return s.ratio }),
-				cell("%.2f", func(s *sample) float64 { return s.ratioOfConstants }), cell("%.1f", func(s *sample) float64 { return s.p50 }),
-				cell("%.1f", func(s *sample) float64 { return s.p99 }), cell("%.2f", func(s *sample) float64 { return s.receiver }),
-				cell("%.2f", func(s *sample) float64 { return s.postgres }), cell("%.2f", func(s *sample) float64 { return s.floorsCost }),
-				cell("%.0f", func(s *sample) float64 { return s.wal }), cell("%.0f", func(s *sample) float64 { return s.floorsWAL }),
+				cell("%.0f", func(s *sample) float64 { return s.floor }),
+				cell("%.0f", func(s *sample) float64 { return s.constants }),
+				cell("%.0f", func(s *sample) float64 { return s.rate }),
+				cell("%.2f", func(s *sample) float64 { return s.ratio }),
+				cell("%.2f", func(s *sample) float64 { return s.ratioOfConstants }),
+				cell("%.1f", func(s *sample) float64 { return s.p50 }),
+				cell("%.1f", func(s *sample) float64 { return s.p99 }),
+				cell("%.2f", func(s *sample) float64 { return s.receiver }),
+				cell("%.2f", func(s *sample) float64 { return s.postgres }),
+				cell("%.2f", func(s *sample) float64 { return s.floorsCost }),
+				cell("%.0f", func(s *sample) float64 { return s.wal }),
+				cell("%.0f", func(s *sample) float64 { return s.floorsWAL }),
 				cell("%.0f", func(s *sample) float64 { return s.allocations }))
 		}
 	}

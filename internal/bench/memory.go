@@ -34,10 +34,12 @@ const (
 	largestBody = 15<<20 - 4096
 	ids         = `"supplier":"PARTNER","customer":"` + customer + `"`
 	asCustomer  = `"supplier":"` + customer + `","customer":"PARTNER"`
-	group       = `{"capacityGroupId":"ID","name":"x",` + ids + `,"changedAt":"2026-01-01T00:00:00Z","unitOfMeasureIsOmitted":true,"capacityGroupIsInactive":false`
-	linked      = `,"linkedCapacityGroups":["ID"]`
-	oneWeek     = `{"pointInTime":"2030-01-07","actualCapacity":1,"maximumCapacity":1}`
-	demand      = `{"materialDemandId":"ID",` + asCustomer + `,"materialNumberCustomer":"ID","materialDescriptionCustomer":"x",` +
+	group       = `{"capacityGroupId":"ID","name":"x",` + ids +
+		`,"changedAt":"2026-01-01T00:00:00Z","unitOfMeasureIsOmitted":true,"capacityGroupIsInactive":false`
+	linked  = `,"linkedCapacityGroups":["ID"]`
+	oneWeek = `{"pointInTime":"2030-01-07","actualCapacity":1,"maximumCapacity":1}`
+	demand  = `{"materialDemandId":"ID",` + asCustomer +
+		`,"materialNumberCustomer":"ID","materialDescriptionCustomer":"x",` +
 		`"changedAt":"2026-01-01T00:00:00Z","unitOfMeasureIsOmitted":true,"materialDemandIsInactive":false`
 	series  = `{"customerLocation":"BPNS8888888888XX","demandCategory":{"demandCategoryCode":"0001"},"demands":[`
 	comment = `{"commentId":"ID","objectId":"ID","objectType":"urn:samm:io.catenax.week_based_capacity_group",` + ids
@@ -48,7 +50,8 @@ const (
 // usual list, which others are compared with.
 func shapes() []shape {
 	groups, demands, comments := dcm.CapacityGroupEndpoint, dcm.MaterialDemandEndpoint, dcm.CommentEndpoint
-	year := strings.TrimSuffix(strings.Repeat(strings.Replace(oneWeek, ":1}", ":1,\"agreedCapacity\":12345}", 1)+",", 52), ",")
+	year := strings.TrimSuffix(strings.Repeat(strings.Replace(oneWeek, ":1}", ":1,\"agreedCapacity\":12345}", 1)+",",
+		52), ",")
 	for week := range 52 {
 		day := time.Date(2030, 1, 7, 0, 0, 0, 0, time.UTC).AddDate(0, 0, 7*week).Format(time.DateOnly)
 		year = strings.Replace(year, `"2030-01-07"`, `"`+day+`X"`, 1)
@@ -59,30 +62,52 @@ func shapes() []shape {
 	}
 	return []shape{
 		{name: "usual: 52 weeks a group", endpoint: groups, item: group + linked + `,"capacities":[` + year + `]}`},
-		{name: "groups of 200 bytes with an invalid list", first: true, endpoint: groups, item: padded(`{"capacities":[1]}`, 200)},
-		{name: "groups of 205 bytes with one invalid week", first: true, endpoint: groups, item: padded(`{"capacityGroupId":"ID","capacities":[{"pointInTime":"07/12/2026"}]}`, 205)},
-		{name: "valid groups of one week", first: true, endpoint: groups, item: group + linked + `,"capacities":[` + oneWeek + `]}`},
+		{name: "groups of 200 bytes with an invalid list", first: true, endpoint: groups,
+			item: padded(`{"capacities":[1]}`, 200)},
+		{name: "groups of 205 bytes with one invalid week", first: true, endpoint: groups,
+			item: padded(`{"capacityGroupId":"ID","capacities":[{"pointInTime":"07/12/2026"}]}`, 205)},
+		{name: "valid groups of one week", first: true, endpoint: groups,
+			item: group + linked + `,"capacities":[` + oneWeek + `]}`},
 		{name: "the shortest valid groups", endpoint: groups, item: group + linked + `}`},
-		{name: "snake case", first: true, endpoint: groups, item: `{"capacity_group_id":"ID","changed_at":1,"unit_of_measure_is_omitted":1,"capacity_group_is_inactive":1,"linked_demand_series":[],"supplier_locations":[]}`},
+		{name: "snake case", first: true, endpoint: groups,
+			item: `{"capacity_group_id":"ID","changed_at":1,"unit_of_measure_is_omitted":1,"capacity_group_is_inactive":1,"linked_demand_series":[],"supplier_locations":[]}`},
 		{name: "unknown units", endpoint: groups, item: padded(group+`,"unitOfMeasure":"unit:stk"}`, 320)},
-		{name: "names with escapes", endpoint: groups, item: strings.Replace(group, `"x"`, `"`+strings.Repeat(`\u0041`, 30)+`"`, 1) + `}`},
-		{name: "objects nested 60 deep", first: true, endpoint: groups, item: `{"capacities":` + strings.Repeat(`[`, 60) + strings.Repeat("]", 60) + `,"y":` + strings.Repeat(`{"a":`, 50) + "1" + strings.Repeat("}", 50) + `}`},
-		{name: "groups with links and sites", first: true, endpoint: groups, item: group + `,"supplierLocations":["BPNS8888888888XX"],"linkedDemandSeries":[` + link + `]}`},
-		{name: "groups with thresholds", endpoint: groups, item: group + linked + `,"demandVolatilityParameters":{"startReferenceDateTime":"2099-01-01T00:00:00Z","measurementInterval":4,` +
+		{name: "names with escapes", endpoint: groups, item: strings.Replace(group, `"x"`,
+			`"`+strings.Repeat(`\u0041`, 30)+`"`, 1) + `}`},
+		{name: "objects nested 60 deep", first: true, endpoint: groups,
+			item: `{"capacities":` + strings.Repeat(`[`, 60) + strings.Repeat("]", 60) + `,"y":` +
+				strings.Repeat(`{"a":`, 50) + "1" + strings.Repeat("}", 50) + `}`},
+		{name: "groups with links and sites", first: true, endpoint: groups,
+			item: group + `,"supplierLocations":["BPNS8888888888XX"],"linkedDemandSeries":[` + link + `]}`},
+		{name: "groups with thresholds", endpoint: groups, item: group + linked +
+			`,"demandVolatilityParameters":{"startReferenceDateTime":"2099-01-01T00:00:00Z","measurementInterval":4,` +
 			`"rollingHorizonAlertThresholds":[{"sequenceNumber":1,"subhorizonLength":4,"relativePositiveDeviation":0.2},{"sequenceNumber":2,"subhorizonLength":4}]}}`},
-		{name: "numbers of 3 bytes that mean 40 digits", endpoint: groups, item: group + linked + `,"capacities":[{"pointInTime":"2030-01-07","actualCapacity":1e9,"maximumCapacity":1e9,"deltaProductionResult":1e39}]}`},
+		{name: "numbers of 3 bytes that mean 40 digits", endpoint: groups,
+			item: group + linked +
+				`,"capacities":[{"pointInTime":"2030-01-07","actualCapacity":1e9,"maximumCapacity":1e9,"deltaProductionResult":1e39}]}`},
 		{name: "one group of many weeks", endpoint: groups, item: group + `,"capacities":[`, inOne: oneWeek, end: `]}`},
-		{name: "one group of many numbers", first: true, endpoint: groups, item: group + `,"capacities":[`, inOne: "1", end: `]}`},
-		{name: "one group of many links", endpoint: groups, item: group + `,"linkedDemandSeries":[`, inOne: link, end: `]}`},
-		{name: "one group of many sites", endpoint: groups, item: group + `,"linkedCapacityGroups":[`, inOne: `"ID"`, end: `]}`},
+		{name: "one group of many numbers", first: true, endpoint: groups, item: group + `,"capacities":[`,
+			inOne: "1", end: `]}`},
+		{name: "one group of many links", endpoint: groups, item: group + `,"linkedDemandSeries":[`, inOne: link,
+			end: `]}`},
+		{name: "one group of many sites", endpoint: groups, item: group + `,"linkedCapacityGroups":[`, inOne: `"ID"`,
+			end: `]}`},
 		{name: "one group of many names", first: true, endpoint: groups, item: group, inOne: `"ID":0`, end: `}`},
-		{name: "demands of one week", first: true, endpoint: demands, item: demand + `,"demandSeries":[` + series + `{"pointInTime":"2030-01-07","demand":1}]}]}`},
-		{name: "one demand of many empty series", endpoint: demands, item: demand + `,"demandSeries":[`, inOne: series + `]}`, end: `]}`},
-		{name: "one series of many weeks", endpoint: demands, item: demand + `,"demandSeries":[` + series, inOne: `{"pointInTime":"2030-01-07","demand":1}`, end: `]}]}`},
+		{name: "demands of one week", first: true, endpoint: demands,
+			item: demand + `,"demandSeries":[` + series + `{"pointInTime":"2030-01-07","demand":1}]}]}`},
+		{name: "one demand of many empty series", endpoint: demands, item: demand + `,"demandSeries":[`,
+			inOne: series + `]}`, end: `]}`},
+		{name: "one series of many weeks", endpoint: demands, item: demand + `,"demandSeries":[` + series,
+			inOne: `{"pointInTime":"2030-01-07","demand":1}`, end: `]}]}`},
 		{name: "the shortest comments", first: true, endpoint: comments, item: comment + `,"commentText":""}`},
-		{name: "comments with many dates", first: true, endpoint: comments, item: comment + `,"listOfReferenceDates":[` + strings.TrimSuffix(strings.Repeat(`"2030-01-07","2030-01-08",`, 100), ",") + `]}`},
-		{name: "requests for update of single objects", first: true, endpoint: dcm.RequestForUpdateEndpoint, item: `{"weekBasedMaterialDemand":[`, inOne: `{"materialDemandId":"ID"}`, end: `]}`},
-		{name: "requests for update with changedAt", endpoint: dcm.RequestForUpdateEndpoint, item: `{"weekBasedMaterialDemand":[`, inOne: `{"materialDemandId":"ID","changedAt":"2024-01-01T00:00:00Z"}`, end: `]}`},
+		{name: "comments with many dates", first: true, endpoint: comments,
+			item: comment + `,"listOfReferenceDates":[` + strings.TrimSuffix(
+				strings.Repeat(`"2030-01-07","2030-01-08",`, 100), ",") + `]}`},
+		{name: "requests for update of single objects", first: true, endpoint: dcm.RequestForUpdateEndpoint,
+			item: `{"weekBasedMaterialDemand":[`, inOne: `{"materialDemandId":"ID"}`, end: `]}`},
+		{name: "requests for update with changedAt", endpoint: dcm.RequestForUpdateEndpoint,
+			item:  `{"weekBasedMaterialDemand":[`,
+			inOne: `{"materialDemandId":"ID","changedAt":"2024-01-01T00:00:00Z"}`, end: `]}`},
 		{name: "empty objects", first: true, endpoint: groups, item: `{}`},
 	}
 }
@@ -104,8 +129,10 @@ func (s shape) body(partner string) []byte {
 	}
 	repeat := s.item
 	out := make([]byte, 0, largestBody+4096)
-	out = fmt.Appendf(out, `{"messageHeader":{"header":{"messageId":"%s","context":"%s.0.0","sentDateTime":"2026-01-01T00:00:00Z",`+
-		`"senderBpn":"%s","receiverBpn":"%s","version":"3.0.0"}},"content":{"informationObject":[`, next(), s.endpoint.Model, partner, customer)
+	out = fmt.Appendf(out,
+		`{"messageHeader":{"header":{"messageId":"%s","context":"%s.0.0","sentDateTime":"2026-01-01T00:00:00Z",`+
+			`"senderBpn":"%s","receiverBpn":"%s","version":"3.0.0"}},"content":{"informationObject":[`, next(),
+		s.endpoint.Model, partner, customer)
 	if s.inOne != "" {
 		out, repeat = filled(out, strings.ReplaceAll(s.item, "PARTNER", partner)), s.inOne
 		if strings.HasPrefix(s.inOne, `"ID":`) {
@@ -249,12 +276,14 @@ func (m *memoryRun) try(s shape, messages, partners int) error {
 		cancel()
 	}
 	all.Wait()
-	m.judge(s, messages, partners, len(bodies[0]), statuses, (cpu(m.r.pid(), false) - before).Seconds(), time.Since(start), &o)
+	m.judge(s, messages, partners, len(bodies[0]), statuses, (cpu(m.r.pid(), false) - before).Seconds(),
+		time.Since(start), &o)
 	return nil
 }
 
 // judge prints a line, and notes which bounds it has broken.
-func (m *memoryRun) judge(s shape, messages, partners, bytes int, statuses []string, used float64, took time.Duration, o *outcome) {
+func (m *memoryRun) judge(s shape, messages, partners, bytes int, statuses []string, used float64, took time.Duration,
+	o *outcome) {
 	name := fmt.Sprintf("%s, %d of %d at %d processors", s.name, messages, partners, m.processors)
 	miss := func(is bool, format string, values ...any) {
 		if is {

@@ -37,7 +37,8 @@ var agreed = regexp.MustCompile(`"agreedCapacity":\d+,`)
 // optional agreedCapacity: 1,650 such groups are a body of 13 MiB.
 func newMessage(groups int, seed uint64, lean bool, base time.Time) *message {
 	const supplier = "BPNLSUPPLIER0000"
-	indented := example.Message(example.Options{Groups: groups, Weeks: 104, Seed: seed, Supplier: supplier, Customer: customer, Now: base})
+	indented := example.Message(example.Options{Groups: groups, Weeks: 104, Seed: seed, Supplier: supplier,
+		Customer: customer, Now: base})
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, indented); err != nil {
 		panic(err)
@@ -119,7 +120,8 @@ func request(buf []byte, supplier string, now time.Time) []byte {
 		writeID(id[:], rand.Uint64(), rand.Uint64())
 	}
 	at := now.UTC().Format(time.RFC3339)
-	return fmt.Appendf(buf[:0], `{"messageHeader":{"header":{"messageId":"%s","context":"CX-DCM-IdBasedRequestForUpdate:1.0.0","sentDateTime":"%s",`+
-		`"senderBpn":"%s","receiverBpn":"%s","version":"3.0.0"}},"content":{"informationObject":[{"weekBasedMaterialDemand":[{"materialDemandId":"%s","changedAt":"%s"}]}]}}`,
+	return fmt.Appendf(buf[:0],
+		`{"messageHeader":{"header":{"messageId":"%s","context":"CX-DCM-IdBasedRequestForUpdate:1.0.0","sentDateTime":"%s",`+
+			`"senderBpn":"%s","receiverBpn":"%s","version":"3.0.0"}},"content":{"informationObject":[{"weekBasedMaterialDemand":[{"materialDemandId":"%s","changedAt":"%s"}]}]}}`,
 		message[:], at, supplier, customer, demand[:], at)
 }

@@ -41,7 +41,8 @@ func startReceiver(binary, url, dir string, variables ...string) (*receiver, err
 	}
 	defer log.Close()
 	r.cmd = exec.Command(binary, "serve")
-	r.cmd.Env = append(os.Environ(), "DATABASE_URL="+url, "DCM_LISTEN="+r.partner, "DCM_OPS_LISTEN="+r.operations, "DCM_PLANNING_LISTEN=", "DCM_CUSTOMER_BPNLS="+customer)
+	r.cmd.Env = append(os.Environ(), "DATABASE_URL="+url, "DCM_LISTEN="+r.partner, "DCM_OPS_LISTEN="+r.operations,
+		"DCM_PLANNING_LISTEN=", "DCM_CUSTOMER_BPNLS="+customer)
 	r.cmd.Env = append(r.cmd.Env, variables...)
 	r.cmd.Stdout, r.cmd.Stderr = log, log
 	begin := time.Now()
@@ -116,7 +117,8 @@ func number(s string) int {
 // limitMemory ends a process that has more than so many bytes, by a control group of
 // its own (Linux). remove, which is never nil, removes that once the process has ended.
 func limitMemory(pid, bytes int) (remove func(), err error) {
-	return confine(pid, "memory", [][2]string{{"memory.limit_in_bytes", fmt.Sprint(bytes)}}, [2]string{"memory.max", fmt.Sprint(bytes)})
+	return confine(pid, "memory", [][2]string{{"memory.limit_in_bytes", fmt.Sprint(bytes)}},
+		[2]string{"memory.max", fmt.Sprint(bytes)})
 }
 
 // confine puts a process into a control group of its own, with the settings of
@@ -162,6 +164,7 @@ func machine(ctx context.Context, b *bench) string {
 	_ = b.db.QueryRow(ctx, "show server_version").Scan(&postgres)
 	others, _ := os.ReadFile("/proc/loadavg")
 	return fmt.Sprintf("%d cores (%s), %.0f GiB memory, %s, Postgres %s, %s; load average before: %s; %s",
-		runtime.NumCPU(), model, float64(fieldOf("/proc/meminfo", "MemTotal:"))/(1<<20), runtime.GOOS, postgres, runtime.Version(),
+		runtime.NumCPU(), model, float64(fieldOf("/proc/meminfo", "MemTotal:"))/(1<<20), runtime.GOOS, postgres,
+		runtime.Version(),
 		strings.Join(strings.Fields(string(others))[:3], " "), time.Now().UTC().Format("2006-01-02"))
 }

@@ -15,12 +15,18 @@ var CapacityGroups = rules.Table[dcm.CapacityGroup]{
 	Standard: "CX-0048 v1.0.0 §3.2.7",
 	Rules: []rules.Rule[dcm.CapacityGroup]{
 		rules.Early(1, "any property", "invalid value", invalid[dcm.CapacityGroup], rules.Ignored, 400),
-		rules.Early(2, "supplier", "does not match the sending EDC's registered BPNL", notTheSupplier, rules.Ignored, 400, whyNotTheSupplier),
-		rules.Early(3, "customer", "does not match any customer BPNL that I am responsible for", notOurCustomer, rules.Ignored, 400, whyNotOurCustomer),
-		rules.OnStored(4, "capacityGroupId, changedAt", "known value; more recent than all previously received", newerGroup, rules.Overwritten, 200),
+		rules.Early(2, "supplier", "does not match the sending EDC's registered BPNL", notTheSupplier, rules.Ignored,
+			400, whyNotTheSupplier),
+		rules.Early(3, "customer", "does not match any customer BPNL that I am responsible for", notOurCustomer,
+			rules.Ignored, 400, whyNotOurCustomer),
+		rules.OnStored(4, "capacityGroupId, changedAt", "known value; more recent than all previously received",
+			newerGroup, rules.Overwritten, 200),
 		rules.OnStored(5, "capacityGroupId", "unknown value", unknown[dcm.CapacityGroup], rules.Created, 201),
-		rules.OnStored(6, "capacityGroupId, changedAt", "known value; older than any previously received", olderGroup, rules.Ignored, 400, whyOlderGroup),
-		rules.OnStored(7, "capacityGroupId, changedAt", "known value; identical to the most recent of all previously received", identicalGroup, rules.Overwritten, 200),
+		rules.OnStored(6, "capacityGroupId, changedAt", "known value; older than any previously received", olderGroup,
+			rules.Ignored, 400, whyOlderGroup),
+		rules.OnStored(7, "capacityGroupId, changedAt",
+			"known value; identical to the most recent of all previously received", identicalGroup, rules.Overwritten,
+			200),
 	},
 }
 
@@ -33,7 +39,9 @@ func identicalGroup(s *group) bool {
 }
 
 func whyNotTheSupplier(s *group) (property, detail string) {
-	return "supplier", fmt.Sprintf("supplier is %s, but the sending connector is registered for %s; a supplier sends its own capacity groups only", s.Object.Supplier, s.Sender)
+	return "supplier",
+		fmt.Sprintf(
+			"supplier is %s, but the sending connector is registered for %s; a supplier sends its own capacity groups only", s.Object.Supplier, s.Sender)
 }
 
 func whyNotOurCustomer(s *group) (property, detail string) {

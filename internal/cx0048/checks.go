@@ -44,7 +44,9 @@ func GroupWeeks(weeks iter.Seq2[int, dcm.Date], today dcm.Date) (wrong string) {
 	if hasOther(weeks, today) {
 		return ""
 	}
-	return fmt.Sprintf("there are only the current week (%s) and the next; capacities must have at least one other week", today.Monday())
+	return fmt.Sprintf(
+		"there are only the current week (%s) and the next; capacities must have at least one other week",
+		today.Monday())
 }
 
 // DemandWeeks: a material demand is not empty (§2.2.2); past weeks count.
@@ -52,7 +54,8 @@ func DemandWeeks(weeks iter.Seq2[int, dcm.Date], today dcm.Date) (wrong string) 
 	if hasOther(weeks, today) {
 		return ""
 	}
-	return fmt.Sprintf("there is no week other than the current (%s) and the next; a material demand may not be empty", today.Monday())
+	return fmt.Sprintf(
+		"there is no week other than the current (%s) and the next; a material demand may not be empty", today.Monday())
 }
 
 func hasOther(weeks iter.Seq2[int, dcm.Date], today dcm.Date) bool {

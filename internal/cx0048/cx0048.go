@@ -23,6 +23,7 @@ func unknown[T any](s *rules.Situation[T]) bool { return !s.Stored.Known() }
 
 // olderThanStored is the reason of the rules that refuse an older object.
 func olderThanStored(received dcm.Timestamp, stored *dcm.Timestamp, object string) (property, detail string) {
-	return "changedAt", fmt.Sprintf("changedAt is %s, older than %s of the %s that was received before; nothing was changed",
-		received.Format(time.RFC3339Nano), stored.Format(time.RFC3339Nano), object)
+	return "changedAt",
+		fmt.Sprintf("changedAt is %s, older than %s of the %s that was received before; nothing was changed",
+			received.Format(time.RFC3339Nano), stored.Format(time.RFC3339Nano), object)
 }

@@ -76,8 +76,10 @@ func TestCapacityGroups(t *testing.T) {
 		for _, sender := range []bool{true, false} {
 			for _, ours := range []bool{true, false} {
 				for _, known := range []string{"unknown", "older", "identical", "newer"} {
-					g := &dcm.CapacityGroup{ID: id, Supplier: them, Customer: us, ChangedAt: dcm.Timestamp{Time: stored.Add(offsets[known])}}
-					verdict := decided(t, cx0048.CapacityGroups, situation(g, valid, sender, ours, known), !valid || !sender || !ours)
+					g := &dcm.CapacityGroup{ID: id, Supplier: them, Customer: us,
+						ChangedAt: dcm.Timestamp{Time: stored.Add(offsets[known])}}
+					verdict := decided(t, cx0048.CapacityGroups, situation(g, valid, sender, ours, known),
+						!valid || !sender || !ours)
 					fmt.Fprintf(&table, "%-8t %-19t %-17t %-10s -> %s\n", valid, sender, ours, known, verdict)
 				}
 			}
@@ -89,13 +91,15 @@ func TestCapacityGroups(t *testing.T) {
 // TestMaterialDemands walks every situation that the rules can tell apart.
 func TestMaterialDemands(t *testing.T) {
 	var table strings.Builder
-	table.WriteString("# valid  customer is sender  supplier is ours  stored     material held by  -> rule  outcome      code\n")
+	table.WriteString(
+		"# valid  customer is sender  supplier is ours  stored     material held by  -> rule  outcome      code\n")
 	for _, valid := range []bool{true, false} {
 		for _, sender := range []bool{true, false} {
 			for _, ours := range []bool{true, false} {
 				for _, known := range []string{"unknown", "older", "identical", "newer"} {
 					for _, holder := range []string{"nobody", "itself", "another"} {
-						d := &dcm.MaterialDemand{ID: id, Supplier: us, Customer: them, ChangedAt: dcm.Timestamp{Time: stored.Add(offsets[known])}}
+						d := &dcm.MaterialDemand{ID: id, Supplier: us, Customer: them,
+							ChangedAt: dcm.Timestamp{Time: stored.Add(offsets[known])}}
 						s := situation(d, valid, sender, ours, known)
 						switch holder {
 						case "itself":
@@ -107,7 +111,8 @@ func TestMaterialDemands(t *testing.T) {
 							s.Stored.Holder = &another
 						}
 						verdict := decided(t, cx0048.MaterialDemands, s, !valid || !sender || !ours)
-						fmt.Fprintf(&table, "%-8t %-19t %-17t %-10s %-17s -> %s\n", valid, sender, ours, known, holder, verdict)
+						fmt.Fprintf(&table, "%-8t %-19t %-17t %-10s %-17s -> %s\n", valid, sender, ours, known,
+							holder, verdict)
 					}
 				}
 			}

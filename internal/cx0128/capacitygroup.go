@@ -16,14 +16,21 @@ var CapacityGroups = rules.Table[dcm.CapacityGroup]{
 	Standard: "CX-0128 v2.3.0 §4.2.2.7",
 	Rules: []rules.Rule[dcm.CapacityGroup]{
 		rules.Early(1, "any property", "invalid value", invalid, rules.Ignored, 400),
-		rules.Early(2, "supplier", "does not match the providing connector's registered BPNL", notTheSupplier, rules.Ignored, 400, whyNotTheSupplier),
-		rules.Early(3, "customer", "does not match any customer BPNL that I am responsible for", notOurCustomer, rules.Ignored, 400, whyNotOurCustomer),
-		rules.Early(4, "linkedCapacityGroups, linkedDemandSeries", "both have a value, or neither has", bothLinksOrNeither, rules.Ignored, 400, whyLinks, startToo),
-		rules.OnStored(5, "startReferenceDateTime", "before the system time, and not the current value", startsInThePast, rules.Ignored, 400, whyStart),
-		rules.OnStored(6, "capacityGroupId, changedAt", "known value; more recent than all previously consumed", newer, rules.Overwritten, 200),
+		rules.Early(2, "supplier", "does not match the providing connector's registered BPNL", notTheSupplier,
+			rules.Ignored, 400, whyNotTheSupplier),
+		rules.Early(3, "customer", "does not match any customer BPNL that I am responsible for", notOurCustomer,
+			rules.Ignored, 400, whyNotOurCustomer),
+		rules.Early(4, "linkedCapacityGroups, linkedDemandSeries", "both have a value, or neither has",
+			bothLinksOrNeither, rules.Ignored, 400, whyLinks, startToo),
+		rules.OnStored(5, "startReferenceDateTime", "before the system time, and not the current value",
+			startsInThePast, rules.Ignored, 400, whyStart),
+		rules.OnStored(6, "capacityGroupId, changedAt", "known value; more recent than all previously consumed",
+			newer, rules.Overwritten, 200),
 		rules.OnStored(7, "capacityGroupId", "unknown value", unknown, rules.Created, 201),
-		rules.OnStored(8, "capacityGroupId, changedAt", "known value; older than any previously consumed", older, rules.Ignored, 400, whyOlder),
-		rules.OnStored(9, "capacityGroupId, changedAt", "known value; identical to the most recent of all previously consumed", identical, rules.Overwritten, 200),
+		rules.OnStored(8, "capacityGroupId, changedAt", "known value; older than any previously consumed", older,
+			rules.Ignored, 400, whyOlder),
+		rules.OnStored(9, "capacityGroupId, changedAt",
+			"known value; identical to the most recent of all previously consumed", identical, rules.Overwritten, 200),
 	},
 }
 
@@ -58,7 +65,9 @@ func identical(s *group) bool {
 }
 
 func whyNotTheSupplier(s *group) (property, detail string) {
-	return "supplier", fmt.Sprintf("supplier is %s, but the sending connector is registered for %s; a supplier sends its own capacity groups only", s.Object.Supplier, s.Sender)
+	return "supplier",
+		fmt.Sprintf(
+			"supplier is %s, but the sending connector is registered for %s; a supplier sends its own capacity groups only", s.Object.Supplier, s.Sender)
 }
 
 func whyNotOurCustomer(s *group) (property, detail string) {
@@ -67,9 +76,11 @@ func whyNotOurCustomer(s *group) (property, detail string) {
 
 func whyLinks(s *group) (property, detail string) {
 	if len(s.Object.LinkedCapacityGroups) > 0 {
-		return "linkedCapacityGroups", "both linkedCapacityGroups and linkedDemandSeries have a value; a capacity group has one of them"
+		return "linkedCapacityGroups",
+			"both linkedCapacityGroups and linkedDemandSeries have a value; a capacity group has one of them"
 	}
-	return "linkedDemandSeries", "neither linkedDemandSeries nor linkedCapacityGroups has a value; a capacity group has one of them"
+	return "linkedDemandSeries",
+		"neither linkedDemandSeries nor linkedCapacityGroups has a value; a capacity group has one of them"
 }
 
 // startToo tells in time what rule 5 will say when the links are mended.
@@ -95,6 +106,8 @@ func whyStart(s *group) (property, detail string) {
 }
 
 func whyOlder(s *group) (property, detail string) {
-	return "changedAt", fmt.Sprintf("changedAt is %s, older than %s of the capacity group that was received before; nothing was changed",
-		s.Object.ChangedAt.Format(time.RFC3339Nano), s.Stored.ChangedAt.Format(time.RFC3339Nano))
+	return "changedAt",
+		fmt.Sprintf(
+			"changedAt is %s, older than %s of the capacity group that was received before; nothing was changed",
+			s.Object.ChangedAt.Format(time.RFC3339Nano), s.Stored.ChangedAt.Format(time.RFC3339Nano))
 }

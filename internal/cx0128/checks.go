@@ -22,7 +22,8 @@ func DemandWeeksAhead(weeks iter.Seq2[int, dcm.Date], today dcm.Date) (wrong str
 	if isAhead(weeks, today) {
 		return ""
 	}
-	return fmt.Sprintf("there is no week after the next one (%s); a material demand must have at least one", today.Monday()+7)
+	return fmt.Sprintf("there is no week after the next one (%s); a material demand must have at least one",
+		today.Monday()+7)
 }
 
 func isAhead(weeks iter.Seq2[int, dcm.Date], today dcm.Date) bool {
@@ -46,7 +47,8 @@ func CheckCapacityGroup(g *dcm.CapacityGroup, report func(pointer, detail string
 func maximumNotBelowActual(g *dcm.CapacityGroup, report func(pointer, detail string)) {
 	for i := range g.Capacities {
 		if c := &g.Capacities[i]; c.MaximumCapacity.Below(c.ActualCapacity) {
-			report(fmt.Sprintf("/capacities/%d/maximumCapacity", i), "maximumCapacity is below actualCapacity; it must be equal or greater")
+			report(fmt.Sprintf("/capacities/%d/maximumCapacity", i),
+				"maximumCapacity is below actualCapacity; it must be equal or greater")
 		}
 	}
 }
@@ -65,7 +67,8 @@ func loadFactorsOnAllOrNone(g *dcm.CapacityGroup, report func(pointer, detail st
 	}
 	for i := range g.LinkedDemandSeries {
 		if g.LinkedDemandSeries[i].LoadFactor == "" {
-			report(fmt.Sprintf("/linkedDemandSeries/%d", i), "loadFactor is missing, though another linked demand series of the group has one; give one to all of them, or to none")
+			report(fmt.Sprintf("/linkedDemandSeries/%d", i),
+				"loadFactor is missing, though another linked demand series of the group has one; give one to all of them, or to none")
 		}
 	}
 }
@@ -74,7 +77,8 @@ func loadFactorsOnAllOrNone(g *dcm.CapacityGroup, report func(pointer, detail st
 func notNegative(g *dcm.CapacityGroup, report func(pointer, detail string)) {
 	check := func(d dcm.Decimal, property string, at ...any) {
 		if d.IsNegative() {
-			report(fmt.Sprintf(property, at...), property[strings.LastIndexByte(property, '/')+1:]+" must not be negative")
+			report(fmt.Sprintf(property, at...), property[strings.LastIndexByte(property,
+				'/')+1:]+" must not be negative")
 		}
 	}
 	for i := range g.LinkedDemandSeries {

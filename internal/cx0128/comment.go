@@ -23,13 +23,17 @@ var Comments = rules.Table[dcm.Comment]{
 	Standard: "CX-0128 v2.3.0 §4.4.2.7",
 	Rules: []rules.Rule[dcm.Comment]{
 		rules.Early(1, "any property", "invalid value", func(s *comment) bool { return !s.Valid }, rules.Ignored, 400),
-		rules.Early(4, "supplier, customer", "are not the sender and us", notBetweenUs, rules.Ignored, 403, whyNotBetweenUs),
-		rules.OnStored(4, "objectId", "does not match an object that was exchanged with the provider before", notExchanged, rules.Ignored, 403, whyNotExchanged),
+		rules.Early(4, "supplier, customer", "are not the sender and us", notBetweenUs, rules.Ignored, 403,
+			whyNotBetweenUs),
+		rules.OnStored(4, "objectId", "does not match an object that was exchanged with the provider before",
+			notExchanged, rules.Ignored, 403, whyNotExchanged),
 		rules.OnStored(4, "commentId", "is somebody else's comment", notTheirs, rules.Ignored, 403, whyNotTheirs),
 		rules.OnStored(6, "commentId, requestDelete", "known value (or not); true", deletes, rules.Deleted, 200),
-		rules.OnStored(7, "commentId, changedAt", "known value; not older than all previously consumed", updates, rules.Overwritten, 200),
+		rules.OnStored(7, "commentId, changedAt", "known value; not older than all previously consumed", updates,
+			rules.Overwritten, 200),
 		rules.OnStored(8, "commentId", "unknown value", creates, rules.Created, 201),
-		rules.OnStored(9, "commentId, changedAt", "known value; older than any previously consumed", tooLate, rules.Ignored, 400, whyTooLate),
+		rules.OnStored(9, "commentId, changedAt", "known value; older than any previously consumed", tooLate,
+			rules.Ignored, 400, whyTooLate),
 	},
 }
 
@@ -67,12 +71,16 @@ func changedAt(s *comment) dcm.Timestamp {
 }
 
 func whyNotBetweenUs(s *comment) (property, detail string) {
-	return "supplier", fmt.Sprintf("supplier %s and customer %s are not the sender (%s) and a company of this receiver", s.Object.Supplier, s.Object.Customer, s.Sender)
+	return "supplier",
+		fmt.Sprintf("supplier %s and customer %s are not the sender (%s) and a company of this receiver",
+			s.Object.Supplier, s.Object.Customer, s.Sender)
 }
 
 func whyNotExchanged(s *comment) (property, detail string) {
-	return "objectId", fmt.Sprintf("there is no object %s of type %s between supplier %s and customer %s here; send the object before the comment",
-		s.Object.ObjectID, s.Object.ObjectType, s.Object.Supplier, s.Object.Customer)
+	return "objectId",
+		fmt.Sprintf(
+			"there is no object %s of type %s between supplier %s and customer %s here; send the object before the comment",
+			s.Object.ObjectID, s.Object.ObjectType, s.Object.Supplier, s.Object.Customer)
 }
 
 func whyNotTheirs(*comment) (property, detail string) {
@@ -81,10 +89,13 @@ func whyNotTheirs(*comment) (property, detail string) {
 
 func whyTooLate(s *comment) (property, detail string) {
 	if s.Stored.DeletedAt != nil {
-		return "changedAt", fmt.Sprintf("this comment was deleted at %s, and this was not written after that; a deletion is final", s.Stored.DeletedAt.UTC().Format(time.RFC3339Nano))
+		return "changedAt",
+			fmt.Sprintf("this comment was deleted at %s, and this was not written after that; a deletion is final",
+				s.Stored.DeletedAt.UTC().Format(time.RFC3339Nano))
 	}
-	return "changedAt", fmt.Sprintf("changedAt is %s, older than %s of the comment that was received before; nothing was changed",
-		changedAt(s).Format(time.RFC3339Nano), s.Stored.ChangedAt.Format(time.RFC3339Nano))
+	return "changedAt",
+		fmt.Sprintf("changedAt is %s, older than %s of the comment that was received before; nothing was changed",
+			changedAt(s).Format(time.RFC3339Nano), s.Stored.ChangedAt.Format(time.RFC3339Nano))
 }
 
 // DeletedAt is when a deletion counts as done: not before anything that was

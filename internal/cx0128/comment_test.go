@@ -18,7 +18,8 @@ func TestComments(t *testing.T) {
 	now := time.Date(2026, 11, 25, 8, 0, 0, 0, time.UTC)
 	stored, deleted := dcm.Timestamp{Time: now.Add(-time.Hour)}, dcm.Timestamp{Time: now.Add(-time.Minute)}
 	var table strings.Builder
-	table.WriteString("# valid  between us  object exchanged  stored                       changedAt  requestDelete -> rule  outcome      code\n")
+	table.WriteString(
+		"# valid  between us  object exchanged  stored                       changedAt  requestDelete -> rule  outcome      code\n")
 	for _, valid := range []bool{true, false} {
 		for _, between := range []bool{true, false} {
 			for _, exchanged := range []bool{true, false} {
@@ -26,7 +27,8 @@ func TestComments(t *testing.T) {
 					for _, at := range []string{"older", "identical", "newer", "missing"} {
 						for _, requestDelete := range []bool{false, true} {
 							c := &dcm.Comment{Supplier: them, Customer: us, RequestDelete: requestDelete}
-							s := rules.Situation[dcm.Comment]{Object: c, Valid: valid, Sender: them, Ours: func(bpnl string) bool { return bpnl == us }, Now: now}
+							s := rules.Situation[dcm.Comment]{Object: c, Valid: valid, Sender: them,
+								Ours: func(bpnl string) bool { return bpnl == us }, Now: now}
 							s.Stored.Commented = exchanged
 							if !between {
 								c.Supplier = other
@@ -56,10 +58,12 @@ func TestComments(t *testing.T) {
 							if refused := v.Outcome == rules.Ignored && v.Rule != 1; refused != (len(v.Details) > 0) {
 								t.Errorf("rule %d gives the reasons %v", v.Rule, v.Details)
 							}
-							line := fmt.Sprintf("%-8t %-11t %-17t %-28s %-10s %-13t -> %-5d %-12s %d\n", valid, between, exchanged, known, at, requestDelete, v.Rule, v.Outcome, v.ReturnCode)
+							line := fmt.Sprintf("%-8t %-11t %-17t %-28s %-10s %-13t -> %-5d %-12s %d\n", valid,
+								between, exchanged, known, at, requestDelete, v.Rule, v.Outcome, v.ReturnCode)
 							if !valid || !between || !exchanged {
 								// One line for all of these, which must have one verdict.
-								line = fmt.Sprintf("%-8t %-11t %-17t %-28s %-10s %-13s -> %-5d %-12s %d\n", valid, between, exchanged, "any", "any", "any", v.Rule, v.Outcome, v.ReturnCode)
+								line = fmt.Sprintf("%-8t %-11t %-17t %-28s %-10s %-13s -> %-5d %-12s %d\n", valid,
+									between, exchanged, "any", "any", "any", v.Rule, v.Outcome, v.ReturnCode)
 								if strings.HasSuffix(table.String(), line) {
 									continue
 								}
@@ -83,7 +87,8 @@ func holdGolden(t *testing.T, file, table string) {
 		t.Fatal(err)
 	}
 	for situation := range strings.Lines(table) {
-		if situation, _, is := strings.Cut(situation, "->"); is && !strings.HasPrefix(situation, "#") && strings.Count(table, situation+"->") != 1 {
+		if situation, _, is := strings.Cut(situation, "->"); is && !strings.HasPrefix(situation, "#") &&
+			strings.Count(table, situation+"->") != 1 {
 			t.Errorf("a situation has several verdicts: %s", situation)
 		}
 	}

@@ -15,4 +15,5 @@ import (
 
 // MaterialDemands is the table of §4.1.2.7: the eight rules of CX-0048 §2.2.7,
 // word by word.
-var MaterialDemands = rules.Table[dcm.MaterialDemand]{Standard: "CX-0128 v2.3.0 §4.1.2.7", Rules: cx0048.MaterialDemands.Rules}
+var MaterialDemands = rules.Table[dcm.MaterialDemand]{Standard: "CX-0128 v2.3.0 §4.1.2.7",
+	Rules: cx0048.MaterialDemands.Rules}

@@ -26,7 +26,8 @@ const (
 func TestCapacityGroups(t *testing.T) {
 	now := time.Date(2026, 11, 25, 8, 0, 0, 0, time.UTC)
 	stored := dcm.Timestamp{Time: now.Add(-time.Hour)}
-	changedAt := map[string]time.Duration{"unknown": 0, "older": -time.Nanosecond, "identical": 0, "newer": time.Nanosecond}
+	changedAt := map[string]time.Duration{"unknown": 0, "older": -time.Nanosecond, "identical": 0,
+		"newer": time.Nanosecond}
 	known := dcm.Timestamp{Time: now.Add(-24 * time.Hour)}
 	starts := []struct {
 		name           string
@@ -42,7 +43,8 @@ func TestCapacityGroups(t *testing.T) {
 		{"past, we asked for it", &dcm.Timestamp{Time: now.Add(-time.Nanosecond)}, nil, true},
 	}
 	var table strings.Builder
-	table.WriteString("# valid  supplier is sender  customer is ours  links    start of measurement   stored     -> rule  outcome      code\n")
+	table.WriteString(
+		"# valid  supplier is sender  customer is ours  links    start of measurement   stored     -> rule  outcome      code\n")
 	for _, valid := range []bool{true, false} {
 		for _, sender := range []bool{true, false} {
 			for _, ours := range []bool{true, false} {
@@ -52,7 +54,8 @@ func TestCapacityGroups(t *testing.T) {
 							if changed == "unknown" && start.inStored != nil {
 								continue // nothing is known of it
 							}
-							g := &dcm.CapacityGroup{Supplier: them, Customer: us, ChangedAt: dcm.Timestamp{Time: stored.Add(changedAt[changed])}}
+							g := &dcm.CapacityGroup{Supplier: them, Customer: us,
+								ChangedAt: dcm.Timestamp{Time: stored.Add(changedAt[changed])}}
 							if links == "series" || links == "both" {
 								g.LinkedDemandSeries = []dcm.LinkedDemandSeries{{}}
 							}
@@ -62,7 +65,8 @@ func TestCapacityGroups(t *testing.T) {
 							if start.sent != nil {
 								g.DemandVolatility = &dcm.DemandVolatilityParameters{StartReferenceDateTime: *start.sent}
 							}
-							s := rules.Situation[dcm.CapacityGroup]{Object: g, Valid: valid, Sender: them, Ours: func(string) bool { return ours }, Now: now}
+							s := rules.Situation[dcm.CapacityGroup]{Object: g, Valid: valid, Sender: them,
+								Ours: func(string) bool { return ours }, Now: now}
 							if !sender {
 								s.Sender = other
 							}
@@ -78,10 +82,12 @@ func TestCapacityGroups(t *testing.T) {
 							if refused := v.Outcome == rules.Ignored && v.Rule != 1; refused != (len(v.Details) > 0) {
 								t.Errorf("rule %d gives the reasons %v", v.Rule, v.Details)
 							}
-							line := fmt.Sprintf("%-8t %-19t %-17t %-8s %-22s %-10s -> %-5d %-12s %d\n", valid, sender, ours, links, start.name, changed, v.Rule, v.Outcome, v.ReturnCode)
+							line := fmt.Sprintf("%-8t %-19t %-17t %-8s %-22s %-10s -> %-5d %-12s %d\n", valid, sender,
+								ours, links, start.name, changed, v.Rule, v.Outcome, v.ReturnCode)
 							if !valid || !sender || !ours {
 								// One line for all of these, which must have one verdict.
-								line = fmt.Sprintf("%-8t %-19t %-17t %-8s %-22s %-10s -> %-5d %-12s %d\n", valid, sender, ours, "any", "any", "any", v.Rule, v.Outcome, v.ReturnCode)
+								line = fmt.Sprintf("%-8t %-19t %-17t %-8s %-22s %-10s -> %-5d %-12s %d\n", valid,
+									sender, ours, "any", "any", "any", v.Rule, v.Outcome, v.ReturnCode)
 								if strings.HasSuffix(table.String(), line) {
 									continue
 								}

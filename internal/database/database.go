@@ -131,7 +131,8 @@ func WarnOfUnsafeSettings(ctx context.Context, url string, log *slog.Logger) {
 	for ctx.Err() == nil {
 		off, err := unsafeSettings(ctx, config)
 		for _, name := range off {
-			log.Warn("a crash of the database can lose or damage what was answered 201: switch this on in postgresql.conf",
+			log.Warn(
+				"a crash of the database can lose or damage what was answered 201: switch this on in postgresql.conf",
 				"setting", name, "value", "off")
 		}
 		if err == nil {

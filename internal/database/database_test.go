@@ -41,7 +41,8 @@ func TestRefused(t *testing.T) {
 		{"sslmode", "postgres://u:ret-X@127.0.0.1/d?sslmode=ret-X", "sslmode"},
 		{"target_session_attrs", "postgres://u:ret-X@127.0.0.1/d?target_session_attrs=ret-X", "target_session_attrs"},
 		{"pool_max_conns", "postgres://u:ret-X@127.0.0.1/d?pool_max_conns=ret-X", "pool_max_conns"},
-		{"certificate", "postgres://u:ret-X@127.0.0.1/d?sslmode=verify-full&sslrootcert=/does/not/exist", "/does/not/exist"},
+		{"certificate", "postgres://u:ret-X@127.0.0.1/d?sslmode=verify-full&sslrootcert=/does/not/exist",
+			"/does/not/exist"},
 		{"pairs", "host=127.0.0.1 password=Sec ret-X", "cannot be read"},
 		{"# behind digits", "postgres://u:1234#ret-X@127.0.0.1/d", "%23 for #"},
 		{"? behind digits", "postgres://u:1234?ret-X=1@127.0.0.1/d", "%3F for ?"},
@@ -50,7 +51,8 @@ func TestRefused(t *testing.T) {
 		{"upper case", "postgres://u:ret-X@127.0.0.1/d?SSLMode=require", "SSLMode"},
 		{"parameter of no program", "postgres://u:ret-X@127.0.0.1/d?sslfoo=1", "sslfoo"},
 		{"parameter among pairs", "host=127.0.0.1 user=u password=Sec sslmod=require", "parameter that does not exist"},
-		{"password with spaces among pairs", "host=127.0.0.1 user=u password=Sec ret-X=y", "parameter that does not exist"},
+		{"password with spaces among pairs", "host=127.0.0.1 user=u password=Sec ret-X=y",
+			"parameter that does not exist"},
 		{"ADO.NET", "Host=127.0.0.1;Username=u;Password=ret-X", "postgres://"},
 		{"ADO.NET, server", "Server=127.0.0.1;Port=5432;User Id=u;Password=ret-X;", "postgres://"},
 		{"ADO.NET, password first", "Password=ret-X;Host=127.0.0.1", "postgres://"},
@@ -75,7 +77,8 @@ func TestTaken(t *testing.T) {
 		{"several @ in the password", "postgres://u:@p@@s@127.0.0.1/d?sslmode=disable", "127.0.0.1", "u", "@p@@s", "d"},
 		{"[ in the password", "postgres://u:a[b@127.0.0.1/d", "127.0.0.1", "u", "a[b", "d"},
 		{": in the password", "postgres://u:a:b@127.0.0.1/d", "127.0.0.1", "u", "a:b", "d"},
-		{"parameters of the session", "postgres://u:p@127.0.0.1/d?TimeZone=UTC&lock_timeout=5s&application_name=a&role=r&options=-c%20jit%3Doff", "127.0.0.1", "u", "p", "d"},
+		{"parameters of the session",
+			"postgres://u:p@127.0.0.1/d?TimeZone=UTC&lock_timeout=5s&application_name=a&role=r&options=-c%20jit%3Doff", "127.0.0.1", "u", "p", "d"},
 		{"sub-delimiters", "postgresql://u:a!$&'()*+,;=b@db.example:5433/d", "db.example", "u", "a!$&'()*+,;=b", "d"},
 		{"several", "postgres://u:p@pg1,pg2:5433,pg3/d?target_session_attrs=read-write", "pg1", "u", "p", "d"},
 		{"IPv6", "postgres://u:p@[::1]:5432/d", "::1", "u", "p", "d"},
@@ -93,7 +96,8 @@ func TestTaken(t *testing.T) {
 				t.Fatal(err)
 			}
 			conn := config.Conn()
-			if conn.Host != c.host || conn.User != c.user || conn.Password != c.password || conn.Database != c.database {
+			if conn.Host != c.host || conn.User != c.user || conn.Password != c.password ||
+				conn.Database != c.database {
 				t.Errorf("host %q user %q password %q database %q", conn.Host, conn.User, conn.Password, conn.Database)
 			}
 			if conn.RuntimeParams["client_encoding"] != "UTF8" {
@@ -105,7 +109,8 @@ func TestTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, sent := config.Conn().RuntimeParams["pool_max_conns"]; sent || config.MaxConns != 7 || config.Conn().RuntimeParams["client_encoding"] != "UTF8" {
+	if _, sent := config.Conn().RuntimeParams["pool_max_conns"]; sent || config.MaxConns != 7 ||
+		config.Conn().RuntimeParams["client_encoding"] != "UTF8" {
 		t.Errorf("%d connections, parameters %v", config.MaxConns, config.Conn().RuntimeParams)
 	}
 }
@@ -142,9 +147,12 @@ func TestConnections(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for by, query := range map[string]func(context.Context, string, ...any) pgx.Row{"connection": conn.QueryRow, "pool": pool.QueryRow} {
+		for by, query := range map[string]func(context.Context, string, ...any) pgx.Row{"connection": conn.QueryRow,
+			"pool": pool.QueryRow} {
 			var commit, encoding string
-			if err := query(t.Context(), "select current_setting('synchronous_commit'), current_setting('client_encoding')").Scan(&commit, &encoding); err != nil {
+			if err := query(t.Context(),
+				"select current_setting('synchronous_commit'), current_setting('client_encoding')").Scan(&commit,
+				&encoding); err != nil {
 				t.Fatal(err)
 			}
 			if commit != want || encoding != "UTF8" {
@@ -160,7 +168,8 @@ func TestConnections(t *testing.T) {
 			t.Fatal(err)
 		}
 		name, _, _ := strings.Cut(parameter, "=")
-		if _, err := pgx.ConnectConfig(t.Context(), config.Conn()); err == nil || !database.IsWrong(err) || !strings.Contains(database.OneLine(err), name) {
+		if _, err := pgx.ConnectConfig(t.Context(), config.Conn()); err == nil || !database.IsWrong(err) ||
+			!strings.Contains(database.OneLine(err), name) {
 			t.Errorf("%s: %v", parameter, err)
 		}
 	}
@@ -173,7 +182,8 @@ func TestConnections(t *testing.T) {
 	}
 	var log bytes.Buffer
 	database.WarnOfUnsafeSettings(t.Context(), server.URL("dcm"), slog.New(slog.NewTextHandler(&log, nil)))
-	if warned := log.String(); strings.Count(warned, "\n") != 1 || !strings.Contains(warned, "setting=full_page_writes") {
+	if warned := log.String(); strings.Count(warned, "\n") != 1 ||
+		!strings.Contains(warned, "setting=full_page_writes") {
 		t.Errorf("warned of %q, want full_page_writes alone", warned)
 	}
 }
@@ -182,10 +192,13 @@ func TestConnections(t *testing.T) {
 // there.
 func TestOneLine(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
-		{"one address", "failed to connect to `user=u`: 127.0.0.1:5432 (h): server refused TLS connection", "failed to connect to `user=u`: 127.0.0.1:5432 (h): server refused TLS connection"},
-		{"several addresses", "failed to connect to `user=u`:\n\ta (h): server refused TLS connection\n\tb (h): server refused TLS connection",
+		{"one address", "failed to connect to `user=u`: 127.0.0.1:5432 (h): server refused TLS connection",
+			"failed to connect to `user=u`: 127.0.0.1:5432 (h): server refused TLS connection"},
+		{"several addresses",
+			"failed to connect to `user=u`:\n\ta (h): server refused TLS connection\n\tb (h): server refused TLS connection",
 			"failed to connect to `user=u`: a (h): server refused TLS connection; b (h): server refused TLS connection"},
-		{"without TLS there is another reason", "failed to connect to `user=u`:\n\ta (h): server refused TLS connection\n\ta (h): no such role\n\ta (h): no such role",
+		{"without TLS there is another reason",
+			"failed to connect to `user=u`:\n\ta (h): server refused TLS connection\n\ta (h): no such role\n\ta (h): no such role",
 			"failed to connect to `user=u`: a (h): no such role"},
 		{"no connecting", "some fault", "some fault"},
 	} {

@@ -31,7 +31,8 @@ var CommentTypes = []string{"information", "warning", "default", "actionRequired
 // IsCommentType reports whether s is one of CommentTypes.
 func IsCommentType(s string) bool { return slices.Contains(CommentTypes, s) }
 
-var objectType, author = regexp.MustCompile(`^urn:samm:io\.catenax\.[a-z0-9_]{1,64}$`), regexp.MustCompile(`^(BPNL[a-zA-Z0-9]{12}|[^@\s\x00]{1,64}@[^@\s\x00]{1,255})$`)
+var objectType, author = regexp.MustCompile(`^urn:samm:io\.catenax\.[a-z0-9_]{1,64}$`),
+	regexp.MustCompile(`^(BPNL[a-zA-Z0-9]{12}|[^@\s\x00]{1,64}@[^@\s\x00]{1,255})$`)
 
 // IsObjectType reports whether s is the URN of an aspect model without version.
 func IsObjectType(s string) bool { return objectType.MatchString(s) }

@@ -101,7 +101,8 @@ var DemandCategoryCodes = []string{"0001", "A1S1", "SR99", "PI01", "OS01", "OI01
 var UnitsOfMeasure = []string{
 	"unit:piece", "unit:set", "unit:pair", "unit:page", "unit:cycle",
 	"unit:kilowattHour",
-	"unit:gram", "unit:kilogram", "unit:tonneMetricTon", "unit:tonUsOrShortTonUkorus", "unit:ounceAvoirdupois", "unit:pound",
+	"unit:gram", "unit:kilogram", "unit:tonneMetricTon", "unit:tonUsOrShortTonUkorus", "unit:ounceAvoirdupois",
+	"unit:pound",
 	"unit:metre", "unit:centimetre", "unit:kilometre", "unit:inch", "unit:foot", "unit:yard",
 	"unit:squareCentimetre", "unit:squareMetre", "unit:squareInch", "unit:squareFoot", "unit:squareYard",
 	"unit:cubicCentimetre", "unit:cubicMetre", "unit:cubicInch", "unit:cubicFoot", "unit:cubicYard",
@@ -139,7 +140,8 @@ func ParseID(s string) (uuid.UUID, error) {
 
 // headerVersion is the pattern that the standard's page gives for the version
 // of the message header; its dots stand for any character there too.
-var headerVersion = regexp.MustCompile(`^(0|[1-9][0-9]*).(0|[1-9][0-9]*).(0|[1-9][0-9]*)(-(0|[1-9A-Za-z-][0-9A-Za-z-]*)(.[0-9A-Za-z-]+)*)?([0-9A-Za-z-]+(.[0-9A-Za-z-]+)*)?$`)
+var headerVersion = regexp.MustCompile(
+	`^(0|[1-9][0-9]*).(0|[1-9][0-9]*).(0|[1-9][0-9]*)(-(0|[1-9A-Za-z-][0-9A-Za-z-]*)(.[0-9A-Za-z-]+)*)?([0-9A-Za-z-]+(.[0-9A-Za-z-]+)*)?$`)
 
 // maxHeaderVersion is more bytes than any version has: the pattern takes long for
 // long strings.

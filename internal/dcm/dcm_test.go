@@ -13,7 +13,8 @@ import (
 var (
 	jsonNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
 	rfc3339    = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$`)
-	idPattern  = regexp.MustCompile(`^(urn:uuid:)?[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$`)
+	idPattern  = regexp.MustCompile(
+		`^(urn:uuid:)?[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$`)
 )
 
 func TestParseDecimal(t *testing.T) {
@@ -43,7 +44,8 @@ func TestParseDecimal(t *testing.T) {
 			t.Errorf("ParseDecimal(%.40s) = %.40q, %v; want %.40q", in, got, err, want)
 		}
 	}
-	for _, in := range []string{"1e40", "1e-40", "1e-998", "1e10000000", "-1e-10000000", "1e99999999999999999999", "1e-99999999999999999999", strings.Repeat("9", 41), strings.Repeat("9", 20) + "." + strings.Repeat("9", 21)} {
+	for _, in := range []string{"1e40", "1e-40", "1e-998", "1e10000000", "-1e-10000000", "1e99999999999999999999",
+		"1e-99999999999999999999", strings.Repeat("9", 41), strings.Repeat("9", 20) + "." + strings.Repeat("9", 21)} {
 		if got, err := dcm.ParseDecimal(in); err == nil {
 			t.Errorf("ParseDecimal(%.40s) = %.40q; want an error: it needs over 40 digits", in, got)
 		}
@@ -119,11 +121,15 @@ func TestParseTimestamp(t *testing.T) {
 	}
 	for _, in := range []string{
 		"", "2023-03-10", "2023-03-10T12:27:11", "2023-03-10 12:27:11Z", "2023-02-29T00:00:00Z", "2023-13-01T00:00:00Z",
-		"2023-00-01T00:00:00Z", "2023-01-00T00:00:00Z", "0000-01-01T00:00:00Z", "2023-03-10T24:00:00Z", "2023-03-10T12:60:00Z",
-		"2023-03-10T12:27:60Z", "2023-03-10T12:27:61Z", "2023-03-10T12:27:11.Z", "2023-03-10T12:27:11,5Z", "2023-03-10T12:27:11+1:00",
-		"2023-03-10T12:27:11+24:00", "2023-03-10T12:27:11+01:60", "2023-03-10T12:27:11+0100", "10000-01-01T00:00:00Z", "2023-3-10T12:27:11Z",
+		"2023-00-01T00:00:00Z", "2023-01-00T00:00:00Z", "0000-01-01T00:00:00Z", "2023-03-10T24:00:00Z",
+		"2023-03-10T12:60:00Z",
+		"2023-03-10T12:27:60Z", "2023-03-10T12:27:61Z", "2023-03-10T12:27:11.Z", "2023-03-10T12:27:11,5Z",
+		"2023-03-10T12:27:11+1:00",
+		"2023-03-10T12:27:11+24:00", "2023-03-10T12:27:11+01:60", "2023-03-10T12:27:11+0100", "10000-01-01T00:00:00Z",
+		"2023-3-10T12:27:11Z",
 		"2023-03-10T12:27:11Zx", "+023-03-10T12:27:11Z", "2023-03-10T12:27:11.5", "２023-03-10T12:27:11Z",
-		"0001-01-01T23:59:59.999999999Z", "0001-01-02T00:00:00+00:01", "9999-12-31T00:00:00Z", "9999-12-30T23:59:59-00:01",
+		"0001-01-01T23:59:59.999999999Z", "0001-01-02T00:00:00+00:01", "9999-12-31T00:00:00Z",
+		"9999-12-30T23:59:59-00:01",
 	} {
 		if got, err := dcm.ParseTimestamp(in); err == nil {
 			t.Errorf("ParseTimestamp(%q) = %s; want an error", in, got)
@@ -146,9 +152,12 @@ func TestParseXSDDateTime(t *testing.T) {
 		}
 	}
 	for _, in := range []string{
-		"2024-01-10", "2024-01-10t12:00:00Z", "2024-01-10T12:00:00z", "2024-01-10T24:00:01", "2024-01-10T24:00:00.1", "2024-01-10T24:01:00",
-		"2024-01-10T12:00:00+14:01", "2024-01-10T12:00:00-15:00", "2024-01-10T23:59:60Z", "-2024-01-10T12:00:00Z", "0000-01-10T12:00:00Z",
-		"12024-01-10T12:00:00Z", "2023-02-30T12:00:00Z", "2024-01-10T12:00Z", "9999-12-31T24:00:00", "0001-01-01T00:00:00+14:00",
+		"2024-01-10", "2024-01-10t12:00:00Z", "2024-01-10T12:00:00z", "2024-01-10T24:00:01", "2024-01-10T24:00:00.1",
+		"2024-01-10T24:01:00",
+		"2024-01-10T12:00:00+14:01", "2024-01-10T12:00:00-15:00", "2024-01-10T23:59:60Z", "-2024-01-10T12:00:00Z",
+		"0000-01-10T12:00:00Z",
+		"12024-01-10T12:00:00Z", "2023-02-30T12:00:00Z", "2024-01-10T12:00Z", "9999-12-31T24:00:00",
+		"0001-01-01T00:00:00+14:00",
 	} {
 		if got, err := dcm.ParseXSDDateTime(in); err == nil {
 			t.Errorf("ParseXSDDateTime(%q) = %s; want an error", in, got)
@@ -165,7 +174,8 @@ func FuzzParseTimestamp(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		got, err := dcm.ParseTimestamp(s)
 		want, wantErr := time.Parse(time.RFC3339Nano, s)
-		wellFormed := rfc3339.MatchString(s) && s[:4] != "0000" && want.UTC().Year() >= 1 && want.UTC().Year() <= 9999 // time.Parse takes more
+		// time.Parse takes more
+		wellFormed := rfc3339.MatchString(s) && s[:4] != "0000" && want.UTC().Year() >= 1 && want.UTC().Year() <= 9999
 		switch {
 		case err == nil && strings.Contains(s, ":60"), strings.ContainsAny(s, "tz"):
 		case err == nil && (wantErr != nil || !got.Equal(want)):
@@ -191,10 +201,12 @@ func TestDate(t *testing.T) {
 	} {
 		d, err := dcm.ParseDate(in)
 		if err != nil || d.String() != in || d.Weekday() != want.weekday || d.Monday().String() != want.monday {
-			t.Errorf("ParseDate(%s) = %s, a %s in the week of %s, %v; want %v", in, d, d.Weekday(), d.Monday(), err, want)
+			t.Errorf("ParseDate(%s) = %s, a %s in the week of %s, %v; want %v", in, d, d.Weekday(), d.Monday(), err,
+				want)
 		}
 	}
-	for _, in := range []string{"2023-02-29", "2023-2-13", "20230213", "2023-02-13T00:00:00Z", "2023-02-13 ", "0000-01-01", "2023-00-01", "2023-01-32", ""} {
+	for _, in := range []string{"2023-02-29", "2023-2-13", "20230213", "2023-02-13T00:00:00Z", "2023-02-13 ",
+		"0000-01-01", "2023-00-01", "2023-01-32", ""} {
 		if d, err := dcm.ParseDate(in); err == nil {
 			t.Errorf("ParseDate(%q) = %s; want an error", in, d)
 		}
@@ -208,7 +220,8 @@ func TestParseID(t *testing.T) {
 			t.Errorf("ParseID(%s) = %s, %v; want %s", in, got, err, want)
 		}
 	}
-	for _, in := range []string{"", "{" + want + "}", "URN:UUID:" + want, "urn:uuid:urn:uuid:" + want, strings.ReplaceAll(want, "-", ""), want + " ", want[:35] + "g", want[:35]} {
+	for _, in := range []string{"", "{" + want + "}", "URN:UUID:" + want, "urn:uuid:urn:uuid:" + want,
+		strings.ReplaceAll(want, "-", ""), want + " ", want[:35] + "g", want[:35]} {
 		if got, err := dcm.ParseID(in); err == nil {
 			t.Errorf("ParseID(%q) = %s; want an error", in, got)
 		}
@@ -233,7 +246,8 @@ func FuzzParseID(f *testing.F) {
 func TestBPN(t *testing.T) {
 	for s, want := range map[string]bool{
 		"BPNL8888888888XX": true, "BPNLabcdefghijkl": true, "BPNL888888888XX": false, "BPNL88888888888XX": false,
-		"bpnl8888888888XX": false, "BPNS8888888888XX": false, "BPNL88888888-8XX": false, "": false, "BPNL88888888ééX": false,
+		"bpnl8888888888XX": false, "BPNS8888888888XX": false, "BPNL88888888-8XX": false, "": false,
+		"BPNL88888888ééX": false,
 	} {
 		if dcm.IsBPNL(s) != want {
 			t.Errorf("IsBPNL(%q) = %t", s, !want)
@@ -250,7 +264,8 @@ func TestDecimalBelow(t *testing.T) {
 		want     bool
 	}{
 		{"0", "0", false}, {"0", "1", true}, {"9", "10", true}, {"10", "9", false}, {"10", "10", false},
-		{"0.1", "0.11", true}, {"0.11", "0.1", false}, {"0.09", "0.1", true}, {"1", "1.0001", true}, {"1.5", "1", false},
+		{"0.1", "0.11", true}, {"0.11", "0.1", false}, {"0.09", "0.1", true}, {"1", "1.0001", true},
+		{"1.5", "1", false},
 		{"999999999999999999.999", "1000000000000000000", true}, {"100.25", "100.5", true}, {"100", "100.5", true},
 	} {
 		if got := c.d.Below(c.other); got != c.want {

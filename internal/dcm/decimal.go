@@ -43,7 +43,8 @@ func ParseDecimal(s string) (Decimal, error) {
 	if digits == "" {
 		return "0", nil
 	}
-	if before, after := max(point, 1), max(len(digits)-point, 0); before > MaxDigits || after > MaxDigits || before+after > MaxDigits {
+	if before, after := max(point, 1), max(len(digits)-point, 0); before > MaxDigits || after > MaxDigits ||
+		before+after > MaxDigits {
 		return "", fmt.Errorf("parse decimal: over %d digits when written out", MaxDigits)
 	}
 	switch {

@@ -34,12 +34,14 @@ var (
 	}
 	MaterialDemandEndpoint = Endpoint{
 		Path: "week-based-material-demand", Object: "WeekBasedMaterialDemand", IDName: "materialDemandId",
-		Taxonomy: "DcmWeekBasedMaterialDemand", Property: "weekbasedmaterialdemand-endpoint", Roles: []Role{SupplierRole},
+		Taxonomy: "DcmWeekBasedMaterialDemand", Property: "weekbasedmaterialdemand-endpoint",
+		Roles: []Role{SupplierRole},
 		Model: "urn:samm:io.catenax.week_based_material_demand:3",
 	}
 	RequestForUpdateEndpoint = Endpoint{
 		Path: "id-based-request-for-update", Object: "IdBasedRequestForUpdate",
-		Taxonomy: "DcmIdBasedRequestForUpdate", Property: "idbasedrequestforupdate-endpoint", Roles: []Role{CustomerRole, SupplierRole},
+		Taxonomy: "DcmIdBasedRequestForUpdate", Property: "idbasedrequestforupdate-endpoint",
+		Roles: []Role{CustomerRole, SupplierRole},
 		Model: "urn:samm:io.catenax.id_based_request_for_update:3",
 	}
 	CommentEndpoint = Endpoint{

@@ -80,14 +80,18 @@ const (
 
 // Delivery is what became of one message.
 type Delivery struct {
-	Outcome    Outcome
-	Status     int           // of the receiver, where it is known: 400 also where the data plane made a 500 of it. 0: it never came so far
+	Outcome Outcome
+	// of the receiver, where it is known: 400 also where the data plane made a 500 of it. 0: it
+	// never came so far
+	Status     int
 	Body       []byte        // the beginning of the answer; through HttpData only that of a 2xx is the receiver's
 	Details    string        // what a problem document says
 	RetryAfter time.Duration // as the partner asked for; 0: as you like
-	Denied     bool          // Later, but not before somebody at the partner lets us in: it is about us, not about the message
-	Reason     string        // "" where delivered; else in words that say who has to do what
-	Took       time.Duration // from POST to answer
+	// Later, but not before somebody at the partner lets us in: it is about us, not about the
+	// message
+	Denied bool
+	Reason string        // "" where delivered; else in words that say who has to do what
+	Took   time.Duration // from POST to answer
 
 	held int64 // of Body, in the room
 }
@@ -151,7 +155,8 @@ func (c *Consumer) Open(ctx context.Context, p Partner, kind Kind, way Way) (Way
 // where an answer was lost), takes a new transfer under the same agreement, and
 // a new transfer that does no better a new agreement, where mayRenew. A partner that
 // is not where it was found is looked for once.
-func (c *Consumer) request(ctx context.Context, p Partner, kind Kind, way Way, method, rest string, body []byte) (Delivery, Way) {
+func (c *Consumer) request(ctx context.Context, p Partner, kind Kind, way Way, method, rest string,
+	body []byte) (Delivery, Way) {
 	for looked := false; ; {
 		way = way.of(p)
 		opened := way.Transfer == ""
@@ -201,7 +206,8 @@ func (c *Consumer) goesOn(ctx context.Context, p Partner, kind Kind, way *Way, d
 // isNobodyThere: the message came to no receiver, perhaps because the partner has
 // another address since.
 func (d Delivery) isNobodyThere() bool {
-	return d.Outcome == Later && !d.Denied && slices.Contains([]int{0, http.StatusNotFound, http.StatusBadGateway, http.StatusGatewayTimeout}, d.Status)
+	return d.Outcome == Later && !d.Denied && slices.Contains([]int{0, http.StatusNotFound, http.StatusBadGateway,
+		http.StatusGatewayTimeout}, d.Status)
 }
 
 // lookUpLimit bounds the search for a partner that has given no answer in time.
@@ -217,7 +223,8 @@ func (c *Consumer) followed(ctx context.Context, p Partner, way *Way) bool {
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookUpLimit)
 	defer cancel()
 	now, err := c.place(limited, p)
-	if err != nil || now.Address == way.Address && now.Counterparty == way.Counterparty && now.Protocol == way.Protocol {
+	if err != nil || now.Address == way.Address && now.Counterparty == way.Counterparty &&
+		now.Protocol == way.Protocol {
 		return false
 	}
 	c.line(now).Say("The partner's connector is at %s now, no longer at %s.", now.Address, way.Address)
@@ -244,7 +251,8 @@ func (c *Consumer) place(ctx context.Context, p Partner) (Way, error) {
 }
 
 // post is the request itself, with a token for it. lost: the way leads nowhere.
-func (c *Consumer) post(ctx context.Context, kind Kind, way Way, opened bool, method, rest string, body []byte) (d Delivery, lost bool) {
+func (c *Consumer) post(ctx context.Context, kind Kind, way Way, opened bool, method, rest string,
+	body []byte) (d Delivery, lost bool) {
 	s := c.line(way)
 	endpoint, token, err := s.edr(ctx, &transfer{ID: way.Transfer, used: !opened})
 	if err != nil {
@@ -260,13 +268,15 @@ func (c *Consumer) post(ctx context.Context, kind Kind, way Way, opened bool, me
 	if words, refuses := planeRefuses(a); refuses {
 		c.Management.give(a.held)
 		s.Say("The partner's data plane no longer accepts this transfer: opening a new one.")
-		return Delivery{Outcome: Later, Took: a.Took, Reason: fmt.Sprintf("the partner's data plane refuses the token that it gave out (%d: %s): "+
-			"its operations must look, or the partner has withdrawn the contract", a.Status, words)}, true
+		return Delivery{Outcome: Later, Took: a.Took, Reason: fmt.Sprintf(
+			"the partner's data plane refuses the token that it gave out (%d: %s): "+
+				"its operations must look, or the partner has withdrawn the contract", a.Status, words)}, true
 	}
 	d = judge(a, kind)
 	// A gateway before the data plane may have ended what was open; a new transfer
 	// shows that. What goes on then has another reason.
-	lost = d.Denied && !opened && (a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden) && !isProblem(a)
+	lost = d.Denied && !opened && (a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden) &&
+		!isProblem(a)
 	return d, lost
 }
 
@@ -391,7 +401,8 @@ const txNS = "https://w3id.org/tractusx/v0.0.1/ns/"
 
 // askConnector asks our connector about a partner's: whether it cannot say, the
 // error tells.
-func (c *Consumer) askConnector(ctx context.Context, path string, about map[string]any, answer any) (unknown bool, err error) {
+func (c *Consumer) askConnector(ctx context.Context, path string, about map[string]any, answer any) (unknown bool,
+	err error) {
 	about["@context"] = map[string]any{"edc": edcNS, "tx": txNS}
 	for _, version := range []string{"/v3", "/v4alpha"} { // from 0.13 on, and before
 		err = c.Management.callAt(ctx, version, "POST", "/connectordiscovery/"+path, about, answer)
@@ -400,7 +411,8 @@ func (c *Consumer) askConnector(ctx context.Context, path string, about map[stri
 		}
 	}
 	refused, ok := errors.AsType[*refusal](err)
-	return ok && (refused.absent || refused.status == http.StatusNotFound || refused.status == http.StatusBadRequest), err
+	return ok && (refused.absent || refused.status == http.StatusNotFound || refused.status == http.StatusBadRequest),
+		err
 }
 
 // locate asks our connector where the partner's is, which stands in the
@@ -412,17 +424,21 @@ func (c *Consumer) locate(ctx context.Context, p Partner) (Partner, error) {
 		who = p.BPNL
 	}
 	var got []map[string]any
-	unknown, err := c.askConnector(ctx, "connectors", map[string]any{"@type": "tx:ConnectorServiceDiscoveryRequest", "edc:counterPartyId": who}, &got)
+	unknown, err := c.askConnector(ctx, "connectors", map[string]any{"@type": "tx:ConnectorServiceDiscoveryRequest",
+		"edc:counterPartyId": who}, &got)
 	switch {
 	case unknown:
-		return p, about{fmt.Errorf("the DSP address of %s is not known, and your connector cannot find it out: "+enter, p.BPNL, p.BPNL), ErrSettings}
+		return p,
+			about{fmt.Errorf("the DSP address of %s is not known, and your connector cannot find it out: "+enter,
+				p.BPNL, p.BPNL), ErrSettings}
 	case err != nil:
 		return p, fmt.Errorf("your connector could not find out where that of %s is: %w", p.BPNL, err)
 	}
 	found := map[string]Partner{}
 	for _, g := range got {
 		answer, _ := terms{}.expand(g).(map[string]any)
-		at := Partner{BPNL: p.BPNL, DID: p.DID, Address: stringIn(answer, "counterPartyAddress"), Protocol: stringIn(answer, "protocol")}
+		at := Partner{BPNL: p.BPNL, DID: p.DID, Address: stringIn(answer, "counterPartyAddress"),
+			Protocol: stringIn(answer, "protocol")}
 		if at.Protocol == DSP2025 {
 			at.DID = stringIn(answer, "counterPartyId")
 		}
@@ -435,9 +451,11 @@ func (c *Consumer) locate(ctx context.Context, p Partner) (Partner, error) {
 	case 1:
 		return found[addresses[0]], nil
 	case 0:
-		return p, about{fmt.Errorf("the DID document of %s names no connector that this program can speak to: "+enter, p.BPNL, p.BPNL), ErrSettings}
+		return p, about{fmt.Errorf("the DID document of %s names no connector that this program can speak to: "+enter,
+			p.BPNL, p.BPNL), ErrSettings}
 	default:
-		return p, about{fmt.Errorf("%s has several connectors (%s): "+enter, p.BPNL, strings.Join(addresses, ", "), p.BPNL), ErrSettings}
+		return p, about{fmt.Errorf("%s has several connectors (%s): "+enter, p.BPNL, strings.Join(addresses, ", "),
+			p.BPNL), ErrSettings}
 	}
 }
 
@@ -457,7 +475,10 @@ func (c *Consumer) discover(ctx context.Context, p Partner) (Partner, error) {
 	switch {
 	case unknown:
 		if p.Protocol == DSP2025 {
-			return p, about{fmt.Errorf("the DID of %s is not known, and your connector cannot find it out: enter it (did of outbox.partner)", p.BPNL), ErrSettings}
+			return p,
+				about{fmt.Errorf(
+					"the DID of %s is not known, and your connector cannot find it out: enter it (did of outbox.partner)",
+					p.BPNL), ErrSettings}
 		}
 		p.Protocol = DSP08
 		return p, nil
@@ -466,9 +487,13 @@ func (c *Consumer) discover(ctx context.Context, p Partner) (Partner, error) {
 	}
 	answer, _ := terms{}.expand(got).(map[string]any)
 	if answer[edcNS+"protocol"] == nil {
-		return p, fmt.Errorf("your connector does not say what the connector of %s speaks: enter that (protocol of outbox.partner)", p.BPNL)
+		return p,
+			fmt.Errorf(
+				"your connector does not say what the connector of %s speaks: enter that (protocol of outbox.partner)",
+				p.BPNL)
 	}
-	if protocol := text(answer[edcNS+"protocol"]); protocol == DSP08 || protocol == DSP2025 && (p.Protocol == "" || p.Protocol == DSP2025) {
+	if protocol := text(answer[edcNS+"protocol"]); protocol == DSP08 || protocol == DSP2025 &&
+		(p.Protocol == "" || p.Protocol == DSP2025) {
 		p.Protocol = protocol
 	} else {
 		return p, fmt.Errorf("the connector of %s speaks %s, which this program does not: update it",
@@ -521,10 +546,12 @@ func judge(a *Answer, kind Kind) Delivery {
 		return d
 	}
 	if code, denied := AnsweredCode(a); denied {
-		return deny("the partner's receiver answered 401, 403 or 404 (its connector does not say which): the partner must allow your BPNL, or correct key and path of its asset")
+		return deny(
+			"the partner's receiver answered 401, 403 or 404 (its connector does not say which): the partner must allow your BPNL, or correct key and path of its asset")
 	} else if code != 0 {
 		d.Status = code
-	} else if a.Status == http.StatusInternalServerError && bytes.Contains(a.Body, []byte("Response status must not be 'null'")) {
+	} else if a.Status == http.StatusInternalServerError &&
+		bytes.Contains(a.Body, []byte("Response status must not be 'null'")) {
 		d.Status = http.StatusUnprocessableEntity // ProxyHttpData has no name for 422
 	}
 	name := fmt.Sprintf("%d %s", d.Status, http.StatusText(d.Status))
@@ -539,13 +566,18 @@ func judge(a *Answer, kind Kind) Delivery {
 		d.Outcome = Later
 		d.Reason = "nothing is behind the partner's asset (404): the partner must correct the address in it, or start its receiver"
 	case s == http.StatusRequestTimeout || s == http.StatusTooEarly || s == http.StatusTooManyRequests || s/100 == 3:
-		d.Outcome, d.Reason = Later, fmt.Sprintf("the partner's receiver does not take the message now (%s); it is sent again", name)
+		d.Outcome, d.Reason = Later,
+			fmt.Sprintf("the partner's receiver does not take the message now (%s); it is sent again", name)
 	case (s == http.StatusUnauthorized || s == http.StatusForbidden) && !problem:
-		return deny(fmt.Sprintf("the partner's receiver, or a gateway before it, does not let you in (%s): ask the partner to allow your BPNL and to check the key that its connector shows", name))
+		return deny(
+			fmt.Sprintf(
+				"the partner's receiver, or a gateway before it, does not let you in (%s): ask the partner to allow your BPNL and to check the key that its connector shows", name))
 	case s == http.StatusUnauthorized:
-		return deny("the partner's receiver does not take the key that its own connector shows (401): the partner must correct it")
+		return deny(
+			"the partner's receiver does not take the key that its own connector shows (401): the partner must correct it")
 	case s == http.StatusForbidden && kind == Comment:
-		d.Outcome, d.Reason = Refused, "the partner's receiver refuses the comment (403): it knows no such object of yours, or does not let your BPNL send"
+		d.Outcome, d.Reason = Refused,
+			"the partner's receiver refuses the comment (403): it knows no such object of yours, or does not let your BPNL send"
 	case s == http.StatusForbidden:
 		return deny("the partner's receiver does not let your BPNL send (403): ask the partner to allow it")
 	case s == http.StatusNotFound:
@@ -554,14 +586,18 @@ func judge(a *Answer, kind Kind) Delivery {
 		d.Outcome, d.Reason = Refused, "the message is too large for the partner (413): send it in parts"
 		d.Details = Details(a.Body)
 	case s/100 == 4:
-		d.Outcome, d.Reason = Refused, fmt.Sprintf("the partner's receiver refuses the message (%s): correct what it names", name)
+		d.Outcome, d.Reason = Refused,
+			fmt.Sprintf("the partner's receiver refuses the message (%s): correct what it names", name)
 		d.Details = Details(a.Body)
 	case s == http.StatusServiceUnavailable:
 		d.Outcome, d.Reason = Later, "the partner's receiver is busy, or its store is down (503); it is sent again"
 	case a.Status == http.StatusInternalServerError && d.Status == a.Status && !problem:
-		d.Outcome, d.Reason = Later, "the partner's data plane could not reach its receiver, or that failed (500); it is sent again, and the partner's operations must look if that goes on"
+		d.Outcome, d.Reason = Later,
+			"the partner's data plane could not reach its receiver, or that failed (500); it is sent again, and the partner's operations must look if that goes on"
 	default:
-		d.Outcome, d.Reason = Later, fmt.Sprintf("the partner's receiver failed (%s); it is sent again, and the partner's operations must look if that goes on", name)
+		d.Outcome, d.Reason = Later,
+			fmt.Sprintf(
+				"the partner's receiver failed (%s); it is sent again, and the partner's operations must look if that goes on", name)
 	}
 	return d
 }
@@ -571,5 +607,6 @@ func (c *Consumer) line(way Way) *Supplier {
 	if say == nil {
 		say = func(string, ...any) {}
 	}
-	return &Supplier{Management: c.Management, Customer: way.Counterparty, Address: way.Address, Protocol: way.Protocol, Say: say, pause: c.pause}
+	return &Supplier{Management: c.Management, Customer: way.Counterparty, Address: way.Address,
+		Protocol: way.Protocol, Say: say, pause: c.pause}
 }

@@ -26,7 +26,8 @@ const (
 func receiver(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	status := 200
-	if _, err := fmt.Sscanf(string(body), "[%d]", &status); err != nil || r.Header.Get("X-Api-Key") != "their-key" || r.Header.Get("Edc-Bpn") != us {
+	if _, err := fmt.Sscanf(string(body), "[%d]", &status); err != nil || r.Header.Get("X-Api-Key") != "their-key" ||
+		r.Header.Get("Edc-Bpn") != us {
 		status = http.StatusUnauthorized
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
@@ -42,7 +43,8 @@ func receiver(w http.ResponseWriter, r *http.Request) {
 
 func supplier() *edctest.Partner {
 	return &edctest.Partner{BPNL: them, Backend: http.HandlerFunc(receiver), Sender: us, Key: "their-key",
-		Offers: []edctest.Offer{edctest.OfferOf(dcm.MaterialDemandEndpoint), edctest.OfferOf(dcm.RequestForUpdateEndpoint)}}
+		Offers: []edctest.Offer{edctest.OfferOf(dcm.MaterialDemandEndpoint),
+			edctest.OfferOf(dcm.RequestForUpdateEndpoint)}}
 }
 
 func consumer(t *testing.T, c *edctest.Connector) *edc.Consumer {
@@ -81,7 +83,9 @@ func TestConsumerOutcomes(t *testing.T) {
 				p := supplier()
 				p.Proxy = proxy
 				connector := edctest.New(t, p)
-				d, way := consumer(t, connector).Send(t.Context(), edc.Partner{BPNL: them, Address: connector.Address(p)}, edc.MaterialDemand, edc.Way{}, fmt.Appendf(nil, "[%d]", c.status))
+				d, way := consumer(t, connector).Send(t.Context(),
+					edc.Partner{BPNL: them, Address: connector.Address(p)}, edc.MaterialDemand, edc.Way{},
+					fmt.Appendf(nil, "[%d]", c.status))
 				want := c.plain
 				if proxy {
 					want = c.status
@@ -89,7 +93,8 @@ func TestConsumerOutcomes(t *testing.T) {
 				if denied := c.status == 401 || c.status == 403 || c.status == 404; d.Denied != denied {
 					t.Errorf("denied %v", d.Denied)
 				}
-				if d.Outcome != c.outcome || d.Status != want || !strings.Contains(d.Reason, c.reason) || (d.Reason == "") != (d.Outcome == edc.Delivered) {
+				if d.Outcome != c.outcome || d.Status != want || !strings.Contains(d.Reason, c.reason) ||
+					(d.Reason == "") != (d.Outcome == edc.Delivered) {
 					t.Errorf("%+v, want %s %d", d, c.outcome, want)
 				}
 				if proxy && c.status == 503 && d.RetryAfter != 7*time.Second {
@@ -98,7 +103,8 @@ func TestConsumerOutcomes(t *testing.T) {
 				if d.Outcome == edc.Delivered && !strings.Contains(string(d.Body), "/week-based-material-demand") {
 					t.Errorf("arrived at %s", d.Body)
 				}
-				if posts, negotiations, transfers := p.Counts(); posts != 1 || negotiations != 1 || transfers != 1 || way.Transfer == "" {
+				if posts, negotiations, transfers := p.Counts(); posts != 1 || negotiations != 1 || transfers != 1 ||
+					way.Transfer == "" {
 					t.Errorf("%d posts, %d negotiations, %d transfers, %+v", posts, negotiations, transfers, way)
 				}
 			})
@@ -122,7 +128,8 @@ func TestConsumerDenied(t *testing.T) {
 	})
 	connector := edctest.New(t, p)
 	c, to := consumer(t, connector), edc.Partner{BPNL: them, Address: connector.Address(p)}
-	if d, _ := c.Send(t.Context(), to, edc.Comment, edc.Way{}, []byte("[403]")); d.Outcome != edc.Refused || d.Denied || !strings.Contains(d.Reason, "refuses the comment (403)") {
+	if d, _ := c.Send(t.Context(), to, edc.Comment, edc.Way{}, []byte("[403]")); d.Outcome != edc.Refused ||
+		d.Denied || !strings.Contains(d.Reason, "refuses the comment (403)") {
 		t.Errorf("%+v", d)
 	}
 	d, way := c.Send(t.Context(), to, edc.MaterialDemand, edc.Way{}, []byte("[200]"))
@@ -133,7 +140,8 @@ func TestConsumerDenied(t *testing.T) {
 	for _, refused := range []int{1, 2} {
 		gateway = refused
 		d, way = c.Send(t.Context(), to, edc.MaterialDemand, way, []byte("[200]"))
-		if want := refused == 2; d.Denied != want || (d.Outcome == edc.Delivered) == want || want && !strings.Contains(d.Reason, "a gateway before it") {
+		if want := refused == 2; d.Denied != want || (d.Outcome == edc.Delivered) == want || want &&
+			!strings.Contains(d.Reason, "a gateway before it") {
 			t.Errorf("refused %d times: %+v", refused, d)
 		}
 	}
@@ -152,15 +160,20 @@ func TestConsumerLocates(t *testing.T) {
 	}{
 		{"by BPNL", true, edc.Partner{BPNL: them}, ""},
 		{"by DID", true, edc.Partner{BPNL: them, DID: "did:web:" + them, Protocol: edc.DSP2025}, ""},
-		{"another protocol", true, edc.Partner{BPNL: them, Protocol: edc.DSP08}, "names no connector that this program can speak to: enter it"},
-		{"unknown", true, edc.Partner{BPNL: us}, "the DSP address of " + us + " is not known, and your connector cannot find it out: enter it (dcm-receiver partner add " + us + " --dsp-url URL)"},
+		{"another protocol", true, edc.Partner{BPNL: them, Protocol: edc.DSP08},
+			"names no connector that this program can speak to: enter it"},
+		{"unknown", true, edc.Partner{BPNL: us}, "the DSP address of " + us +
+			" is not known, and your connector cannot find it out: enter it (dcm-receiver partner add " + us +
+			" --dsp-url URL)"},
 		{"a connector that cannot say", false, edc.Partner{BPNL: them}, "cannot find it out"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := supplier()
 			p.DSP25 = c.dsp25
-			d, _ := consumer(t, edctest.New(t, p)).Send(t.Context(), c.to, edc.MaterialDemand, edc.Way{}, []byte("[200]"))
-			if (d.Outcome == edc.Delivered) != (c.reason == "") || d.Outcome == edc.Refused || !strings.Contains(d.Reason, c.reason) {
+			d, _ := consumer(t, edctest.New(t, p)).Send(t.Context(), c.to, edc.MaterialDemand, edc.Way{},
+				[]byte("[200]"))
+			if (d.Outcome == edc.Delivered) != (c.reason == "") || d.Outcome == edc.Refused ||
+				!strings.Contains(d.Reason, c.reason) {
 				t.Errorf("%+v", d)
 			}
 		})
@@ -174,7 +187,8 @@ func TestConsumerFollows(t *testing.T) {
 	p.DSP25 = true
 	connector := edctest.New(t, p)
 	c := consumer(t, connector)
-	for _, to := range []edc.Partner{{BPNL: them, Address: connector.Address(p) + "/2025-1", Protocol: edc.DSP2025, DID: "did:web:" + them}, {BPNL: them}} {
+	for _, to := range []edc.Partner{{BPNL: them, Address: connector.Address(p) + "/2025-1", Protocol: edc.DSP2025,
+		DID: "did:web:" + them}, {BPNL: them}} {
 		var way edc.Way
 		send := func(body string) (d edc.Delivery) {
 			d, way = c.Send(t.Context(), to, edc.MaterialDemand, way, []byte(body))
@@ -215,7 +229,8 @@ func TestConsumerFollows(t *testing.T) {
 		limited, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 		d, way = c.Send(limited, to, edc.MaterialDemand, way, []byte("[200]"))
 		cancel()
-		if want := connector.Address(p) + "/2025-1"; d.Outcome != edc.Later || way.Address != want || way.Agreement == "" {
+		if want := connector.Address(p) + "/2025-1"; d.Outcome != edc.Later || way.Address != want ||
+			way.Agreement == "" {
 			t.Errorf("%+v, the way leads to %+v, want %s", d, way, want)
 		}
 		p.Delay(0)
@@ -245,7 +260,8 @@ func TestConsumerKeepsTheWay(t *testing.T) {
 				{"token run out", func() { connector.ExpireTokens(p) }, 1, 1},
 				{"refresh lost", func() { connector.LoseRefresh(p) }, 1, 2},
 				{"transfer ended", func() { connector.EndTransfers(p) }, 1, 3},
-				{"contract ended", func() { connector.EndContracts(p) }, 2, 5}, // the transfer under the old one is tried
+				// the transfer under the old one is tried
+				{"contract ended", func() { connector.EndContracts(p) }, 2, 5},
 				{"the next again", func() {}, 2, 5},
 				{"another entry for the partner", func() { to.DID = "did:web:" + them }, 3, 6},
 			} {
@@ -254,7 +270,8 @@ func TestConsumerKeepsTheWay(t *testing.T) {
 				d, way = c.Send(t.Context(), to, edc.MaterialDemand, way, []byte("[201]"))
 				_, negotiations, transfers := p.Counts()
 				if d.Outcome != edc.Delivered || negotiations != step.negotiations || transfers != step.transfers {
-					t.Errorf("%s: %+v, %d negotiations, %d transfers; want %d, %d", step.name, d, negotiations, transfers, step.negotiations, step.transfers)
+					t.Errorf("%s: %+v, %d negotiations, %d transfers; want %d, %d", step.name, d, negotiations,
+						transfers, step.negotiations, step.transfers)
 				}
 			}
 			if way.Protocol != protocol {
@@ -276,7 +293,8 @@ func TestConsumerLater(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		var d edc.Delivery
-		if d, way = c.Send(ctx, to, kind, way, []byte("[200]")); d.Outcome != outcome || !strings.Contains(d.Reason, reason) {
+		if d, way = c.Send(ctx, to, kind, way, []byte("[200]")); d.Outcome != outcome ||
+			!strings.Contains(d.Reason, reason) {
 			t.Errorf("%+v; want %s %q", d, outcome, reason)
 		}
 	}
@@ -284,7 +302,8 @@ func TestConsumerLater(t *testing.T) {
 	send(edc.MaterialDemand, edc.Later, "could not get the catalogue of "+them)
 	p.Down(false)
 	p.Refuse(true)
-	send(edc.MaterialDemand, edc.Later, "no contract came about: ended by the connectors (Policy in scope contract.negotiation not fulfilled)")
+	send(edc.MaterialDemand, edc.Later,
+		"no contract came about: ended by the connectors (Policy in scope contract.negotiation not fulfilled)")
 	p.Refuse(false)
 	p.Stall(true)
 	send(edc.MaterialDemand, edc.Later, "still REQUESTED")
@@ -319,7 +338,8 @@ func TestSendGoesOn(t *testing.T) {
 	open := func() error {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		s := &edc.Supplier{Management: consumer(t, connector).Management, Customer: them, Address: connector.Address(p), Protocol: edc.DSP08, Cache: cache, Say: t.Logf}
+		s := &edc.Supplier{Management: consumer(t, connector).Management, Customer: them,
+			Address: connector.Address(p), Protocol: edc.DSP08, Cache: cache, Say: t.Logf}
 		return s.Open(ctx, edc.MaterialDemand, "", false)
 	}
 	negotiations := func(want int) {
@@ -364,9 +384,12 @@ func TestConsumerFinds(t *testing.T) {
 	}{
 		{"by type", []edctest.Offer{{Asset: "a", Type: demand.Type, Version: "2.0"}}, "a", ""},
 		{"by CX-0048's property", []edctest.Offer{{Asset: "a", Property: demand.Property}}, "a", ""},
-		{"the highest", []edctest.Offer{{Asset: "a", Type: demand.Type, Version: "1.0"}, {Asset: "b", Type: demand.Type, Version: "2.0"}}, "b", ""},
-		{"none that is too high", []edctest.Offer{{Asset: "a", Type: demand.Type, Version: "2.0"}, {Asset: "b", Type: demand.Type, Version: "3.0"}}, "a", ""},
-		{"two alike", []edctest.Offer{{Asset: "a", Type: demand.Type, Version: "2.0"}, {Asset: "b", Type: demand.Type, Version: "2.0"}}, "", "several assets of this kind: a, b"},
+		{"the highest", []edctest.Offer{{Asset: "a", Type: demand.Type, Version: "1.0"},
+			{Asset: "b", Type: demand.Type, Version: "2.0"}}, "b", ""},
+		{"none that is too high", []edctest.Offer{{Asset: "a", Type: demand.Type, Version: "2.0"},
+			{Asset: "b", Type: demand.Type, Version: "3.0"}}, "a", ""},
+		{"two alike", []edctest.Offer{{Asset: "a", Type: demand.Type, Version: "2.0"},
+			{Asset: "b", Type: demand.Type, Version: "2.0"}}, "", "several assets of this kind: a, b"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := supplier()
@@ -376,8 +399,10 @@ func TestConsumerFinds(t *testing.T) {
 				p.Offers = append(p.Offers, o)
 			}
 			connector := edctest.New(t, p)
-			d, way := consumer(t, connector).Send(t.Context(), edc.Partner{BPNL: them, Address: connector.Address(p)}, edc.MaterialDemand, edc.Way{}, []byte("[200]"))
-			if way.Asset != c.asset || !strings.Contains(d.Reason, c.reason) || (d.Outcome == edc.Delivered) != (c.asset != "") {
+			d, way := consumer(t, connector).Send(t.Context(), edc.Partner{BPNL: them, Address: connector.Address(p)},
+				edc.MaterialDemand, edc.Way{}, []byte("[200]"))
+			if way.Asset != c.asset || !strings.Contains(d.Reason, c.reason) ||
+				(d.Outcome == edc.Delivered) != (c.asset != "") {
 				t.Errorf("%+v %+v", d, way)
 			}
 		})
@@ -404,7 +429,8 @@ func TestConsumerConcurrent(t *testing.T) {
 				var way edc.Way
 				for range 3 {
 					var d edc.Delivery
-					if d, way = c.Send(t.Context(), edc.Partner{BPNL: p.BPNL, Address: connector.Address(p)}, edc.RequestForUpdate, way, []byte("[200]")); d.Outcome == edc.Delivered {
+					if d, way = c.Send(t.Context(), edc.Partner{BPNL: p.BPNL, Address: connector.Address(p)},
+						edc.RequestForUpdate, way, []byte("[200]")); d.Outcome == edc.Delivered {
 						delivered.Add(1)
 					}
 				}

@@ -64,7 +64,8 @@ func TestDataspaceAsPrinted(t *testing.T) {
 	}
 	folder := t.TempDir()
 	program := filepath.Join(folder, "dcm-receiver")
-	if out, err := exec.Command("go", "build", "-o", program, "dcm-receiver/cmd/dcm-receiver").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", program,
+		"dcm-receiver/cmd/dcm-receiver").CombinedOutput(); err != nil {
 		t.Fatalf("%s\n%v", out, err)
 	}
 	// A folder of its own, with a short name: sockets of Postgres are in it.
@@ -161,9 +162,12 @@ func startLab(t *testing.T) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &lab{t: t, run: t.TempDir(), dsp: "http://127.0.0.1:19302/dsp", listen: "127.0.0.1:" + freePort(t), ops: "127.0.0.1:" + freePort(t)}
-	environment := append(os.Environ(), "LAB_RUN="+filepath.Join(l.run, "edc"), "CUSTOMER_PORT=19300", "SUPPLIER_PORT=19400",
-		"MANAGEMENT_KEY="+labKey, "VAULT_KEY="+vaultKey, "CUSTOMER_BPN="+example.Customer, "SUPPLIER_BPN="+example.Supplier)
+	l := &lab{t: t, run: t.TempDir(), dsp: "http://127.0.0.1:19302/dsp", listen: "127.0.0.1:" + freePort(t),
+		ops: "127.0.0.1:" + freePort(t)}
+	environment := append(os.Environ(), "LAB_RUN="+filepath.Join(l.run, "edc"), "CUSTOMER_PORT=19300",
+		"SUPPLIER_PORT=19400",
+		"MANAGEMENT_KEY="+labKey, "VAULT_KEY="+vaultKey, "CUSTOMER_BPN="+example.Customer,
+		"SUPPLIER_BPN="+example.Supplier)
 	script := func(name string) ([]byte, error) {
 		c := exec.Command(filepath.Join(scripts, name))
 		c.Env = environment
@@ -189,7 +193,8 @@ func startLab(t *testing.T) *lab {
 	l.customer, l.supplier = management(t, 19301), management(t, 19401)
 
 	l.program = filepath.Join(l.run, "dcm-receiver")
-	if out, err := exec.Command("go", "build", "-o", l.program, "dcm-receiver/cmd/dcm-receiver").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", l.program,
+		"dcm-receiver/cmd/dcm-receiver").CombinedOutput(); err != nil {
 		t.Fatalf("%s\n%v", out, err)
 	}
 	l.database = pgtest.NewServer(t, nil).URL("dcm")
@@ -230,7 +235,8 @@ func (l *lab) start(t *testing.T, settings ...string) {
 	t.Helper()
 	l.process = exec.Command(l.program, "serve")
 	l.process.Dir = l.run
-	l.process.Env = append(environ(), append([]string{"DATABASE_URL=" + l.database, "DCM_LISTEN=" + l.listen, "DCM_OPS_LISTEN=" + l.ops, "DCM_PLANNING_LISTEN=",
+	l.process.Env = append(environ(), append([]string{"DATABASE_URL=" + l.database, "DCM_LISTEN=" + l.listen,
+		"DCM_OPS_LISTEN=" + l.ops, "DCM_PLANNING_LISTEN=",
 		"DCM_CUSTOMER_BPNLS=" + example.Customer, "DCM_API_KEYS=" + oldKey}, settings...)...)
 	stdout := &syncBuffer{}
 	l.process.Stdout, l.process.Stderr = stdout, l.stderr
@@ -260,7 +266,10 @@ func (l *lab) start(t *testing.T, settings ...string) {
 
 // environ is the environment without settings of the program.
 func environ() []string {
-	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "DCM_") || strings.HasPrefix(v, "PG") })
+	return slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "DCM_") ||
+			strings.HasPrefix(v, "PG")
+	})
 }
 
 func (l *lab) stop(signal syscall.Signal) {
@@ -277,7 +286,8 @@ func (l *lab) restart(t *testing.T, settings ...string) {
 
 // registration is what most tests register; one of them at a time.
 func (l *lab) registration() edc.Registration {
-	return edc.Registration{Prefix: "dcm", Version: "0.10.0", Backend: "http://" + l.listen, Key: oldKey, Type: "HttpData",
+	return edc.Registration{Prefix: "dcm", Version: "0.10.0", Backend: "http://" + l.listen, Key: oldKey,
+		Type:   "HttpData",
 		Header: edc.SenderHeader, Usage: "framework", Messages: true, Partners: []string{example.Supplier}}
 }
 
@@ -293,7 +303,8 @@ func (l *lab) register(t *testing.T, r edc.Registration) {
 
 // sender is the supplier; a new one agrees on a contract of its own.
 func (l *lab) sender(t *testing.T) *edc.Supplier {
-	return &edc.Supplier{Management: l.supplier, Customer: example.Customer, Address: l.dsp, Protocol: "dataspace-protocol-http", Say: t.Logf}
+	return &edc.Supplier{Management: l.supplier, Customer: example.Customer, Address: l.dsp,
+		Protocol: "dataspace-protocol-http", Say: t.Logf}
 }
 
 // query reads one row.
@@ -330,7 +341,8 @@ var seed uint64
 func newMessage(t *testing.T, edit func(group map[string]any)) message {
 	t.Helper()
 	seed++
-	return again(t, example.Message(example.Options{Groups: 1, Weeks: 4, Seed: seed, Supplier: example.Supplier, Customer: example.Customer, Now: time.Now()}), edit)
+	return again(t, example.Message(example.Options{Groups: 1, Weeks: 4, Seed: seed, Supplier: example.Supplier,
+		Customer: example.Customer, Now: time.Now()}), edit)
 }
 
 // again is a message like another one under a messageId of its own.
@@ -465,7 +477,8 @@ func (l *lab) rulesFlattened(t *testing.T) {
 	if stored, err := s.Reason(t.Context(), ""); err != nil || stored.Status != 422 {
 		t.Errorf("no JSON: %+v, %v", stored, err)
 	}
-	if _, err := s.Reason(t.Context(), uuid.NewString()); err == nil || !strings.Contains(err.Error(), "has no answer to this message") {
+	if _, err := s.Reason(t.Context(), uuid.NewString()); err == nil ||
+		!strings.Contains(err.Error(), "has no answer to this message") {
 		t.Errorf("an unknown message: %v", err)
 	}
 }
@@ -479,10 +492,12 @@ func (l *lab) judged(t *testing.T, name string, m message, answer []byte, rule, 
 	}
 	var journalRule, journalStatus int
 	var sender, agreement string
-	l.query(t, `select o.rule, m.status, m.sender, m.contract_agreement_id from planning.message m join planning.message_object o on o.message = m.id where m.message_id::text = $1`, m.id)(
+	l.query(t,
+		`select o.rule, m.status, m.sender, m.contract_agreement_id from planning.message m join planning.message_object o on o.message = m.id where m.message_id::text = $1`, m.id)(
 		&journalRule, &journalStatus, &sender, &agreement)
 	if journalRule != rule || journalStatus != status || sender != example.Supplier || agreement == "" {
-		t.Errorf("%s: journal has rule %d, status %d, sender %s, agreement %q", name, journalRule, journalStatus, sender, agreement)
+		t.Errorf("%s: journal has rule %d, status %d, sender %s, agreement %q", name, journalRule, journalStatus,
+			sender, agreement)
 	}
 }
 
@@ -524,7 +539,8 @@ func (l *lab) requestForUpdate(t *testing.T) {
 		t.Fatalf("%+v, %v", a, err)
 	}
 	var found int
-	l.query(t, "select count(*) from planning.request_for_update where message_id::text = $1 and material_demand_id::text = $2 and supplier = $3", id, demand, example.Supplier)(&found)
+	l.query(t,
+		"select count(*) from planning.request_for_update where message_id::text = $1 and material_demand_id::text = $2 and supplier = $3", id, demand, example.Supplier)(&found)
 	if found != 1 {
 		t.Errorf("%d rows, answered %s", found, a.Body)
 	}
@@ -555,7 +571,8 @@ func (l *lab) foreignAnswers(t *testing.T) {
 		t.Fatalf("%d", status)
 	}
 	s := l.sender(t)
-	if _, err := s.Reason(t.Context(), m.id); err == nil || !strings.Contains(err.Error(), "no answer to this message") {
+	if _, err := s.Reason(t.Context(), m.id); err == nil ||
+		!strings.Contains(err.Error(), "no answer to this message") {
 		t.Errorf("another sender's answer: %v", err)
 	}
 	if stored, err := s.Reason(t.Context(), ""); err == nil && stored.MessageID == m.id {
@@ -572,13 +589,15 @@ func (l *lab) spoofed(t *testing.T) {
 	}
 	own := s.Management.Client.Transport
 	defer func() { s.Management.Client.Transport = own }()
-	s.Management.Client.Transport = spoof{http.Header{"Edc-Bpn": {"BPNL00000000OTHR"}, "Edc-Contract-Agreement-Id": {"spoofed"}, "X-Api-Key": {"spoofed"}}}
+	s.Management.Client.Transport = spoof{http.Header{"Edc-Bpn": {"BPNL00000000OTHR"},
+		"Edc-Contract-Agreement-Id": {"spoofed"}, "X-Api-Key": {"spoofed"}}}
 	m := newMessage(t, nil)
 	if a := l.post(t, s, m); a.Status != 200 {
 		t.Fatalf("%d %s", a.Status, a.Body)
 	}
 	var sender, agreement string
-	l.query(t, "select sender, contract_agreement_id from planning.message where message_id::text = $1", m.id)(&sender, &agreement)
+	l.query(t, "select sender, contract_agreement_id from planning.message where message_id::text = $1",
+		m.id)(&sender, &agreement)
 	if sender != example.Supplier || agreement == "" || strings.Contains(agreement, "spoofed") {
 		t.Errorf("sender %s, agreement %s", sender, agreement)
 	}
@@ -599,10 +618,12 @@ func (s spoof) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func (l *lab) large(t *testing.T) {
 	l.register(t, l.registration())
-	one := len(example.Message(example.Options{Groups: 100, Weeks: 104, Seed: 7, Supplier: example.Supplier, Customer: example.Customer, Now: time.Now()})) / 100
+	one := len(example.Message(example.Options{Groups: 100, Weeks: 104, Seed: 7, Supplier: example.Supplier,
+		Customer: example.Customer, Now: time.Now()})) / 100
 	groups := 14 << 20 / one
 	seed++
-	body := example.Message(example.Options{Groups: groups, Weeks: 104, Seed: seed, Supplier: example.Supplier, Customer: example.Customer, Now: time.Now()})
+	body := example.Message(example.Options{Groups: groups, Weeks: 104, Seed: seed, Supplier: example.Supplier,
+		Customer: example.Customer, Now: time.Now()})
 	a := l.post(t, l.sender(t), message{body: body})
 	var r result
 	if err := json.Unmarshal(a.Body, &r); err != nil || a.Status != 200 || len(r.Results) != groups {
@@ -636,7 +657,8 @@ func (l *lab) requests(t *testing.T, status string) (n float64) {
 	}
 	defer resp.Body.Close()
 	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
-		if name, value, _ := strings.Cut(lines.Text(), "} "); strings.HasPrefix(name, "dcm_messages_total{") && strings.Contains(name, `status="`+status+`"`) {
+		if name, value, _ := strings.Cut(lines.Text(), "} "); strings.HasPrefix(name, "dcm_messages_total{") &&
+			strings.Contains(name, `status="`+status+`"`) {
 			v, err := strconv.ParseFloat(value, 64)
 			if err != nil {
 				t.Fatal(err)
@@ -662,7 +684,8 @@ func (l *lab) lockGroups(t *testing.T) (release func()) {
 func (l *lab) waiting(t *testing.T) int {
 	t.Helper()
 	var n int
-	l.query(t, "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()")(&n)
+	l.query(t,
+		"select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()")(&n)
 	return n
 }
 
@@ -700,7 +723,8 @@ func (l *lab) killed(t *testing.T) {
 	var stored, weeks, entries int
 	l.query(t, "select count(*) from planning.capacity_group where capacity_group_id::text = $1", m.group)(&stored)
 	l.query(t, "select count(*) from planning.capacity where capacity_group_id::text = $1", m.group)(&weeks)
-	l.query(t, "select count(*) from planning.message where message_id::text = $1 and status in (200, 201)", m.id)(&entries)
+	l.query(t, "select count(*) from planning.message where message_id::text = $1 and status in (200, 201)",
+		m.id)(&entries)
 	if stored != 1 || weeks != 4 || entries < 1 {
 		t.Errorf("%d groups, %d weeks, %d entries", stored, weeks, entries)
 	}
@@ -780,10 +804,12 @@ func (l *lab) rotation(t *testing.T) {
 	var open []struct {
 		ID string `json:"@id"`
 	}
-	if err := json.Unmarshal(l.api(t, "POST", "/transferprocesses/request", `{"@context":{"@vocab":"https://w3id.org/edc/v0.0.1/ns/"},"@type":"QuerySpec","sortField":"stateTimestamp","sortOrder":"DESC","limit":1}`), &open); err != nil || len(open) != 1 {
+	if err := json.Unmarshal(l.api(t, "POST", "/transferprocesses/request",
+		`{"@context":{"@vocab":"https://w3id.org/edc/v0.0.1/ns/"},"@type":"QuerySpec","sortField":"stateTimestamp","sortOrder":"DESC","limit":1}`), &open); err != nil || len(open) != 1 {
 		t.Fatalf("%v, %v", open, err)
 	}
-	l.api(t, "POST", "/transferprocesses/"+open[0].ID+"/terminate", `{"@context":{"@vocab":"https://w3id.org/edc/v0.0.1/ns/"},"@type":"TerminateTransfer","reason":"new key"}`)
+	l.api(t, "POST", "/transferprocesses/"+open[0].ID+"/terminate",
+		`{"@context":{"@vocab":"https://w3id.org/edc/v0.0.1/ns/"},"@type":"TerminateTransfer","reason":"new key"}`)
 	time.Sleep(time.Second) // the connectors tell each other
 	ok("after its end", ending)
 
@@ -836,7 +862,8 @@ func (l *lab) consumer(t *testing.T) {
 	send := func(step string, m message, outcome edc.Outcome, status int) {
 		t.Helper()
 		var d edc.Delivery
-		if d, way = c.Send(t.Context(), to, edc.CapacityGroup, way, m.body); d.Outcome != outcome || d.Status != status {
+		if d, way = c.Send(t.Context(), to, edc.CapacityGroup, way, m.body); d.Outcome != outcome ||
+			d.Status != status {
 			t.Errorf("%s: %+v", step, d)
 		}
 	}
@@ -851,7 +878,8 @@ func (l *lab) consumer(t *testing.T) {
 	if err != nil || stored.Status != 400 {
 		t.Errorf("the reason: %+v, %v", stored, err)
 	}
-	l.api(t, "POST", "/transferprocesses/"+l.latestTransfer(t, first.Asset)+"/terminate", `{"@context":{"@vocab":"https://w3id.org/edc/v0.0.1/ns/"},"@type":"TerminateTransfer","reason":"test"}`)
+	l.api(t, "POST", "/transferprocesses/"+l.latestTransfer(t, first.Asset)+"/terminate",
+		`{"@context":{"@vocab":"https://w3id.org/edc/v0.0.1/ns/"},"@type":"TerminateTransfer","reason":"test"}`)
 	time.Sleep(time.Second) // the connectors tell each other
 	send("after its end", newMessage(t, nil), edc.Delivered, 200)
 	if way.Transfer == first.Transfer || way.Agreement != first.Agreement {
@@ -867,7 +895,8 @@ func (l *lab) latestTransfer(t *testing.T, asset string) string {
 	}
 	query := `{"@context":{"@vocab":"https://w3id.org/edc/v0.0.1/ns/"},"@type":"QuerySpec","sortField":"stateTimestamp","sortOrder":"DESC","limit":1,
 		"filterExpression":[{"operandLeft":"assetId","operator":"=","operandRight":"` + asset + `"}]}`
-	if err := json.Unmarshal(l.api(t, "POST", "/transferprocesses/request", query), &open); err != nil || len(open) != 1 {
+	if err := json.Unmarshal(l.api(t, "POST", "/transferprocesses/request", query), &open); err != nil ||
+		len(open) != 1 {
 		t.Fatalf("%v, %v", open, err)
 	}
 	return open[0].ID
@@ -895,8 +924,10 @@ func (l *lab) commands(t *testing.T) {
 		if arguments[1] == "send" {
 			m = l.supplier
 		}
-		c.Env = append(environ(), "DCM_EDC_MANAGEMENT_URL="+m.URL, "DCM_EDC_MANAGEMENT_KEY="+m.Key, "DCM_EDC_BACKEND_URL=http://"+l.listen, "DCM_API_KEYS="+oldKey,
-			"DCM_PARTNERS="+example.Supplier, "DCM_EDC_CUSTOMER="+example.Customer, "DCM_EDC_CUSTOMER_URL="+l.dsp, "DCM_EDC_CACHE_DIR="+filepath.Join(l.run, "cache"))
+		c.Env = append(environ(), "DCM_EDC_MANAGEMENT_URL="+m.URL, "DCM_EDC_MANAGEMENT_KEY="+m.Key,
+			"DCM_EDC_BACKEND_URL=http://"+l.listen, "DCM_API_KEYS="+oldKey,
+			"DCM_PARTNERS="+example.Supplier, "DCM_EDC_CUSTOMER="+example.Customer, "DCM_EDC_CUSTOMER_URL="+l.dsp,
+			"DCM_EDC_CACHE_DIR="+filepath.Join(l.run, "cache"))
 		out, err := c.CombinedOutput()
 		if c.ProcessState == nil || c.ProcessState.ExitCode() != status {
 			t.Errorf("%v: %v, want exit status %d\n%s", arguments, err, status, out)
@@ -920,12 +951,16 @@ func (l *lab) commands(t *testing.T) {
 		return name
 	}
 	contains(run(0, "edc", "register", "--backend-url=http://"+l.listen+"/"), "nothing to change")
-	contains(run(0, "edc", "register", "--asset-type=ProxyHttpData", "--per-supplier"), "create contract definition dcm-capacity-group-"+example.Supplier, "withdraw contract definition dcm-capacity-group")
+	contains(run(0, "edc", "register", "--asset-type=ProxyHttpData", "--per-supplier"),
+		"create contract definition dcm-capacity-group-"+example.Supplier,
+		"withdraw contract definition dcm-capacity-group")
 	contains(run(0, "edc", "register"), "create contract definition dcm-capacity-group")
 	contains(run(0, "edc", "register"), "nothing to change")
 	contains(run(0, "edc", "register", "--check"), "nothing to change", "DCM_EDC_DSP_URL")
-	contains(run(0, "edc", "register", "--check", "--dsp-url="+l.dsp, "--customer-bpnls="+example.Customer), "it shows none of it, as DCM_PARTNERS wants")
-	contains(run(3, "edc", "register", "--check", "--dsp-url=http://127.0.0.1:1/dsp", "--customer-bpnls="+example.Customer), "could not get the catalogue")
+	contains(run(0, "edc", "register", "--check", "--dsp-url="+l.dsp, "--customer-bpnls="+example.Customer),
+		"it shows none of it, as DCM_PARTNERS wants")
+	contains(run(3, "edc", "register", "--check", "--dsp-url=http://127.0.0.1:1/dsp",
+		"--customer-bpnls="+example.Customer), "could not get the catalogue")
 	contains(run(1, "edc", "register", "--check", "--usage-policy=use"), `policy: "use if `, `wanted "use"`)
 	contains(run(0, "edc", "register", "--dry-run"), `"asset:prop:dcm": "weekbasedcapacitygroup-endpoint"`)
 	contains(run(3, "edc", "register", "--management-url=http://127.0.0.1:1"), "cannot be reached")
@@ -933,12 +968,17 @@ func (l *lab) commands(t *testing.T) {
 	contains(run(2, "edc", "register", "--prefix=../x"), "DCM_EDC_PREFIX")
 
 	good, bad := newMessage(t, nil), newMessage(t, func(g map[string]any) { g["unitOfMeasureIsOmitted"] = true })
-	contains(run(0, "edc", "send", "--dry-run", file(good)), "1. Looking into the catalogue", "3. Starting a transfer", "not sent")
-	contains(run(0, "edc", "send", file(good)), "Reusing contract agreement ", "answered 200 OK", `"outcome": "created"`)
-	contains(run(1, "edc", "send", file(good), file(bad)), `"rule": 7`, "answered 500", "The receiver's answer, kept since", "400 Bad Request", "/content/informationObject/0/unitOfMeasure")
+	contains(run(0, "edc", "send", "--dry-run", file(good)), "1. Looking into the catalogue",
+		"3. Starting a transfer", "not sent")
+	contains(run(0, "edc", "send", file(good)), "Reusing contract agreement ", "answered 200 OK",
+		`"outcome": "created"`)
+	contains(run(1, "edc", "send", file(good), file(bad)), `"rule": 7`, "answered 500",
+		"The receiver's answer, kept since", "400 Bad Request", "/content/informationObject/0/unitOfMeasure")
 	contains(run(0, "edc", "send", "--new", file(good)), "2. Agreeing on a contract")
-	contains(run(0, "edc", "register", "--json", "--check", "--dsp-url="+l.dsp, "--customer-bpnls="+example.Customer), `"catalogue":"`+l.dsp+`","shown":[],"wrong":[]`)
-	contains(run(1, "edc", "send", "--json", file(good), file(bad)), `"accepted":true`, `"accepted":false`, `"kept":{"id":`)
+	contains(run(0, "edc", "register", "--json", "--check", "--dsp-url="+l.dsp, "--customer-bpnls="+example.Customer),
+		`"catalogue":"`+l.dsp+`","shown":[],"wrong":[]`)
+	contains(run(1, "edc", "send", "--json", file(good), file(bad)), `"accepted":true`, `"accepted":false`,
+		`"kept":{"id":`)
 
 	l.restart(t, "DCM_PARTNERS=BPNL00000000OTHR")
 	contains(run(1, "edc", "send", file(good)), "the partner does not allow your BPNL to send")
@@ -960,8 +1000,9 @@ func (l *lab) cx0128(t *testing.T) {
 	for _, c := range changes {
 		said = append(said, c.Summary())
 	}
-	if got, want := strings.Join(said, ", "), "create asset dcm-comment, create asset dcm-load-factor, create asset dcm-delta-production, create asset dcm-demand-volatility, "+
-		"create contract definition dcm-comment, create contract definition dcm-load-factor, create contract definition dcm-delta-production, create contract definition dcm-demand-volatility"; got != want {
+	if got, want := strings.Join(said, ", "),
+		"create asset dcm-comment, create asset dcm-load-factor, create asset dcm-delta-production, create asset dcm-demand-volatility, "+
+			"create contract definition dcm-comment, create contract definition dcm-load-factor, create contract definition dcm-delta-production, create contract definition dcm-demand-volatility"; got != want {
 		t.Errorf("to be changed: %s\nwant %s", got, want)
 	}
 	l.register(t, r)
@@ -973,16 +1014,20 @@ func (l *lab) cx0128(t *testing.T) {
 		t.Helper()
 		asked := r
 		asked.Partners = nil
-		seen, wrong, err := edc.Seen(t.Context(), l.supplier, edc.Partner{BPNL: example.Customer, Address: l.dsp}, asked)
-		if err != nil || len(wrong) > 0 || !slices.Equal(slices.Sorted(slices.Values(seen)), slices.Sorted(slices.Values(want))) {
+		seen, wrong, err := edc.Seen(t.Context(), l.supplier, edc.Partner{BPNL: example.Customer, Address: l.dsp},
+			asked)
+		if err != nil || len(wrong) > 0 || !slices.Equal(slices.Sorted(slices.Values(seen)),
+			slices.Sorted(slices.Values(want))) {
 			t.Errorf("the supplier sees %v, want %v (%v, %v)", seen, want, wrong, err)
 		}
 	}
-	shown("dcm-capacity-group", "dcm-request-for-update", "dcm-comment", "dcm-messages", "dcm-load-factor", "dcm-delta-production", "dcm-demand-volatility")
+	shown("dcm-capacity-group", "dcm-request-for-update", "dcm-comment", "dcm-messages", "dcm-load-factor",
+		"dcm-delta-production", "dcm-demand-volatility")
 
 	l.restart(t, "DCM_STANDARD=cx-0128")
 	seed++
-	options := example.Options{Groups: 1, Weeks: 4, Seed: seed, Supplier: example.Supplier, Customer: example.Customer, Now: time.Now(), Context: dcm.CapacityGroupEndpoint.Model + ".x.x"}
+	options := example.Options{Groups: 1, Weeks: 4, Seed: seed, Supplier: example.Supplier,
+		Customer: example.Customer, Now: time.Now(), Context: dcm.CapacityGroupEndpoint.Model + ".x.x"}
 	s := l.sender(t)
 	group := again(t, example.Message(options), nil)
 	if a := l.post(t, s, group); a.Status != 200 {
@@ -991,11 +1036,15 @@ func (l *lab) cx0128(t *testing.T) {
 	comment := func(object string) []byte {
 		now := time.Now().UTC().Format(time.RFC3339)
 		body, err := json.Marshal(map[string]any{
-			"messageHeader": map[string]any{"header": map[string]any{"messageId": uuid.NewString(), "context": dcm.CommentEndpoint.Model + ".x.x", "sentDateTime": now,
+			"messageHeader": map[string]any{"header": map[string]any{"messageId": uuid.NewString(),
+				"context": dcm.CommentEndpoint.Model + ".x.x", "sentDateTime": now,
 				"senderBpn": example.Supplier, "receiverBpn": example.Customer, "version": "3.0.0"}},
-			"content": map[string]any{"informationObject": []any{map[string]any{"commentId": uuid.NewString(), "supplier": example.Supplier, "customer": example.Customer,
-				"objectId": object, "objectType": "urn:samm:io.catenax.week_based_capacity_group", "author": "planning@supplier.example", "postedAt": now, "changedAt": now,
-				"commentType": "information", "commentText": "Shutdown in August", "listOfReferenceDates": []string{}}}},
+			"content": map[string]any{"informationObject": []any{map[string]any{"commentId": uuid.NewString(),
+				"supplier": example.Supplier, "customer": example.Customer,
+				"objectId": object, "objectType": "urn:samm:io.catenax.week_based_capacity_group",
+				"author": "planning@supplier.example", "postedAt": now, "changedAt": now,
+				"commentType": "information", "commentText": "Shutdown in August",
+				"listOfReferenceDates": []string{}}}},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -1030,14 +1079,17 @@ func (l *lab) cx0128(t *testing.T) {
 		}
 	}
 	var comments int
-	l.query(t, "select count(*) from planning.comment where object_id::text = $1 and comment_text = 'Shutdown in August'", group.group)(&comments)
+	l.query(t,
+		"select count(*) from planning.comment where object_id::text = $1 and comment_text = 'Shutdown in August'",
+		group.group)(&comments)
 	if comments != 1 {
 		t.Errorf("%d comments", comments)
 	}
 
 	r.Roles = []dcm.Role{dcm.CustomerRole, dcm.SupplierRole}
 	l.register(t, r)
-	shown("dcm-capacity-group", "dcm-material-demand", "dcm-request-for-update", "dcm-comment", "dcm-messages", "dcm-load-factor", "dcm-delta-production", "dcm-demand-volatility")
+	shown("dcm-capacity-group", "dcm-material-demand", "dcm-request-for-update", "dcm-comment", "dcm-messages",
+		"dcm-load-factor", "dcm-delta-production", "dcm-demand-volatility")
 
 	// Back to CX-0048: the offers go, everything else stays as it is.
 	r = l.registration()
@@ -1073,7 +1125,8 @@ func (l *lab) background(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if text, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != 200 || !bytes.Contains(text, []byte("set DCM_EDC_MANAGEMENT_KEY")) {
+	if text, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != 200 ||
+		!bytes.Contains(text, []byte("set DCM_EDC_MANAGEMENT_KEY")) {
 		t.Errorf("/readyz: %d %s, %v", resp.StatusCode, text, err)
 	}
 	if status := l.direct(t, example.Supplier, newMessage(t, nil).body); status != 201 {

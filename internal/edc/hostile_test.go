@@ -51,19 +51,23 @@ func TestHugeAnswers(t *testing.T) {
 		reason      string
 	}{
 		{"empty errors", plane, 400, `{"errors":[`, `{},`, edc.Refused, "refuses the message (400 Bad Request)"},
-		{"errors of results", plane, 400, `{"results":[`, `{"errors":[{"detail":"x"}]},`, edc.Refused, "refuses the message"},
+		{"errors of results", plane, 400, `{"results":[`, `{"errors":[{"detail":"x"}]},`, edc.Refused,
+			"refuses the message"},
 		{"a long detail", plane, 400, `{"detail":"`, `lorem `, edc.Refused, "refuses the message"},
 		{"a long name", plane, 400, `{"`, `lorem `, edc.Refused, "refuses the message"},
 		{"empty words of a 403", plane, 403, `{"errors":[`, `"",`, edc.Later, "refuses the token"},
-		{"empty words of a 500", plane, 500, `{"errors":["Received code transferring HTTP data: 400 - Bad Request.",`, `"",`, edc.Refused, "400"},
+		{"empty words of a 500", plane, 500, `{"errors":["Received code transferring HTTP data: 400 - Bad Request.",`,
+			`"",`, edc.Refused, "400"},
 		{"depth", plane, 400, ``, `[`, edc.Refused, "refuses the message"},
 		{"delivered", plane, 200, `{"x":[`, `{},`, edc.Delivered, ""},
 		{"a page", plane, 200, `<html><title>Sign in</title>`, `<p>`, edc.Later, "Sign in"},
 		{"titles", plane, 200, `<html>`, `<title>`, edc.Later, "web page"},
-		{"a catalogue of empty datasets", "/catalog/", 200, `{"dcat:dataset":[`, `{},`, edc.Later, "the catalogue of " + them + " is too large"},
+		{"a catalogue of empty datasets", "/catalog/", 200, `{"dcat:dataset":[`, `{},`, edc.Later,
+			"the catalogue of " + them + " is too large"},
 		{"a refused catalogue", "/catalog/", 502, `[`, `{"message":""},`, edc.Later, "could not get the catalogue"},
 		{"a page for a catalogue", "/catalog/", 200, `<!doctype html>`, `<p>x`, edc.Later, "no Management API answer"},
-		{"the reason of a negotiation", negotiation, 200, `{"state":"TERMINATED","errorDetail":"`, `lorem `, edc.Later, "over the limit"},
+		{"the reason of a negotiation", negotiation, 200, `{"state":"TERMINATED","errorDetail":"`, `lorem `,
+			edc.Later, "over the limit"},
 		{"a refused negotiation", negotiation, 400, `[{"message":"`, `lorem `, edc.Later, "no contract came about"},
 		{"a transfer", "/transferprocesses/", 200, `{"state":[`, `{},`, edc.Later, "over the limit"},
 		{"a token", "/edrs/", 200, `{"authorization":[`, `{},`, edc.Later, "over the limit"},
@@ -80,13 +84,16 @@ func TestHugeAnswers(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			begun := time.Now()
-			d, _ := consumer.Send(t.Context(), edc.Partner{BPNL: them, Address: connector.Address(p)}, edc.MaterialDemand, edc.Way{}, []byte("[200]"))
+			d, _ := consumer.Send(t.Context(), edc.Partner{BPNL: them, Address: connector.Address(p)},
+				edc.MaterialDemand, edc.Way{}, []byte("[200]"))
 			runtime.ReadMemStats(&after)
 			if mib := (after.TotalAlloc - before.TotalAlloc) >> 20; mib > 40 {
 				t.Errorf("%d MiB were allocated, in %s", mib, time.Since(begun))
 			}
-			if d.Outcome != c.outcome || !strings.Contains(d.Reason, c.reason) || utf8.RuneCountInString(d.Reason+d.Details) > 4000 || len(d.Body) > 4<<10 {
-				t.Errorf("%s %.300q, %d bytes of details, %d of the body", d.Outcome, d.Reason, len(d.Details), len(d.Body))
+			if d.Outcome != c.outcome || !strings.Contains(d.Reason, c.reason) ||
+				utf8.RuneCountInString(d.Reason+d.Details) > 4000 || len(d.Body) > 4<<10 {
+				t.Errorf("%s %.300q, %d bytes of details, %d of the body", d.Outcome, d.Reason, len(d.Details),
+					len(d.Body))
 			}
 		})
 	}
@@ -94,7 +101,8 @@ func TestHugeAnswers(t *testing.T) {
 
 // TestParsingIsBounded: an answer of 4 MiB of small things takes a few times that.
 func TestParsingIsBounded(t *testing.T) {
-	for _, part := range []string{`{},`, `{"@id":"a"},`, `{"@id":"a","odrl:hasPolicy":{"a":[{},{},{},{},{},{},{}]}},`, `[[]],`, `"",`, `null,`} {
+	for _, part := range []string{`{},`, `{"@id":"a"},`, `{"@id":"a","odrl:hasPolicy":{"a":[{},{},{},{},{},{},{}]}},`,
+		`[[]],`, `"",`, `null,`} {
 		t.Run(part, func(t *testing.T) {
 			p := supplier()
 			connector := edctest.New(t, p)
@@ -105,9 +113,11 @@ func TestParsingIsBounded(t *testing.T) {
 			consumer := consumer(t, connector)
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			d, _ := consumer.Send(t.Context(), edc.Partner{BPNL: them, Address: connector.Address(p)}, edc.MaterialDemand, edc.Way{}, []byte("[200]"))
+			d, _ := consumer.Send(t.Context(), edc.Partner{BPNL: them, Address: connector.Address(p)},
+				edc.MaterialDemand, edc.Way{}, []byte("[200]"))
 			runtime.ReadMemStats(&after)
-			if mib := (after.TotalAlloc - before.TotalAlloc) >> 20; mib > 48 { // two catalogues, each read in growing buffers
+			// two catalogues, each read in growing buffers
+			if mib := (after.TotalAlloc - before.TotalAlloc) >> 20; mib > 48 {
 				t.Errorf("%d MiB were allocated", mib)
 			}
 			if d.Outcome != edc.Later {
@@ -148,8 +158,10 @@ func TestAnswersAtOnce(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range partners {
 		group.Go(func() {
-			to := edc.Partner{BPNL: fmt.Sprintf("BPNL0000000000%02d", i), Address: connector.Address(p), Protocol: edc.DSP08}
-			way, err := c.Open(t.Context(), edc.Partner{BPNL: them, Address: to.Address, Protocol: edc.DSP08}, edc.MaterialDemand, edc.Way{})
+			to := edc.Partner{BPNL: fmt.Sprintf("BPNL0000000000%02d", i), Address: connector.Address(p),
+				Protocol: edc.DSP08}
+			way, err := c.Open(t.Context(), edc.Partner{BPNL: them, Address: to.Address, Protocol: edc.DSP08},
+				edc.MaterialDemand, edc.Way{})
 			if err != nil {
 				t.Error(err)
 			}
@@ -185,7 +197,8 @@ func TestClean(t *testing.T) {
 		strings.Repeat("a ", 4000):      strings.TrimSpace(strings.Repeat("a ", 2000)) + "…",
 	} {
 		if got := edc.Clean(given); got != want {
-			t.Errorf("%.50q: %.50q (%d), want %.50q (%d)", given, got, utf8.RuneCountInString(got), want, utf8.RuneCountInString(want))
+			t.Errorf("%.50q: %.50q (%d), want %.50q (%d)", given, got, utf8.RuneCountInString(got), want,
+				utf8.RuneCountInString(want))
 		}
 	}
 }
@@ -206,12 +219,15 @@ func TestDirtyWords(t *testing.T) {
 		{"violation of an object", "/public", 422, `{"results":[{"errors":[{"detail":%s}]}]}`, edc.Refused, "a bc d"},
 		{"words of a 403", "/public", 403, `{"errors":[%s]}`, edc.Later, "a bc d"},
 		{"a page", "/public", 200, "<html>a\x00b\u202ec\nd", edc.Later, "a bc d"},
-		{"reason of a negotiation", "/contractnegotiations/", 200, `{"state":"TERMINATED","errorDetail":%s}`, edc.Later, "a bc d"},
+		{"reason of a negotiation", "/contractnegotiations/", 200, `{"state":"TERMINATED","errorDetail":%s}`,
+			edc.Later, "a bc d"},
 		{"refusal of a negotiation", "/contractnegotiations/", 400, `[{"message":%s}]`, edc.Later, "a bc d"},
 		{"state of a negotiation", "/contractnegotiations/", 200, `{"state":%s}`, edc.Later, "a bc d"},
-		{"ID of an agreement", "/contractnegotiations/", 200, `{"state":"FINALIZED","contractAgreementId":%s}`, edc.Later, "no ID"},
+		{"ID of an agreement", "/contractnegotiations/", 200, `{"state":"FINALIZED","contractAgreementId":%s}`,
+			edc.Later, "no ID"},
 		{"no ID of an agreement", "/contractnegotiations/", 200, `{"state":"FINALIZED"}`, edc.Later, "no ID"},
-		{"ID of an asset", "/catalog/", 200, `{"dcat:dataset":{"@id":%s,"odrl:hasPolicy":{"@id":"o"}}}`, edc.Later, "shows your connector no"},
+		{"ID of an asset", "/catalog/", 200, `{"dcat:dataset":{"@id":%s,"odrl:hasPolicy":{"@id":"o"}}}`, edc.Later,
+			"shows your connector no"},
 		{"refused catalogue", "/catalog/", 502, "<html>a\x00b\u202ec\nd", edc.Later, "a bc d"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -227,9 +243,11 @@ func TestDirtyWords(t *testing.T) {
 			})
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			d, way := consumer(t, connector).Send(ctx, edc.Partner{BPNL: them, Address: connector.Address(p)}, edc.MaterialDemand, edc.Way{}, []byte("[200]"))
+			d, way := consumer(t, connector).Send(ctx, edc.Partner{BPNL: them, Address: connector.Address(p)},
+				edc.MaterialDemand, edc.Way{}, []byte("[200]"))
 			said := d.Reason + ": " + d.Details
-			if d.Outcome != c.outcome || !strings.Contains(said, c.said) || edc.Clean(d.Reason) != d.Reason || edc.Clean(d.Details) != d.Details {
+			if d.Outcome != c.outcome || !strings.Contains(said, c.said) || edc.Clean(d.Reason) != d.Reason ||
+				edc.Clean(d.Details) != d.Details {
 				t.Errorf("%s %q, want %s %q", d.Outcome, said, c.outcome, c.said)
 			}
 			if kept, err := json.Marshal(way); err != nil || bytes.Contains(kept, []byte(`\u0000`)) {
@@ -245,14 +263,18 @@ func TestWebPages(t *testing.T) {
 		kind, body string
 		words      string // "" where it is delivered
 	}{
-		{"text/html", "<html><head><title>Sign in</title></head><body>Please log in</body></html>", "Sign in Please log in"},
+		{"text/html", "<html><head><title>Sign in</title></head><body>Please log in</body></html>",
+			"Sign in Please log in"},
 		{"text/html; charset=utf-8", "OK", "OK"},
 		{"TEXT/HTML", "x", "x"},
 		{"application/xhtml+xml", "<x/>", "it has no text"},
 		{"application/json", "<!DOCTYPE html><title>Sign in</title>", "Sign in"},
 		{"", "<html\nlang=en><p>Welcome", "Welcome"},
-		{"text/plain", "\xef\xbb\xbf \r\n<!-- a > b -->\n<!-- -->\n<!doctype HTML PUBLIC \"x\"><BODY>Maintenance</BODY>", "Maintenance"},
-		{"application/json", "<?xml version=\"1.0\"?>\n<!DOCTYPE html PUBLIC \"x\"><html xmlns=\"y\"><p>Hello</p></html>", "Hello"},
+		{"text/plain",
+			"\xef\xbb\xbf \r\n<!-- a > b -->\n<!-- -->\n<!doctype HTML PUBLIC \"x\"><BODY>Maintenance</BODY>",
+			"Maintenance"},
+		{"application/json",
+			"<?xml version=\"1.0\"?>\n<!DOCTYPE html PUBLIC \"x\"><html xmlns=\"y\"><p>Hello</p></html>", "Hello"},
 		{"application/octet-stream", "<script>location='/login'</script>", "it has no text"},
 		{"application/json", "\xff\xfe<\x00H\x00t\x00m\x00l\x00>\x00", "it has no text"},
 		{"application/json", `{"results":[]}`, ""},
@@ -273,11 +295,14 @@ func TestWebPages(t *testing.T) {
 					_, _ = io.WriteString(w, c.body)
 				})
 				connector := edctest.New(t, p)
-				d, _ := consumer(t, connector).Send(t.Context(), edc.Partner{BPNL: them, Address: connector.Address(p)}, edc.MaterialDemand, edc.Way{}, []byte("[]"))
+				d, _ := consumer(t, connector).Send(t.Context(), edc.Partner{BPNL: them,
+					Address: connector.Address(p)}, edc.MaterialDemand, edc.Way{}, []byte("[]"))
 				switch {
 				case c.words == "" && d.Outcome != edc.Delivered:
 					t.Errorf("%+v", d)
-				case c.words != "" && (d.Outcome != edc.Later || d.Denied || !strings.Contains(d.Reason, "a login page or gateway answered") || !strings.Contains(d.Reason, c.words+")")):
+				case c.words != "" && (d.Outcome != edc.Later || d.Denied ||
+					!strings.Contains(d.Reason, "a login page or gateway answered") ||
+					!strings.Contains(d.Reason, c.words+")")):
 					t.Errorf("%+v, want %q", d, c.words)
 				}
 			})
@@ -294,8 +319,10 @@ func TestManagementPages(t *testing.T) {
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = io.WriteString(w, "<html><title>Sign in</title>")
 		})
-		d, _ := consumer(t, connector).Send(t.Context(), edc.Partner{BPNL: them, Address: connector.Address(p)}, edc.MaterialDemand, edc.Way{}, []byte("[]"))
-		if d.Outcome != edc.Later || !strings.Contains(d.Reason, words) || !strings.Contains(d.Reason, "DCM_EDC_MANAGEMENT_URL") {
+		d, _ := consumer(t, connector).Send(t.Context(), edc.Partner{BPNL: them, Address: connector.Address(p)},
+			edc.MaterialDemand, edc.Way{}, []byte("[]"))
+		if d.Outcome != edc.Later || !strings.Contains(d.Reason, words) ||
+			!strings.Contains(d.Reason, "DCM_EDC_MANAGEMENT_URL") {
 			t.Errorf("%s: %+v", path, d)
 		}
 	}

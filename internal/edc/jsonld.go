@@ -29,9 +29,12 @@ var edcContext = map[string]any{"@vocab": edcNS}
 // here can hold, and policyTerms those of CX-0152's: the connector knows the
 // contexts by their address, and so must we to read what it made of ours.
 var (
-	odrlTerms = []string{"permission", "prohibition", "obligation", "constraint", "action", "leftOperand", "operator", "rightOperand",
-		"and", "or", "xone", "andSequence", "assigner", "assignee", "target", "hasPolicy", "Set", "Offer", "use", "eq", "neq", "in", "isAnyOf", "isNoneOf"}
-	policyTerms = []string{"access", "Membership", "FrameworkAgreement", "UsagePurpose", "BusinessPartnerNumber", "BusinessPartnerGroup"}
+	odrlTerms = []string{"permission", "prohibition", "obligation", "constraint", "action", "leftOperand", "operator",
+		"rightOperand",
+		"and", "or", "xone", "andSequence", "assigner", "assignee", "target", "hasPolicy", "Set", "Offer", "use",
+		"eq", "neq", "in", "isAnyOf", "isNoneOf"}
+	policyTerms = []string{"access", "Membership", "FrameworkAgreement", "UsagePurpose", "BusinessPartnerNumber",
+		"BusinessPartnerGroup"}
 )
 
 // terms is a JSON-LD context: word or prefix → IRI, "@vocab" for all others.
@@ -51,7 +54,8 @@ func (t terms) with(context any) terms {
 		}
 	case string:
 		switch {
-		case c == "http://www.w3.org/ns/odrl.jsonld", strings.HasSuffix(c, "/odrl.jsonld"), strings.HasSuffix(c, "/odrl-profile.jsonld"),
+		case c == "http://www.w3.org/ns/odrl.jsonld", strings.HasSuffix(c, "/odrl.jsonld"),
+			strings.HasSuffix(c, "/odrl-profile.jsonld"),
 			strings.HasSuffix(c, "/dspace/2025/1/context.jsonld"): // a catalogue of DSP 2025-1, which has no prefixes
 			for _, w := range odrlTerms {
 				out[w] = odrlNS + w
@@ -89,7 +93,8 @@ func (t terms) iri(word string) string {
 }
 
 // byName are the properties whose values are IRIs even when written as words.
-var byName = map[string]bool{"@id": false, "@type": true, odrlNS + "action": true, odrlNS + "leftOperand": true, odrlNS + "operator": true}
+var byName = map[string]bool{"@id": false, "@type": true, odrlNS + "action": true, odrlNS + "leftOperand": true,
+	odrlNS + "operator": true}
 
 // expand rewrites a JSON-LD value so that two spellings of one thing become
 // equal: IRIs written out; {"@id": x} and {"@value": x} as x; a list of one as
@@ -276,7 +281,8 @@ func condition(v any, junction string) string {
 	for _, e := range list(v) {
 		c, _ := e.(map[string]any)
 		if left, ok := c[odrlNS+"leftOperand"]; ok {
-			out = append(out, short(text(left))+" "+short(text(c[odrlNS+"operator"]))+" "+text(c[odrlNS+"rightOperand"]))
+			out = append(out, short(text(left))+" "+short(text(c[odrlNS+"operator"]))+" "+text(
+				c[odrlNS+"rightOperand"]))
 			continue
 		}
 		for _, j := range []string{"and", "or", "xone", "andSequence"} {
@@ -305,7 +311,8 @@ func list(v any) []any {
 
 // isSecret: in a data address the API key, and other headers than the sender's.
 func isSecret(path string) bool {
-	return strings.HasSuffix(path, "/authCode") || strings.Contains(path, "/header:") && !strings.HasSuffix(path, "/header:"+SenderHeader)
+	return strings.HasSuffix(path, "/authCode") || strings.Contains(path, "/header:") &&
+		!strings.HasSuffix(path, "/header:"+SenderHeader)
 }
 
 func shown(v any) string {

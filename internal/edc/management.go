@@ -42,7 +42,9 @@ var errTooLarge = errors.New("too large")
 func NewManagement(base, key string) (*Management, error) {
 	u, err := url.Parse(base)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return nil, errors.New("DCM_EDC_MANAGEMENT_URL must be the http(s) URL of your connector's Management API, such as https://connector.example.com/management")
+		return nil,
+			errors.New(
+				"DCM_EDC_MANAGEMENT_URL must be the http(s) URL of your connector's Management API, such as https://connector.example.com/management")
 	}
 	base = strings.TrimSuffix(strings.TrimRight(base, "/"), "/v3")
 	transport := http.DefaultTransport.(*http.Transport).Clone()
@@ -56,7 +58,8 @@ func NewManagement(base, key string) (*Management, error) {
 
 // What an error of this package is about, where a command or a queue must know.
 var (
-	ErrUnreachable = errors.New("not reachable")    // a connector or data plane that does not answer, or fails: it may pass
+	// a connector or data plane that does not answer, or fails: it may pass
+	ErrUnreachable = errors.New("not reachable")
 	ErrSettings    = errors.New("a wrong setting")  // of ours: key, address
 	errEnded       = errors.New("ended")            // a negotiation or transfer
 	errWaited      = errors.New("not ended yet")    // a negotiation or transfer that may be lost, or go on
@@ -155,7 +158,8 @@ func (m *Management) fetch(
 		if u, ok := errors.AsType[*url.Error](err); ok {
 			err = u.Err
 		}
-		return about{fmt.Errorf("your connector's Management API at %s cannot be reached (%w): start the connector, or correct DCM_EDC_MANAGEMENT_URL", m.where(), err), ErrUnreachable}
+		return about{fmt.Errorf(
+			"your connector's Management API at %s cannot be reached (%w): start the connector, or correct DCM_EDC_MANAGEMENT_URL", m.where(), err), ErrUnreachable}
 	}
 	defer resp.Body.Close()
 	return m.judge(ctx, method, path, resp, read)
@@ -188,14 +192,17 @@ func (m *Management) judge(
 	case err == nil:
 		return nil
 	case errors.Is(err, errTooLarge) && len(data) < managementLimit && !whole:
-		return fmt.Errorf("there is no memory to read your connector's answer to %s /v3%s, too many others are being read: "+
-			"it is tried again later", method, path)
+		return fmt.Errorf(
+			"there is no memory to read your connector's answer to %s /v3%s, too many others are being read: "+
+				"it is tried again later", method, path)
 	case errors.Is(err, errTooLarge):
-		return about{fmt.Errorf("your connector's answer to %s /v3%s is over the limit of %d MiB, or of %d values, and is not read",
+		return about{fmt.Errorf(
+			"your connector's answer to %s /v3%s is over the limit of %d MiB, or of %d values, and is not read",
 			method, path, managementLimit>>20, manyValues), errTooLarge}
 	}
 	return about{fmt.Errorf("%s answered %s /v3%s with something that is no Management API answer: "+
-		"DCM_EDC_MANAGEMENT_URL must be the Management API of your connector (%w)", m.where(), method, path, err), ErrSettings}
+		"DCM_EDC_MANAGEMENT_URL must be the Management API of your connector (%w)", m.where(), method, path,
+		err), ErrSettings}
 }
 
 // read reads an answer of at most limit bytes. What it holds beyond alwaysRead is taken
@@ -263,7 +270,9 @@ func (m *Management) refused(method, path string, resp *http.Response, data []by
 	r := &refusal{status: resp.StatusCode, ofWay: path != checkPath && isOfWay(path)}
 	switch {
 	case errors.Is(r, ErrSettings) && r.status/100 == 4:
-		r.sentence = fmt.Sprintf("your connector at %s does not take the key (%d): set DCM_EDC_MANAGEMENT_KEY to its API key", m.where(), r.status)
+		r.sentence = fmt.Sprintf(
+			"your connector at %s does not take the key (%d): set DCM_EDC_MANAGEMENT_KEY to its API key", m.where(),
+			r.status)
 	case r.status/100 == 3:
 		r.sentence = fmt.Sprintf("your connector at %s redirects to %s: "+
 			"set DCM_EDC_MANAGEMENT_URL to the Management API itself, not to a login or another address",
@@ -273,9 +282,11 @@ func (m *Management) refused(method, path string, resp *http.Response, data []by
 		r.sentence = fmt.Sprintf("your connector knows nothing of %s: %s", path, said)
 	case r.status == http.StatusNotFound || r.status == http.StatusMethodNotAllowed:
 		r.status, r.absent = 0, true // not to be taken for a missing object
-		r.sentence = fmt.Sprintf("there is no Management API v3 at %s/v3 (%d for %s): DCM_EDC_MANAGEMENT_URL must end before /v3 (often in /management), and the connector must be a tractusx-edc of version 0.7 or later", m.where(), resp.StatusCode, path)
+		r.sentence = fmt.Sprintf(
+			"there is no Management API v3 at %s/v3 (%d for %s): DCM_EDC_MANAGEMENT_URL must end before /v3 (often in /management), and the connector must be a tractusx-edc of version 0.7 or later", m.where(), resp.StatusCode, path)
 	case r.status/100 == 5:
-		r.sentence = fmt.Sprintf("your connector failed at %s /v3%s (%d): %s; its log says more", method, path, r.status, said)
+		r.sentence = fmt.Sprintf("your connector failed at %s /v3%s (%d): %s; its log says more", method, path,
+			r.status, said)
 	default:
 		r.sentence = fmt.Sprintf("your connector refused %s /v3%s (%d): %s", method, path, r.status, said)
 	}

@@ -70,7 +70,8 @@ func TestNoDriftAt012(t *testing.T) {
 	if err := json.Unmarshal(usage.JSON(), &want); err != nil {
 		t.Fatal(err)
 	}
-	if d := differences("", terms{}.expand(recorded(t, "policydefinition-get")), terms{}.expand(want), false); len(d) != 1 {
+	if d := differences("", terms{}.expand(recorded(t, "policydefinition-get")), terms{}.expand(want),
+		false); len(d) != 1 {
 		t.Errorf("another policy is not seen: %q", d)
 	}
 }
@@ -137,8 +138,14 @@ func TestCatalogueOf012(t *testing.T) {
 			mux.HandleFunc("GET /v3/contractnegotiations/n", func(w http.ResponseWriter, r *http.Request) {
 				answer(w, map[string]any{"state": "FINALIZED", "contractAgreementId": "a"})
 			})
-			mux.HandleFunc("POST /v3/transferprocesses", func(w http.ResponseWriter, r *http.Request) { answer(w, map[string]any{"@id": "t"}) })
-			mux.HandleFunc("GET /v3/transferprocesses/t", func(w http.ResponseWriter, r *http.Request) { answer(w, map[string]any{"state": "STARTED"}) })
+			mux.HandleFunc("POST /v3/transferprocesses", func(w http.ResponseWriter,
+				r *http.Request) {
+				answer(w, map[string]any{"@id": "t"})
+			})
+			mux.HandleFunc("GET /v3/transferprocesses/t", func(w http.ResponseWriter,
+				r *http.Request) {
+				answer(w, map[string]any{"state": "STARTED"})
+			})
 			server := httptest.NewServer(mux)
 			defer server.Close()
 			m, err := NewManagement(server.URL, "k")
@@ -146,7 +153,8 @@ func TestCatalogueOf012(t *testing.T) {
 				t.Fatal(err)
 			}
 			var said []string
-			s := &Supplier{Management: m, Customer: c.party, Address: "http://127.0.0.1:19302/dsp", Protocol: c.protocol, pause: time.Nanosecond,
+			s := &Supplier{Management: m, Customer: c.party, Address: "http://127.0.0.1:19302/dsp",
+				Protocol: c.protocol, pause: time.Nanosecond,
 				Say: func(f string, a ...any) { said = append(said, f) }}
 			var found transfer
 			if err := s.handshake(context.Background(), CapacityGroup, "", &found, func() {}); err != nil {
@@ -156,7 +164,8 @@ func TestCatalogueOf012(t *testing.T) {
 				t.Errorf("%+v", found)
 			}
 			policy, _ := negotiation["policy"].(map[string]any)
-			if got := list(policy[c.target]); len(got) != 1 || !strings.Contains(text(got[0]), "dcm-capacity-group-"+supplierID) {
+			if got := list(policy[c.target]); len(got) != 1 ||
+				!strings.Contains(text(got[0]), "dcm-capacity-group-"+supplierID) {
 				t.Errorf("target: %v", policy)
 			}
 			if got := list(policy[c.assigner]); len(got) != 1 || !strings.Contains(text(got[0]), c.party) {

@@ -136,7 +136,8 @@ func (c *conversation) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		was := c.exchanges[c.next]
 		c.next++
 		if was.Method != e.Method || was.Path != e.Path || was.Key != e.Key || !sameJSON(was.Request, e.Request) {
-			c.t.Errorf("said %s %s (key %q) %s\nrecorded %s %s (key %q) %s", e.Method, e.Path, e.Key, e.Request, was.Method, was.Path, was.Key, was.Request)
+			c.t.Errorf("said %s %s (key %q) %s\nrecorded %s %s (key %q) %s", e.Method, e.Path, e.Key, e.Request,
+				was.Method, was.Path, was.Key, was.Request)
 		}
 		if strings.HasPrefix(e.Path, "/public") && r.Header.Get("Authorization") != "a-token" {
 			c.t.Errorf("the data plane was shown the token %q", r.Header.Get("Authorization"))

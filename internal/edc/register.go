@@ -95,7 +95,8 @@ func Register(ctx context.Context, m *Management, r Registration, apply bool) ([
 		return made, err
 	}
 	for _, id := range stale {
-		if err := m.call(ctx, "DELETE", "/"+contractDefinitions+"/"+url.PathEscape(id), nil, nil); err != nil && !notFound(err) {
+		if err := m.call(ctx, "DELETE", "/"+contractDefinitions+"/"+url.PathEscape(id), nil, nil); err != nil &&
+			!notFound(err) {
 			return made, err
 		}
 		did("contract definition " + id)
@@ -113,7 +114,9 @@ func compare(ctx context.Context, m *Management, r Registration, o Object) (*Cha
 	case err != nil:
 		return nil, err
 	case !isOurs(got, r.mark()):
-		return nil, fmt.Errorf("%s exists on your connector and was not made by this receiver: set DCM_EDC_PREFIX to another name than %q, or remove the other one", o, r.Prefix)
+		return nil,
+			fmt.Errorf(
+				"%s exists on your connector and was not made by this receiver: set DCM_EDC_PREFIX to another name than %q, or remove the other one", o, r.Prefix)
 	}
 	var want map[string]any
 	if err := json.Unmarshal(o.JSON(), &want); err != nil {
@@ -189,7 +192,8 @@ func ambiguous(ctx context.Context, m *Management, r Registration, wanted []Obje
 				continue // the usual case, without asking
 			}
 		}
-		found, err := m.query(ctx, assets, append(selector, criterion{OperandLeft: edcNS + "id", Operator: "in", OperandRight: ids}))
+		found, err := m.query(ctx, assets, append(selector,
+			criterion{OperandLeft: edcNS + "id", Operator: "in", OperandRight: ids}))
 		if err != nil {
 			return err
 		}
@@ -200,9 +204,11 @@ func ambiguous(ctx context.Context, m *Management, r Registration, wanted []Obje
 			switch {
 			case !known:
 			case kind == "":
-				return fmt.Errorf("contract definition %v, which this receiver did not make, also offers our asset %s, to whomever its own policies admit: narrow its assetsSelector or remove it", d["@id"], id)
+				return fmt.Errorf(
+					"contract definition %v, which this receiver did not make, also offers our asset %s, to whomever its own policies admit: narrow its assetsSelector or remove it", d["@id"], id)
 			default:
-				return fmt.Errorf("asset %s, offered by contract definition %v, is a %s too, and a supplier may see only one (CX-0048 §3.2.5): remove that contract definition, or, if other suppliers than ours see it, add the asset to DCM_EDC_TOLERATED_ASSETS", id, d["@id"], kind)
+				return fmt.Errorf(
+					"asset %s, offered by contract definition %v, is a %s too, and a supplier may see only one (CX-0048 §3.2.5): remove that contract definition, or, if other suppliers than ours see it, add the asset to DCM_EDC_TOLERATED_ASSETS", id, d["@id"], kind)
 			}
 		}
 	}
@@ -214,7 +220,8 @@ func selectorOf(definition map[string]any) []criterion {
 	var out []criterion
 	for _, e := range list(definition["assetsSelector"]) { // a list of one comes without the list
 		if c, ok := e.(map[string]any); ok {
-			out = append(out, criterion{OperandLeft: c["operandLeft"], Operator: c["operator"], OperandRight: c["operandRight"]})
+			out = append(out, criterion{OperandLeft: c["operandLeft"], Operator: c["operator"],
+				OperandRight: c["operandRight"]})
 		}
 	}
 	return out

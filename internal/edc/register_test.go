@@ -125,34 +125,44 @@ create contract definition dcm-request-for-update-BPNL00000000SUPP`)
 	}
 	asset := func(id string) map[string]any {
 		return map[string]any{"@id": id, "properties": map[string]any{dcmProperty: dcm.CapacityGroupEndpoint.Property},
-			"dataAddress": map[string]any{"@type": "DataAddress", "type": "HttpData", "baseUrl": "https://old.example.com"}}
+			"dataAddress": map[string]any{"@type": "DataAddress", "type": "HttpData",
+				"baseUrl": "https://old.example.com"}}
 	}
 	definition := func(id string, selector ...criterion) map[string]any {
-		return map[string]any{"@id": id, "@type": "ContractDefinition", "accessPolicyId": "dcm-usage", "contractPolicyId": "dcm-usage", "assetsSelector": selector}
+		return map[string]any{"@id": id, "@type": "ContractDefinition", "accessPolicyId": "dcm-usage",
+			"contractPolicyId": "dcm-usage", "assetsSelector": selector}
 	}
 	foreign("POST", "/assets", asset("old-asset"))
 	step("another asset of the kind that nobody sees", true, "")
-	foreign("POST", "/contractdefinitions", definition("old-offer", criterion{edcNS + "id", "=", "old-asset", "Criterion"}))
-	fails("another asset of the kind", "asset old-asset, offered by contract definition old-offer, is a WeekBasedCapacityGroup endpoint too, and a supplier may see only one (CX-0048 §3.2.5): remove that contract definition, or, if other suppliers than ours see it, add the asset to DCM_EDC_TOLERATED_ASSETS")
+	foreign("POST", "/contractdefinitions", definition("old-offer",
+		criterion{edcNS + "id", "=", "old-asset", "Criterion"}))
+	fails("another asset of the kind",
+		"asset old-asset, offered by contract definition old-offer, is a WeekBasedCapacityGroup endpoint too, and a supplier may see only one (CX-0048 §3.2.5): remove that contract definition, or, if other suppliers than ours see it, add the asset to DCM_EDC_TOLERATED_ASSETS")
 	r.Tolerated = []string{"old-asset"}
 	step("tolerated", true, "")
 	foreign("POST", "/contractdefinitions", definition("everything"))
-	fails("an offer of all assets, the ones kept without an offer too", "asset dcm-capacity-group, offered by contract definition everything, is a WeekBasedCapacityGroup endpoint too, and a supplier may see only one (CX-0048 §3.2.5): remove that contract definition, or, if other suppliers than ours see it, add the asset to DCM_EDC_TOLERATED_ASSETS")
+	fails("an offer of all assets, the ones kept without an offer too",
+		"asset dcm-capacity-group, offered by contract definition everything, is a WeekBasedCapacityGroup endpoint too, and a supplier may see only one (CX-0048 §3.2.5): remove that contract definition, or, if other suppliers than ours see it, add the asset to DCM_EDC_TOLERATED_ASSETS")
 	foreign("DELETE", "/contractdefinitions/everything", nil)
 	ours := "dcm-capacity-group-" + supplierID
-	foreign("POST", "/contractdefinitions", definition("another-offer", criterion{edcNS + "id", "=", ours, "Criterion"}))
-	fails("another offer of ours", "contract definition another-offer, which this receiver did not make, also offers our asset "+ours+", to whomever its own policies admit: narrow its assetsSelector or remove it")
+	foreign("POST", "/contractdefinitions", definition("another-offer",
+		criterion{edcNS + "id", "=", ours, "Criterion"}))
+	fails("another offer of ours",
+		"contract definition another-offer, which this receiver did not make, also offers our asset "+ours+", to whomever its own policies admit: narrow its assetsSelector or remove it")
 	foreign("DELETE", "/contractdefinitions/another-offer", nil)
 
 	r = sample()
 	r.Prefix, r.Messages = "x", false
 	foreign("POST", "/assets", asset("x-request-for-update"))
-	fails("an ID that is taken", `asset x-request-for-update exists on your connector and was not made by this receiver: set DCM_EDC_PREFIX to another name than "x", or remove the other one`)
+	fails("an ID that is taken",
+		`asset x-request-for-update exists on your connector and was not made by this receiver: set DCM_EDC_PREFIX to another name than "x", or remove the other one`)
 
 	m.Key = "wrong"
-	fails("wrong key", "your connector at "+c.URL+"/management does not take the key (401): set DCM_EDC_MANAGEMENT_KEY to its API key")
+	fails("wrong key",
+		"your connector at "+c.URL+"/management does not take the key (401): set DCM_EDC_MANAGEMENT_KEY to its API key")
 	m.Key, m.URL = labKey, c.URL+"/management/v3"
-	fails("wrong path", "there is no Management API v3 at "+c.URL+"/management/v3/v3 (404 for /assets/x-capacity-group): DCM_EDC_MANAGEMENT_URL must end before /v3 (often in /management), and the connector must be a tractusx-edc of version 0.7 or later")
+	fails("wrong path",
+		"there is no Management API v3 at "+c.URL+"/management/v3/v3 (404 for /assets/x-capacity-group): DCM_EDC_MANAGEMENT_URL must end before /v3 (often in /management), and the connector must be a tractusx-edc of version 0.7 or later")
 }
 
 func TestRegisterConnectorDown(t *testing.T) {
@@ -163,7 +173,8 @@ func TestRegisterConnectorDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = Register(context.Background(), m, sample(), true)
-	if err == nil || !strings.Contains(err.Error(), "cannot be reached") || !strings.Contains(err.Error(), "DCM_EDC_MANAGEMENT_URL") {
+	if err == nil || !strings.Contains(err.Error(), "cannot be reached") ||
+		!strings.Contains(err.Error(), "DCM_EDC_MANAGEMENT_URL") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -174,14 +185,17 @@ func TestRegisterRefusals(t *testing.T) {
 		body   string
 		want   string
 	}{
-		"login page":     {302, "", "redirects to /login"},
-		"no JSON":        {200, "<html>hello</html>", "must be the Management API of your connector"},
-		"failing":        {500, `[{"message":"no database"}]`, "failed at GET /v3/assets/dcm-capacity-group (500): no database"},
-		"proxy's page":   {503, "<html><style>x</style><title>503</title><h1>Service\nUnavailable</h1></html>", "(503): Service Unavailable; its log"},
-		"silent":         {400, "", "it gives no reason"},
-		"forbidden":      {403, "", "does not take the key (403)"},
-		"other API":      {405, "", "there is no Management API v3"},
-		"missing object": {404, `[{"message":"not found"}]`, "there is no Management API v3"}, // of the POST, in the end
+		"login page": {302, "", "redirects to /login"},
+		"no JSON":    {200, "<html>hello</html>", "must be the Management API of your connector"},
+		"failing": {500, `[{"message":"no database"}]`,
+			"failed at GET /v3/assets/dcm-capacity-group (500): no database"},
+		"proxy's page": {503, "<html><style>x</style><title>503</title><h1>Service\nUnavailable</h1></html>",
+			"(503): Service Unavailable; its log"},
+		"silent":    {400, "", "it gives no reason"},
+		"forbidden": {403, "", "does not take the key (403)"},
+		"other API": {405, "", "there is no Management API v3"},
+		// of the POST, in the end
+		"missing object": {404, `[{"message":"not found"}]`, "there is no Management API v3"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -212,7 +226,8 @@ func TestManagementURL(t *testing.T) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
-	for _, good := range []string{"https://c/management", "https://c/management/", "https://c/management/v3", "https://c/management/v3/"} {
+	for _, good := range []string{"https://c/management", "https://c/management/", "https://c/management/v3",
+		"https://c/management/v3/"} {
 		if m, err := NewManagement(good, ""); err != nil || m.URL != "https://c/management" {
 			t.Errorf("%q: %v, %v", good, m, err)
 		}

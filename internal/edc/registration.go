@@ -55,7 +55,8 @@ var (
 	MaterialDemand   = KindOf(dcm.MaterialDemandEndpoint)
 	RequestForUpdate = KindOf(dcm.RequestForUpdateEndpoint)
 	Comment          = KindOf(dcm.CommentEndpoint)
-	Messages         = Kind{"messages", "answers for fetching (an addition of dcm-receiver)", "/messages", typeMessages, "", "1.0"}
+	Messages         = Kind{"messages", "answers for fetching (an addition of dcm-receiver)", "/messages",
+		typeMessages, "", "1.0"}
 )
 
 // Capabilities are the names of what a company can say that it supports (CX-0128
@@ -63,15 +64,20 @@ var (
 var Capabilities = []string{"load-factor", "delta-production", "demand-volatility"}
 
 var capabilities = map[string]Kind{
-	"load-factor":       {name: "load-factor", words: "load factors are supported", dct: taxonomy + "DcmLoadFactor", version: "2.0"},
-	"delta-production":  {name: "delta-production", words: "delta production is supported", dct: taxonomy + "DcmDeltaProduction", version: "2.0"},
-	"demand-volatility": {name: "demand-volatility", words: "demand volatility is supported", dct: taxonomy + "DcmDemandVolatility", version: "2.0"},
+	"load-factor": {name: "load-factor", words: "load factors are supported", dct: taxonomy + "DcmLoadFactor",
+		version: "2.0"},
+	"delta-production": {name: "delta-production", words: "delta production is supported",
+		dct: taxonomy + "DcmDeltaProduction", version: "2.0"},
+	"demand-volatility": {name: "demand-volatility", words: "demand volatility is supported",
+		dct: taxonomy + "DcmDemandVolatility", version: "2.0"},
 }
 
 // Registration is what a customer's connector is to offer to suppliers.
 type Registration struct {
-	Prefix      string     // begins the ID of every object made; one receiver's is not another's
-	Version     string     // tractusx-edc of the customer, such as 0.10 or 0.11.2: policies are written differently from 0.11 on
+	Prefix string // begins the ID of every object made; one receiver's is not another's
+	// tractusx-edc of the customer, such as 0.10 or 0.11.2: policies are written differently from
+	// 0.11 on
+	Version     string
 	Backend     string     // URL of the partner listener as the data plane reaches it
 	Key         string     // API key that the data plane shows, in clear in the data address (authCode)
 	KeyAlias    string     // instead: its name in the connector's vault (secretName)
@@ -138,18 +144,23 @@ func (r Registration) minor() int {
 func (r Registration) Validate() error {
 	u, err := url.Parse(r.Backend)
 	switch {
-	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "":
-		return errors.New("DCM_EDC_BACKEND_URL must be the http(s) URL at which the connector's data plane reaches the partner listener, without a query")
+	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" ||
+		u.Fragment != "":
+		return errors.New(
+			"DCM_EDC_BACKEND_URL must be the http(s) URL at which the connector's data plane reaches the partner listener, without a query")
 	case r.Key == "" && r.KeyAlias == "":
-		return errors.New("the data plane needs a key for the receiver: set DCM_API_KEYS (the first one is registered), or DCM_EDC_KEY_ALIAS to its name in the connector's vault")
+		return errors.New(
+			"the data plane needs a key for the receiver: set DCM_API_KEYS (the first one is registered), or DCM_EDC_KEY_ALIAS to its name in the connector's vault")
 	case r.Key != "" && r.KeyAlias != "":
 		return errors.New("the API key is registered either in clear or by its name in the vault, not both")
 	case r.minor() < 7:
-		return fmt.Errorf("DCM_EDC_VERSION is %q, but must be the version of the customer's tractusx-edc, from 0.7 on, such as 0.10.0", r.Version)
+		return fmt.Errorf(
+			"DCM_EDC_VERSION is %q, but must be the version of the customer's tractusx-edc, from 0.7 on, such as 0.10.0", r.Version)
 	case r.Type != "HttpData" && r.Type != "ProxyHttpData":
 		return fmt.Errorf("DCM_EDC_ASSET_TYPE is %q, but must be HttpData or ProxyHttpData", r.Type)
 	case r.Type == "ProxyHttpData" && r.minor() < 13 && !r.PerSupplier:
-		return errors.New("ProxyHttpData of tractusx-edc before 0.13 does not say who is sending: set DCM_EDC_PER_SUPPLIER=true, or DCM_EDC_ASSET_TYPE=HttpData")
+		return errors.New(
+			"ProxyHttpData of tractusx-edc before 0.13 does not say who is sending: set DCM_EDC_PER_SUPPLIER=true, or DCM_EDC_ASSET_TYPE=HttpData")
 	case r.PerSupplier && len(r.Partners) == 0:
 		return errors.New("DCM_EDC_PER_SUPPLIER needs DCM_PARTNERS: an asset is made for each of them")
 	case r.Usage != "framework" && r.Usage != "use":
@@ -261,11 +272,13 @@ func (r Registration) asset(k Kind, suffix string, partners []string) Object {
 	address := map[string]any{
 		"@type": "DataAddress", "type": r.Type,
 		"baseUrl": strings.TrimRight(r.Backend, "/") + k.path,
-		"method":  "POST", "proxyMethod": "false", "proxyBody": "true", "proxyPath": "false", "proxyQueryParams": "false",
-		"authKey": "X-Api-Key",
+		"method":  "POST", "proxyMethod": "false", "proxyBody": "true", "proxyPath": "false",
+		"proxyQueryParams": "false",
+		"authKey":          "X-Api-Key",
 	}
 	if k == Messages {
-		address["method"], address["proxyBody"], address["proxyPath"], address["proxyQueryParams"] = "GET", "false", "true", "true"
+		address["method"], address["proxyBody"], address["proxyPath"], address["proxyQueryParams"] = "GET", "false",
+			"true", "true"
 	}
 	if k.path == "" { // a mark: there is nothing behind it, so the data plane gets no key for it
 		address["baseUrl"] = strings.TrimRight(r.Backend, "/")
@@ -279,7 +292,8 @@ func (r Registration) asset(k Kind, suffix string, partners []string) Object {
 	if r.PerSupplier {
 		address["header:"+r.Header] = partners[0]
 	}
-	return r.object(assets, r.Prefix+"-"+k.name+suffix, map[string]any{"properties": properties, "dataAddress": address})
+	return r.object(assets, r.Prefix+"-"+k.name+suffix, map[string]any{"properties": properties,
+		"dataAddress": address})
 }
 
 // saturn: from tractusx-edc 0.11 on, policies are those of CX-0152: another
@@ -287,9 +301,11 @@ func (r Registration) asset(k Kind, suffix string, partners []string) Object {
 func (r Registration) saturn() bool { return r.minor() >= 11 }
 
 func (r Registration) policy(name string, permission map[string]any) Object {
-	contexts := []any{"http://www.w3.org/ns/odrl.jsonld", map[string]any{"cx-policy": cxNS, "tx": "https://w3id.org/tractusx/v0.0.1/ns/"}}
+	contexts := []any{"http://www.w3.org/ns/odrl.jsonld",
+		map[string]any{"cx-policy": cxNS, "tx": "https://w3id.org/tractusx/v0.0.1/ns/"}}
 	if r.saturn() {
-		contexts = []any{"https://w3id.org/catenax/2025/9/policy/odrl.jsonld", "https://w3id.org/catenax/2025/9/policy/context.jsonld"}
+		contexts = []any{"https://w3id.org/catenax/2025/9/policy/odrl.jsonld",
+			"https://w3id.org/catenax/2025/9/policy/context.jsonld"}
 	}
 	return r.object(policies, r.Prefix+"-"+name, map[string]any{
 		"@context": append(contexts, edcContext), "@type": "PolicyDefinition",
@@ -308,7 +324,9 @@ func (r Registration) access(partners []string) map[string]any {
 	case r.saturn() && len(partners) == 0:
 		return map[string]any{"action": "access", "constraint": []any{constraint("Membership", "eq", "active")}}
 	case r.saturn():
-		return map[string]any{"action": "access", "constraint": []any{constraint("BusinessPartnerNumber", "isAnyOf", partners)}} // always one
+		// always one
+		return map[string]any{"action": "access", "constraint": []any{constraint("BusinessPartnerNumber", "isAnyOf",
+			partners)}}
 	case len(partners) == 0:
 		return map[string]any{"action": "use", "constraint": []any{constraint("cx-policy:Membership", "eq", "active")}}
 	}

@@ -51,7 +51,8 @@ func TestPublishedJSON(t *testing.T) {
 		}
 		objects := map[string]string{}
 		for _, o := range r.Objects() {
-			name := strings.ReplaceAll(singular[o.Collection], " ", "-") + "-" + strings.TrimPrefix(o.ID, "dcm-") + ".json"
+			name := strings.ReplaceAll(singular[o.Collection], " ", "-") + "-" + strings.TrimPrefix(o.ID, "dcm-") +
+				".json"
 			objects[name] = string(o.JSON())
 		}
 		if form.name == "0.12" {
@@ -106,7 +107,10 @@ func TestRegistrationValidate(t *testing.T) {
 		`DCM_EDC_VERSION is "0.5.3"`:  func(r *Registration) { r.Version = "0.5.3" },
 		`DCM_EDC_VERSION is "latest"`: func(r *Registration) { r.Version = "latest" },
 		"DCM_EDC_ASSET_TYPE":          func(r *Registration) { r.Type = "HttpProxy" },
-		"before 0.13 does not say who is sending": func(r *Registration) { r.Type, r.Version = "ProxyHttpData", "0.12.1" },
+		"before 0.13 does not say who is sending": func(r *Registration) {
+			r.Type, r.Version = "ProxyHttpData",
+				"0.12.1"
+		},
 		"DCM_EDC_PER_SUPPLIER needs DCM_PARTNERS": func(r *Registration) { r.PerSupplier = true },
 		`"BPNS00000000SUPP" is no BPNL`:           func(r *Registration) { r.Partners = []string{"BPNS00000000SUPP"} },
 		"DCM_EDC_CAPABILITIES":                    func(r *Registration) { r.Capable = []string{"magic"} },
@@ -164,10 +168,13 @@ func TestSpellings(t *testing.T) {
 		}
 	}
 	for name, other := range map[string]string{
-		"another rule":      strings.Replace(spellings[1], `"odrl:prohibition":[]`, `"odrl:prohibition":[{"odrl:action":{"@id":"odrl:use"}}]`, 1),
-		"another operator":  strings.Replace(spellings[1], `odrl:eq`, `odrl:neq`, 1),
-		"another namespace": strings.Replace(spellings[0], `https://w3id.org/catenax/policy/`, `https://w3id.org/catenax/2025/9/policy/`, 1),
-		"one condition":     strings.Replace(spellings[0], `{"leftOperand":"cx-policy:Membership","operator":"eq","rightOperand":"active"},`, "", 1),
+		"another rule": strings.Replace(spellings[1], `"odrl:prohibition":[]`,
+			`"odrl:prohibition":[{"odrl:action":{"@id":"odrl:use"}}]`, 1),
+		"another operator": strings.Replace(spellings[1], `odrl:eq`, `odrl:neq`, 1),
+		"another namespace": strings.Replace(spellings[0], `https://w3id.org/catenax/policy/`,
+			`https://w3id.org/catenax/2025/9/policy/`, 1),
+		"one condition": strings.Replace(spellings[0],
+			`{"leftOperand":"cx-policy:Membership","operator":"eq","rightOperand":"active"},`, "", 1),
 	} {
 		if d := differences("", decode(other), want, false); len(d) != 1 {
 			t.Errorf("%s: %d differences %q", name, len(d), d)
@@ -189,12 +196,15 @@ func TestKinds(t *testing.T) {
 		{"customer", []dcm.Role{customer}, false, nil, "DcmWeekBasedCapacityGroup DcmIdBasedRequestForUpdate"},
 		{"no role named", nil, false, nil, "DcmWeekBasedCapacityGroup DcmIdBasedRequestForUpdate"},
 		{"supplier", []dcm.Role{supplier}, false, nil, "DcmWeekBasedMaterialDemand DcmIdBasedRequestForUpdate"},
-		{"both", []dcm.Role{customer, supplier}, false, nil, "DcmWeekBasedCapacityGroup DcmWeekBasedMaterialDemand DcmIdBasedRequestForUpdate"},
-		{"customer of cx-0128", []dcm.Role{customer}, true, []string{"load-factor"}, "DcmWeekBasedCapacityGroup DcmIdBasedRequestForUpdate DcmIdBasedComment DcmLoadFactor"},
+		{"both", []dcm.Role{customer, supplier}, false, nil,
+			"DcmWeekBasedCapacityGroup DcmWeekBasedMaterialDemand DcmIdBasedRequestForUpdate"},
+		{"customer of cx-0128", []dcm.Role{customer}, true, []string{"load-factor"},
+			"DcmWeekBasedCapacityGroup DcmIdBasedRequestForUpdate DcmIdBasedComment DcmLoadFactor"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var got []string
-			for _, o := range (Registration{Roles: c.roles, Comments: c.comments, Capable: c.capable, Usage: "framework"}).Objects() {
+			for _, o := range (Registration{Roles: c.roles, Comments: c.comments, Capable: c.capable,
+				Usage: "framework"}).Objects() {
 				if o.Collection != assets {
 					continue
 				}
@@ -223,8 +233,11 @@ func TestOffersOfCX0128(t *testing.T) {
 		perSupplier bool
 		capable     []string
 	}{
-		{"0.10.0", false, Capabilities}, {"0.11.2", true, Capabilities}, {"0.12.1", false, Capabilities}, {"0.13.0", false, Capabilities},
-		{"0.13.0", false, nil}, {"0.13.0", false, []string{"load-factor"}}, {"0.10.0", false, []string{"delta-production"}}, {"0.12.1", false, []string{"demand-volatility", "load-factor"}},
+		{"0.10.0", false, Capabilities}, {"0.11.2", true, Capabilities}, {"0.12.1", false, Capabilities},
+		{"0.13.0", false, Capabilities},
+		{"0.13.0", false, nil}, {"0.13.0", false, []string{"load-factor"}},
+		{"0.10.0", false, []string{"delta-production"}}, {"0.12.1", false,
+			[]string{"demand-volatility", "load-factor"}},
 	} {
 		t.Run(c.version+" "+strings.Join(c.capable, " "), func(t *testing.T) {
 			r := sample()
@@ -270,7 +283,8 @@ func TestOffersOfCX0128(t *testing.T) {
 				selected := o.Body["assetsSelector"].([]any)[0].(criterion)
 				offered[selected.OperandRight.(string)] = true
 				usage := string(objects[policies+" "+o.Body["contractPolicyId"].(string)].JSON())
-				for _, words := range []string{`"DataExchangeGovernance:1.0"`, `FrameworkAgreement"`, `"cx.dcm.base:1"`, `UsagePurpose"`, `"and"`} {
+				for _, words := range []string{`"DataExchangeGovernance:1.0"`, `FrameworkAgreement"`,
+					`"cx.dcm.base:1"`, `UsagePurpose"`, `"and"`} {
 					if !strings.Contains(usage, words) {
 						t.Errorf("%s: the usage policy lacks %s: %s", o.ID, words, usage)
 					}
@@ -280,8 +294,13 @@ func TestOffersOfCX0128(t *testing.T) {
 				}
 				access := string(objects[policies+" "+o.Body["accessPolicyId"].(string)].JSON())
 				operators := regexp.MustCompile(`"operator": "(\w+)"`).FindAllStringSubmatch(access, -1)
-				if !strings.Contains(access, `BusinessPartnerNumber"`) || !strings.Contains(access, "BPNL00000000") || len(operators) == 0 ||
-					slices.ContainsFunc(operators, func(o []string) bool { return o[1] != map[bool]string{true: "isAnyOf", false: "eq"}[r.minor() >= 11] }) {
+				if !strings.Contains(access, `BusinessPartnerNumber"`) || !strings.Contains(access, "BPNL00000000") ||
+					len(operators) == 0 ||
+					slices.ContainsFunc(operators,
+						func(o []string) bool {
+							return o[1] != map[bool]string{true: "isAnyOf",
+								false: "eq"}[r.minor() >= 11]
+						}) {
 					t.Errorf("%s: the access policy admits others than the partners: %s", o.ID, access)
 				}
 			}

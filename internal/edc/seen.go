@@ -22,14 +22,18 @@ func Seen(ctx context.Context, m *Management, self Partner, r Registration) (see
 		id, _, _, err := c.line(way).find(ctx, k, "")
 		switch {
 		case errors.Is(err, errSeveral):
-			wrong = append(wrong, fmt.Sprintf("several assets are a %s, and a partner may see only one (CX-0048 §3.2.5)", k.words))
+			wrong = append(wrong,
+				fmt.Sprintf("several assets are a %s, and a partner may see only one (CX-0048 §3.2.5)", k.words))
 		case errors.Is(err, ErrNoOffer) && admitted:
 			wrong = append(wrong, fmt.Sprintf("no %s is shown to %s: check its access policy", k.words, self.BPNL))
 		case errors.Is(err, ErrNoOffer):
 		case err != nil:
 			return seen, wrong, err
 		case !admitted:
-			wrong = append(wrong, fmt.Sprintf("asset %s is shown to %s, which DCM_PARTNERS does not name: another contract definition offers it", id, self.BPNL))
+			wrong = append(wrong,
+				fmt.Sprintf(
+					"asset %s is shown to %s, which DCM_PARTNERS does not name: another contract definition offers it",
+					id, self.BPNL))
 		default:
 			seen = append(seen, id)
 		}

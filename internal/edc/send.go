@@ -76,7 +76,8 @@ type Answer struct {
 func (a *Answer) Accepted() (accepted bool, words string) {
 	if a.Status/100 == 2 && isPage(a) {
 		return false, fmt.Sprintf("a login page or gateway answered in place of the partner's receiver "+
-			"(%d, a web page: %s): nothing was stored; the partner's operations must look at what stands before it", a.Status, pageWords(a.Body))
+			"(%d, a web page: %s): nothing was stored; the partner's operations must look at what stands before it",
+			a.Status, pageWords(a.Body))
 	}
 	return a.Status/100 == 2, ""
 }
@@ -120,7 +121,9 @@ func (s *Supplier) Reason(ctx context.Context, messageID string) (*Stored, error
 	case err != nil:
 		return nil, fmt.Errorf("the reason cannot be fetched: %w", err)
 	case a.Status != http.StatusOK:
-		return nil, fmt.Errorf("the receiver has no answer to this message (%d), so whether it was stored is not known: send it again, a repeat does no harm; if that goes on, the partner's operations must look", a.Status)
+		return nil,
+			fmt.Errorf(
+				"the receiver has no answer to this message (%d), so whether it was stored is not known: send it again, a repeat does no harm; if that goes on, the partner's operations must look", a.Status)
 	}
 	var one Stored
 	var page struct{ Messages [1]*Stored } // the others are skipped
@@ -128,7 +131,9 @@ func (s *Supplier) Reason(ctx context.Context, messageID string) (*Stored, error
 		err = json.Unmarshal(a.Body, &one)
 	} else if err = json.Unmarshal(a.Body, &page); err == nil {
 		if page.Messages[0] == nil {
-			return nil, errors.New("the receiver has no refused message of yours, so what became of this one is not known: send it again, a repeat does no harm")
+			return nil,
+				errors.New(
+					"the receiver has no refused message of yours, so what became of this one is not known: send it again, a repeat does no harm")
 		}
 		one = *page.Messages[0]
 	}
@@ -184,12 +189,15 @@ func (s *Supplier) through(ctx context.Context, kind Kind, asset, method, rest s
 			return nil, err
 		}
 		// the receiver words its refusals as problem documents; this one is the data plane's own
-		refused := (a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden) && !strings.HasPrefix(a.ContentType, "application/problem+json")
+		refused := (a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden) &&
+			!strings.HasPrefix(a.ContentType, "application/problem+json")
 		if !refused {
 			return a, nil
 		}
 		if !t.used {
-			return nil, fmt.Errorf("the partner's data plane refused the token (%d: %s): send again with --new; if that does not help, the partner has withdrawn the contract", a.Status, plain(string(a.Body)))
+			return nil,
+				fmt.Errorf(
+					"the partner's data plane refused the token (%d: %s): send again with --new; if that does not help, the partner has withdrawn the contract", a.Status, plain(string(a.Body)))
 		}
 		s.Say("The partner's data plane no longer accepts this transfer: opening a new one.")
 	}
@@ -197,7 +205,8 @@ func (s *Supplier) through(ctx context.Context, kind Kind, asset, method, rest s
 
 // ready is an open way, with where it leads and the token for it. One that the
 // customer has ended since is opened anew.
-func (s *Supplier) ready(ctx context.Context, kind Kind, asset string, anew bool) (t *transfer, endpoint, token string, err error) {
+func (s *Supplier) ready(ctx context.Context, kind Kind, asset string, anew bool) (t *transfer, endpoint,
+	token string, err error) {
 	if t, err = s.open(ctx, kind, asset, anew); err != nil {
 		return nil, "", "", err
 	}
@@ -226,18 +235,24 @@ func (s *Supplier) request(ctx context.Context, method, to, token string, body [
 	resp, err := s.Management.Client.Do(req)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, about{fmt.Errorf("no answer from the partner's data plane in time (%w): the message may have been stored; send it again, a repeat does no harm", ctx.Err()), ErrUnreachable}
+			return nil,
+				about{fmt.Errorf(
+					"no answer from the partner's data plane in time (%w): the message may have been stored; send it again, a repeat does no harm", ctx.Err()), ErrUnreachable}
 		}
 		if u, ok := errors.AsType[*url.Error](err); ok {
 			err = u.Err
 		}
-		return nil, about{fmt.Errorf("the partner's data plane at %s cannot be reached from here (%w): send from a machine that may reach it, or ask the partner whether it is up", req.URL.Host, err), ErrUnreachable}
+		return nil,
+			about{fmt.Errorf(
+				"the partner's data plane at %s cannot be reached from here (%w): send from a machine that may reach it, or ask the partner whether it is up", req.URL.Host, err), ErrUnreachable}
 	}
 	defer resp.Body.Close()
 	data, held, _, err := s.Management.read(ctx, resp.Body, answerLimit)
 	if err != nil {
 		s.Management.give(held)
-		return nil, about{fmt.Errorf("the partner's data plane broke off its answer (%w): send again, a repeat does no harm", err), ErrUnreachable}
+		return nil,
+			about{fmt.Errorf("the partner's data plane broke off its answer (%w): send again, a repeat does no harm",
+				err), ErrUnreachable}
 	}
 	seconds, _ := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 16) // a date is not what receivers send
 	return &Answer{Status: resp.StatusCode, ContentType: resp.Header.Get("Content-Type"), Body: data,
@@ -282,7 +297,8 @@ func (s *Supplier) open(ctx context.Context, kind Kind, asset string, anew bool)
 			return t, nil
 		}
 		if t := remembered(file); t != nil && t.ID != "" {
-			s.Say("Reusing contract agreement %s and transfer %s of %s for asset %s.", t.Agreement, t.ID, t.kept.UTC().Format("2006-01-02 15:04 UTC"), t.Asset)
+			s.Say("Reusing contract agreement %s and transfer %s of %s for asset %s.", t.Agreement, t.ID,
+				t.kept.UTC().Format("2006-01-02 15:04 UTC"), t.Asset)
 			s.keep(way, t)
 			return t, nil
 		}
@@ -412,7 +428,9 @@ func (s *Supplier) agreed(ctx context.Context, negotiation string) (agreement st
 	if errors.Is(err, context.Canceled) {
 		return "", err
 	} else if err != nil {
-		return "", fmt.Errorf("no contract came about: %w. Your wallet must hold the credentials for the conditions above, the partner's BPNL must be the one of the connector at %s, and that connector must be able to reach yours", err, s.Address)
+		return "",
+			fmt.Errorf(
+				"no contract came about: %w. Your wallet must hold the credentials for the conditions above, the partner's BPNL must be the one of the connector at %s, and that connector must be able to reach yours", err, s.Address)
 	}
 	agreement = string(got.Agreement)
 	if err := checkID(agreement); err != nil {
@@ -444,10 +462,12 @@ func (s *Supplier) begin(ctx context.Context, asset, agreement string) (id strin
 
 // started waits until a transfer runs.
 func (s *Supplier) started(ctx context.Context, transfer string) error {
-	if _, err := s.wait(ctx, "/transferprocesses/"+url.PathEscape(transfer), "STARTED"); errors.Is(err, context.Canceled) {
+	if _, err := s.wait(ctx, "/transferprocesses/"+url.PathEscape(transfer), "STARTED"); errors.Is(err,
+		context.Canceled) {
 		return err
 	} else if err != nil {
-		return fmt.Errorf("the transfer did not start: %w. The partner's data plane may be down: its operations must look", err)
+		return fmt.Errorf(
+			"the transfer did not start: %w. The partner's data plane may be down: its operations must look", err)
 	}
 	s.Say("   Open: transfer %s.", transfer)
 	return nil
@@ -476,14 +496,18 @@ func (s *Supplier) find(ctx context.Context, kind Kind, asset string) (string, m
 		err := s.Management.fetch(ctx, "/v3", "POST", "/catalog/request", map[string]any{
 			"@context": edcContext, "@type": "CatalogRequest", "protocol": s.Protocol,
 			"counterPartyAddress": s.Address, "counterPartyId": s.Customer,
-			"querySpec": map[string]any{"@type": "QuerySpec", "offset": 0, "limit": 50, "filterExpression": []criterion{f}},
+			"querySpec": map[string]any{"@type": "QuerySpec", "offset": 0, "limit": 50,
+				"filterExpression": []criterion{f}},
 		}, func(data []byte) error { return readCatalogue(data, asset != "", offers) })
 		if r, ok := errors.AsType[*refusal](err); ok && r.status/100 == 5 {
-			return "", nil, nil, fmt.Errorf("your connector could not get the catalogue of %s: the DSP address %s must be that of the partner's connector (often ending in /api/v1/dsp) and reachable from yours (%w)", s.Customer, s.Address, err)
+			return "", nil, nil,
+				fmt.Errorf(
+					"your connector could not get the catalogue of %s: the DSP address %s must be that of the partner's connector (often ending in /api/v1/dsp) and reachable from yours (%w)", s.Customer, s.Address, err)
 		}
 		if errors.Is(err, errTooLarge) {
-			return "", nil, nil, fmt.Errorf("the catalogue of %s is too large: the partner must show you fewer assets (%w)",
-				s.Customer, err)
+			return "", nil, nil,
+				fmt.Errorf("the catalogue of %s is too large: the partner must show you fewer assets (%w)",
+					s.Customer, err)
 		}
 		if err != nil {
 			return "", nil, nil, err
@@ -500,11 +524,15 @@ func (s *Supplier) find(ctx context.Context, kind Kind, asset string) (string, m
 	case len(ids) == 1:
 		return offers[ids[0]].decoded(ids[0])
 	case len(ids) > 1:
-		return "", nil, nil, about{noOffer("the partner shows you several assets of this kind: %s; choose one with --asset, and tell the partner, who may show only one (CX-0048 §3.2.5)", strings.Join(ids, ", ")), errSeveral}
+		return "", nil, nil,
+			about{noOffer(
+				"the partner shows you several assets of this kind: %s; choose one with --asset, and tell the partner, who may show only one (CX-0048 §3.2.5)", strings.Join(ids, ", ")), errSeveral}
 	case asset != "":
-		return "", nil, nil, noOffer("the catalogue of %s shows your connector no asset %s: it is not registered, or not for your BPNL", s.Customer, asset)
+		return "", nil, nil,
+			noOffer("the catalogue of %s shows your connector no asset %s: it is not registered, or not for your BPNL", s.Customer, asset)
 	}
-	return "", nil, nil, noOffer("the catalogue of %s shows your connector no %s: the partner has not registered it, or not for your BPNL; ask the partner to register it and to allow your BPNL", s.Customer, kind.words)
+	return "", nil, nil,
+		noOffer("the catalogue of %s shows your connector no %s: the partner has not registered it, or not for your BPNL; ask the partner to register it and to allow your BPNL", s.Customer, kind.words)
 }
 
 func noOffer(format string, args ...any) error { return about{fmt.Errorf(format, args...), ErrNoOffer} }
@@ -539,7 +567,8 @@ func (o offered) decoded(id string) (string, map[string]any, any, error) {
 		err = decode(o.context, manyOfferValues, &context)
 	}
 	if err != nil {
-		return "", nil, nil, fmt.Errorf("the offer of asset %s cannot be read (%w): the partner must correct it", id, err)
+		return "", nil, nil, fmt.Errorf("the offer of asset %s cannot be read (%w): the partner must correct it", id,
+			err)
 	}
 	return id, policy, context, nil
 }
@@ -598,7 +627,8 @@ func readDataset(d *jsontext.Decoder) (id string, o offered, err error) {
 
 // isNamed: a name, whatever prefix the connector puts before it.
 func isNamed(k, name string) bool {
-	return k == name || strings.HasSuffix(k, ":"+name) || strings.HasSuffix(k, "#"+name) || strings.HasSuffix(k, "/"+name)
+	return k == name || strings.HasSuffix(k, ":"+name) || strings.HasSuffix(k, "#"+name) ||
+		strings.HasSuffix(k, "/"+name)
 }
 
 func clonedValue(d *jsontext.Decoder) (jsontext.Value, error) {
@@ -657,7 +687,10 @@ func (s *Supplier) wait(ctx context.Context, path, state string) (*progress, err
 		// Many may wait at once, of partners that do not answer: the longer, the seldomer.
 		if s.sleep(ctx, time.Since(begun)/20) != nil {
 			if errors.Is(caller.Err(), context.Canceled) {
-				return nil, fmt.Errorf("interrupted while the connectors were still at %s; the next call goes on from there (%w)", now, caller.Err())
+				return nil,
+					fmt.Errorf(
+						"interrupted while the connectors were still at %s; the next call goes on from there (%w)", now,
+						caller.Err())
 			}
 			err := fmt.Errorf("still %s after %.0f s", now, time.Since(begun).Seconds())
 			return nil, about{about{err, ErrUnreachable}, errWaited}

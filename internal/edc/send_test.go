@@ -74,7 +74,8 @@ func TestSend(t *testing.T) {
 	var said []string
 	start := func() *Supplier { // as another call of the command would
 		said = nil
-		s := &Supplier{Management: c.management(), Customer: customerID, Address: "http://127.0.0.1:19102/dsp", Protocol: "dataspace-protocol-http", Cache: cache,
+		s := &Supplier{Management: c.management(), Customer: customerID, Address: "http://127.0.0.1:19102/dsp",
+			Protocol: "dataspace-protocol-http", Cache: cache,
 			Say: func(f string, a ...any) { said = append(said, fmt.Sprintf(f, a...)) }}
 		if !recording {
 			s.pause = time.Nanosecond
@@ -120,7 +121,9 @@ func TestSend(t *testing.T) {
 	// HttpData makes a bare 500 of a 400; the reason can be fetched
 	s = start()
 	a := post(s, `[{"refused":true}]`)
-	if code, denied := AnsweredCode(a); a.Status != 500 || code != 400 || denied || len(said) != 1 || !strings.HasPrefix(said[0], "Reusing contract agreement ") || !strings.HasSuffix(said[0], " UTC for asset send-capacity-group.") {
+	if code, denied := AnsweredCode(a); a.Status != 500 || code != 400 || denied || len(said) != 1 ||
+		!strings.HasPrefix(said[0], "Reusing contract agreement ") ||
+		!strings.HasSuffix(said[0], " UTC for asset send-capacity-group.") {
 		t.Errorf("refused: %d %s, having said %q", a.Status, a.Body, said)
 	}
 	for _, id := range []string{"8d0e0b5c-9f2a-4d55-b2ad-4cbd6bb1a001", ""} {
@@ -129,7 +132,8 @@ func TestSend(t *testing.T) {
 			t.Fatal(err)
 		}
 		var answer struct{ Type string }
-		if err := json.Unmarshal(stored.Answer, &answer); err != nil || stored.Status != 400 || answer.Type != "urn:dcm-receiver:problem:rule" {
+		if err := json.Unmarshal(stored.Answer, &answer); err != nil || stored.Status != 400 ||
+			answer.Type != "urn:dcm-receiver:problem:rule" {
 			t.Errorf("%+v, %v", stored, err)
 		}
 	}
@@ -145,7 +149,8 @@ func TestSend(t *testing.T) {
 	if recording {
 		lastToken = ""
 	}
-	err = s.Management.call(ctx, "POST", "/transferprocesses/"+url.PathEscape(way.ID)+"/terminate", map[string]any{"@context": edcContext, "@type": "TerminateTransfer", "reason": "test"}, nil)
+	err = s.Management.call(ctx, "POST", "/transferprocesses/"+url.PathEscape(way.ID)+"/terminate",
+		map[string]any{"@context": edcContext, "@type": "TerminateTransfer", "reason": "test"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +158,8 @@ func TestSend(t *testing.T) {
 		time.Sleep(2 * time.Second)
 	}
 	s = start()
-	if a := post(s, `[]`); a.Status != 200 || !strings.Contains(strings.Join(said, "\n"), "opening a new one.\n1. Looking into") {
+	if a := post(s, `[]`); a.Status != 200 || !strings.Contains(strings.Join(said, "\n"),
+		"opening a new one.\n1. Looking into") {
 		t.Errorf("after the end of the transfer: %d %s, having said %q", a.Status, a.Body, said)
 	}
 
@@ -162,10 +168,12 @@ func TestSend(t *testing.T) {
 	registration.Partners = []string{"BPNL00000000OTHR"}
 	register()
 	err = s.Open(ctx, CapacityGroup, "", true)
-	fails(err, "shows your connector no WeekBasedCapacityGroup endpoint: the partner has not registered it, or not for your BPNL; ask the partner")
+	fails(err,
+		"shows your connector no WeekBasedCapacityGroup endpoint: the partner has not registered it, or not for your BPNL; ask the partner")
 	s.Address = "http://127.0.0.1:19109/dsp"
 	err = s.Open(ctx, RequestForUpdate, "", false)
-	fails(err, "your connector could not get the catalogue of BPNL00000000CUST: the DSP address http://127.0.0.1:19109/dsp must be")
+	fails(err,
+		"your connector could not get the catalogue of BPNL00000000CUST: the DSP address http://127.0.0.1:19109/dsp must be")
 }
 
 func TestAnsweredCode(t *testing.T) {
@@ -206,7 +214,8 @@ func TestMessageID(t *testing.T) {
 func TestWaitEnds(t *testing.T) {
 	// neither was recorded: a refusal of the contract by the customer's policy, and an interrupt
 	c := &conversation{t: t, exchanges: []exchange{
-		{Method: "GET", Path: "/management/v3/x", Status: 200, Answer: `{"state":"TERMINATED","errorDetail":"<p>Policy not\n fulfilled</p>"}`},
+		{Method: "GET", Path: "/management/v3/x", Status: 200,
+			Answer: `{"state":"TERMINATED","errorDetail":"<p>Policy not\n fulfilled</p>"}`},
 		{Method: "GET", Path: "/management/v3/x", Status: 200, Answer: `{"state":"REQUESTED"}`},
 		{Method: "GET", Path: "/management/v3/x", Status: 200, Answer: `{"state":"REQUESTED"}`},
 	}}
@@ -219,17 +228,21 @@ func TestWaitEnds(t *testing.T) {
 	defer server.Close()
 	c.URL = "http://" + listener.Addr().String()
 	s := &Supplier{Management: c.management(), pause: time.Hour}
-	if _, err := s.wait(context.Background(), "/x", "FINALIZED"); err == nil || err.Error() != "ended by the connectors (Policy not fulfilled)" {
+	if _, err := s.wait(context.Background(), "/x", "FINALIZED"); err == nil ||
+		err.Error() != "ended by the connectors (Policy not fulfilled)" {
 		t.Errorf("got %v", err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := s.wait(ctx, "/x", "FINALIZED"); !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "still REQUESTED") {
+	if _, err := s.wait(ctx, "/x", "FINALIZED"); !errors.Is(err, ErrUnreachable) ||
+		!strings.Contains(err.Error(), "still REQUESTED") {
 		t.Errorf("got %v", err)
 	}
 	ctx, interrupt := context.WithCancel(context.Background())
 	time.AfterFunc(50*time.Millisecond, interrupt)
-	if _, err := s.wait(ctx, "/x", "FINALIZED"); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "interrupted while the connectors were still at REQUESTED; the next call goes on from there") {
+	if _, err := s.wait(ctx, "/x", "FINALIZED"); !errors.Is(err, context.Canceled) ||
+		!strings.Contains(err.Error(),
+			"interrupted while the connectors were still at REQUESTED; the next call goes on from there") {
 		t.Errorf("got %v", err)
 	}
 }

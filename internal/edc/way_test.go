@@ -28,7 +28,8 @@ type sending struct {
 func newSending(t *testing.T) *sending {
 	p := supplier()
 	connector := edctest.New(t, p)
-	return &sending{t, p, connector, consumer(t, connector), edc.Partner{BPNL: them, Address: connector.Address(p), Entry: "1"}, []byte("{}")}
+	return &sending{t, p, connector, consumer(t, connector),
+		edc.Partner{BPNL: them, Address: connector.Address(p), Entry: "1"}, []byte("{}")}
 }
 
 // send waits for connectors as long as is given, instead of a minute.
@@ -51,7 +52,8 @@ func (s *sending) send(patience time.Duration) edc.Delivery {
 func (s *sending) counts(what string, negotiations, transfers int) {
 	s.t.Helper()
 	if _, n, m := s.partner.Counts(); n != negotiations || m != transfers {
-		s.t.Errorf("%s: %d negotiations, %d transfers; want %d and %d; the way is %s", what, n, m, negotiations, transfers, s.kept)
+		s.t.Errorf("%s: %d negotiations, %d transfers; want %d and %d; the way is %s", what, n, m, negotiations,
+			transfers, s.kept)
 	}
 }
 
@@ -110,7 +112,8 @@ func TestNoToken(t *testing.T) {
 			}
 			refuse("/edrs/")
 			for range 6 {
-				if d := s.send(time.Minute); d.Outcome != edc.Later || d.Denied || d.Reason == "" || strings.Contains(d.Reason, "DCM_EDC_MANAGEMENT") {
+				if d := s.send(time.Minute); d.Outcome != edc.Later || d.Denied || d.Reason == "" ||
+					strings.Contains(d.Reason, "DCM_EDC_MANAGEMENT") {
 					t.Errorf("%+v", d)
 				}
 			}

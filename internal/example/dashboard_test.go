@@ -33,12 +33,15 @@ func dashboard(t *testing.T, conn *pgx.Conn, suppliers []string) {
 		t.Fatal(err)
 	}
 	var group string
-	err = conn.QueryRow(t.Context(), "select supplier || '/' || customer || '/' || capacity_group_id from planning.capacity_group where name = 'Hub forge'").Scan(&group)
+	err = conn.QueryRow(t.Context(),
+		"select supplier || '/' || customer || '/' || capacity_group_id from planning.capacity_group where name = 'Hub forge'").Scan(&group)
 	if err != nil {
 		t.Fatal(err)
 	}
-	filled := strings.NewReplacer("${supplier:sqlstring}", "'"+strings.Join(suppliers, "','")+"'", "${group:sqlstring}", "'"+group+"'",
-		"$__timeFrom()", "'"+time.Now().UTC().Format(time.RFC3339)+"'", "$__timeTo()", "'"+time.Now().UTC().AddDate(0, 0, 7*26).Format(time.RFC3339)+"'")
+	filled := strings.NewReplacer("${supplier:sqlstring}", "'"+strings.Join(suppliers, "','")+"'",
+		"${group:sqlstring}", "'"+group+"'",
+		"$__timeFrom()", "'"+time.Now().UTC().Format(time.RFC3339)+"'", "$__timeTo()",
+		"'"+time.Now().UTC().AddDate(0, 0, 7*26).Format(time.RFC3339)+"'")
 	ask := func(title, sql, format string) {
 		t.Helper()
 		sql = filled.Replace(sql)
@@ -53,7 +56,8 @@ func dashboard(t *testing.T, conn *pgx.Conn, suppliers []string) {
 		}
 		// Grafana makes a series of each number beside a column time, which rises.
 		series := format == "time_series"
-		if f := rows.FieldDescriptions(); series && (len(f) < 2 || f[0].Name != "time" || f[0].DataTypeOID != pgtype.TimestamptzOID) {
+		if f := rows.FieldDescriptions(); series && (len(f) < 2 || f[0].Name != "time" ||
+			f[0].DataTypeOID != pgtype.TimestamptzOID) {
 			t.Errorf("%s is no time series", title)
 			series = false
 		}

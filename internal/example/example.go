@@ -60,7 +60,8 @@ func Message(o Options) []byte {
 	return body
 }
 
-var parts = []string{"Spark plugs", "Brake callipers", "Wheel hubs", "Fuel rails", "Wiper motors", "Seat frames", "Camshafts"}
+var parts = []string{"Spark plugs", "Brake callipers", "Wheel hubs", "Fuel rails", "Wiper motors", "Seat frames",
+	"Camshafts"}
 
 func group(random *rand.Rand, o Options) object {
 	// A plan begins with the current week. The standard asks for another week

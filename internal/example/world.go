@@ -109,27 +109,46 @@ var (
 	sites     = []string{mainSite, secondSite}
 
 	worldParts = []part{
-		{supplier: suppliers[0], number: "MNR-100001.001", description: "Brake disc, front", unit: "unit:piece", bySite: map[string]int{mainSite: 1200, secondSite: 400}},
-		{supplier: suppliers[0], number: "MNR-100002.001", description: "Brake disc, rear", unit: "unit:piece", bySite: map[string]int{mainSite: 1000, secondSite: 300}}, // no group has the second site
-		{supplier: suppliers[0], number: "MNR-100003.001", description: "Brake pad", unit: "unit:piece", bySite: map[string]int{mainSite: 4800}},
-		{supplier: suppliers[0], number: "MNR-100009.001", description: "Brake drum", unit: "unit:piece", bySite: map[string]int{secondSite: 50}, inactive: true},
-		{supplier: suppliers[1], number: "MNR-200001.001", description: "Wheel hub", unit: "unit:piece", bySite: map[string]int{mainSite: 2400}},
-		{supplier: suppliers[1], number: "MNR-200002.001", description: "Bearing grease", unit: "unit:kilogram", bySite: map[string]int{mainSite: 150}},
-		{supplier: suppliers[2], number: "MNR-300001.001", description: "Fuel rail", unit: "unit:piece", bySite: map[string]int{secondSite: 800}},
-		{supplier: suppliers[2], number: "MNR-100001.001", description: "Brake disc, front", unit: "unit:piece", bySite: map[string]int{mainSite: 300}}, // a second source
+		{supplier: suppliers[0], number: "MNR-100001.001", description: "Brake disc, front", unit: "unit:piece",
+			bySite: map[string]int{mainSite: 1200, secondSite: 400}},
+		// no group has the second site
+		{supplier: suppliers[0], number: "MNR-100002.001", description: "Brake disc, rear", unit: "unit:piece",
+			bySite: map[string]int{mainSite: 1000, secondSite: 300}},
+		{supplier: suppliers[0], number: "MNR-100003.001", description: "Brake pad", unit: "unit:piece",
+			bySite: map[string]int{mainSite: 4800}},
+		{supplier: suppliers[0], number: "MNR-100009.001", description: "Brake drum", unit: "unit:piece",
+			bySite: map[string]int{secondSite: 50}, inactive: true},
+		{supplier: suppliers[1], number: "MNR-200001.001", description: "Wheel hub", unit: "unit:piece",
+			bySite: map[string]int{mainSite: 2400}},
+		{supplier: suppliers[1], number: "MNR-200002.001", description: "Bearing grease", unit: "unit:kilogram",
+			bySite: map[string]int{mainSite: 150}},
+		{supplier: suppliers[2], number: "MNR-300001.001", description: "Fuel rail", unit: "unit:piece",
+			bySite: map[string]int{secondSite: 800}},
+		// a second source
+		{supplier: suppliers[2], number: "MNR-100001.001", description: "Brake disc, front", unit: "unit:piece",
+			bySite: map[string]int{mainSite: 300}},
 	}
 	worldLines = []line{
 		{supplier: suppliers[0], name: "Foundry, line 1", unit: "unit:piece", tight: true, links: []link{
 			{"MNR-100001.001", mainSite, ""}, {"MNR-100001.001", secondSite, ""}, {"MNR-100002.001", mainSite, ""}}},
-		{supplier: suppliers[0], name: "Machining, cell 4", unit: "unit:piece", behind: true, built: true, links: []link{
-			{"MNR-100001.001", mainSite, "1.5"}, {"MNR-100003.001", mainSite, "0.25"}}},
-		{supplier: suppliers[0], name: "Plant as a whole", unit: "unit:piece", children: []string{"Foundry, line 1", "Machining, cell 4"}},
-		{supplier: suppliers[0], name: "Old foundry", unit: "unit:piece", inactive: true, links: []link{{"MNR-100001.001", mainSite, ""}}},
-		{supplier: suppliers[1], name: "Hub forge", unit: "unit:piece", thresholds: true, agreedTooMuch: true, tight: true, links: []link{{"MNR-200001.001", mainSite, ""}}},
-		{supplier: suppliers[1], name: "Grease filling", unit: "unit:kilogram", without: 5, links: []link{{"MNR-200002.001", mainSite, ""}}},
-		{supplier: suppliers[1], name: "Spare hubs", unit: "unit:piece", links: []link{{"MNR-200077.001", mainSite, ""}}}, // its demand is not known
-		{supplier: suppliers[2], name: "Brake discs, line 2", unit: "unit:piece", balanced: 2, links: []link{{"MNR-100001.001", mainSite, ""}}},
-		{supplier: suppliers[2], name: "Fuel rails, line 6", unit: "unit:piece", stale: true, links: []link{{"MNR-300001.001", secondSite, ""}}},
+		{supplier: suppliers[0], name: "Machining, cell 4", unit: "unit:piece", behind: true, built: true,
+			links: []link{
+				{"MNR-100001.001", mainSite, "1.5"}, {"MNR-100003.001", mainSite, "0.25"}}},
+		{supplier: suppliers[0], name: "Plant as a whole", unit: "unit:piece",
+			children: []string{"Foundry, line 1", "Machining, cell 4"}},
+		{supplier: suppliers[0], name: "Old foundry", unit: "unit:piece", inactive: true,
+			links: []link{{"MNR-100001.001", mainSite, ""}}},
+		{supplier: suppliers[1], name: "Hub forge", unit: "unit:piece", thresholds: true, agreedTooMuch: true,
+			tight: true, links: []link{{"MNR-200001.001", mainSite, ""}}},
+		{supplier: suppliers[1], name: "Grease filling", unit: "unit:kilogram", without: 5,
+			links: []link{{"MNR-200002.001", mainSite, ""}}},
+		// its demand is not known
+		{supplier: suppliers[1], name: "Spare hubs", unit: "unit:piece",
+			links: []link{{"MNR-200077.001", mainSite, ""}}},
+		{supplier: suppliers[2], name: "Brake discs, line 2", unit: "unit:piece", balanced: 2,
+			links: []link{{"MNR-100001.001", mainSite, ""}}},
+		{supplier: suppliers[2], name: "Fuel rails, line 6", unit: "unit:piece", stale: true,
+			links: []link{{"MNR-300001.001", secondSite, ""}}},
 	}
 )
 
@@ -148,7 +167,8 @@ func MakeWorld(o Options) World {
 	}
 	now := w.state()
 	all.CapacityGroups, all.MaterialDemands, all.DemandLines = now.CapacityGroups, now.MaterialDemands, now.DemandLines
-	one := object{"weekBasedMaterialDemand": []object{{"materialDemandId": w.demandID(worldParts[0]), "changedAt": o.Now.Add(-72 * time.Hour).UTC().Format(time.RFC3339)}}}
+	one := object{"weekBasedMaterialDemand": []object{{"materialDemandId": w.demandID(worldParts[0]),
+		"changedAt": o.Now.Add(-72 * time.Hour).UTC().Format(time.RFC3339)}}}
 	all.RequestsForUpdate = []Sent{
 		w.sent(dcm.RequestForUpdateEndpoint, suppliers[0], w.customer, "request for one", w.before(4), []object{one}),
 		w.sent(dcm.RequestForUpdateEndpoint, suppliers[2], w.customer, "request for all", o.Now, []object{{}}),
@@ -161,14 +181,18 @@ func MakeWorld(o Options) World {
 		}
 		at := w.before(daysAgo)
 		return w.sent(dcm.CommentEndpoint, l.supplier, w.customer, text, at, []object{{
-			"commentId": w.id("comment", l.supplier, l.name, text), "objectId": w.groupID(l), "objectType": "urn:samm:io.catenax.week_based_capacity_group",
-			"supplier": l.supplier, "customer": w.customer, "author": "planning@supplier.example", "commentType": kind, "commentText": text,
-			"listOfReferenceDates": dates, "postedAt": at.UTC().Format(time.RFC3339), "changedAt": at.UTC().Format(time.RFC3339),
+			"commentId": w.id("comment", l.supplier, l.name, text), "objectId": w.groupID(l),
+			"objectType": "urn:samm:io.catenax.week_based_capacity_group",
+			"supplier":   l.supplier, "customer": w.customer, "author": "planning@supplier.example",
+			"commentType": kind, "commentText": text,
+			"listOfReferenceDates": dates, "postedAt": at.UTC().Format(time.RFC3339),
+			"changedAt": at.UTC().Format(time.RFC3339),
 		}})
 	}
 	all.Comments = []Sent{
 		comment(20, worldLines[0], "warning", "The second furnace is relined in these weeks.", 2, 3, 4),
-		comment(19, worldLines[4], "warning", "One press stands still for its overhaul. We are looking for hubs from our other plant.", 2, 3, 4),
+		comment(19, worldLines[4], "warning",
+			"One press stands still for its overhaul. We are looking for hubs from our other plant.", 2, 3, 4),
 		comment(2, worldLines[4], "information", "A Saturday shift is agreed for the week after.", 5),
 		comment(6, worldLines[5], "information", "The filling line stands still; stock covers this week.", 5),
 	}
@@ -179,7 +203,8 @@ func MakeWorld(o Options) World {
 	weeks[2]["pointInTime"] = (day + 1).String()
 	stranger["capacityGroupId"], stranger["customer"] = w.id("refused", "stranger"), "BPNL7777777777ZZ"
 	older["changedAt"] = o.Now.AddDate(0, 0, -10).UTC().Format(time.RFC3339)
-	cut := w.sent(dcm.CapacityGroupEndpoint, suppliers[2], w.customer, "cut off", w.before(1), []object{w.group(worldLines[7])})
+	cut := w.sent(dcm.CapacityGroupEndpoint, suppliers[2], w.customer, "cut off", w.before(1),
+		[]object{w.group(worldLines[7])})
 	cut.Body = cut.Body[:500]
 	all.Refused = []Sent{
 		w.sent(dcm.CapacityGroupEndpoint, suppliers[1], w.customer, "tuesday", w.before(3), []object{tuesday}),
@@ -236,10 +261,13 @@ func (w world) state() State {
 		}
 		// After its last state it is not sent again, and the present one says which that is.
 		if len(stale) > 0 && (w.ago == 0 || w.ago > staleFor) {
-			s.CapacityGroups = append(s.CapacityGroups, w.sent(dcm.CapacityGroupEndpoint, supplier, w.customer, what("stale"), w.stale(), stale))
+			s.CapacityGroups = append(s.CapacityGroups, w.sent(dcm.CapacityGroupEndpoint, supplier, w.customer,
+				what("stale"), w.stale(), stale))
 		}
-		s.CapacityGroups = append(s.CapacityGroups, w.sent(dcm.CapacityGroupEndpoint, supplier, w.customer, what("groups"), w.Now, groups))
-		s.MaterialDemands = append(s.MaterialDemands, w.sent(dcm.MaterialDemandEndpoint, w.customer, supplier, what("demands"), w.Now, demands))
+		s.CapacityGroups = append(s.CapacityGroups, w.sent(dcm.CapacityGroupEndpoint, supplier, w.customer,
+			what("groups"), w.Now, groups))
+		s.MaterialDemands = append(s.MaterialDemands, w.sent(dcm.MaterialDemandEndpoint, w.customer, supplier,
+			what("demands"), w.Now, demands))
 	}
 	return s
 }
@@ -283,8 +311,9 @@ func hasDemand(p part, week int) bool { return p.number != "MNR-300001.001" || w
 func (w world) sent(e dcm.Endpoint, sender, receiver, what string, at time.Time, objects []object) Sent {
 	body, err := json.MarshalIndent(object{
 		"messageHeader": object{"header": object{
-			"messageId": w.id("message", sender, receiver, what), "context": e.Model + ".x.x", "sentDateTime": at.UTC().Format(time.RFC3339),
-			"senderBpn": sender, "receiverBpn": receiver, "version": "3.0.0",
+			"messageId": w.id("message", sender, receiver, what), "context": e.Model + ".x.x",
+			"sentDateTime": at.UTC().Format(time.RFC3339),
+			"senderBpn":    sender, "receiverBpn": receiver, "version": "3.0.0",
 		}},
 		"content": object{"informationObject": objects},
 	}, "", " ")
@@ -347,8 +376,9 @@ func (w world) group(l line) object {
 	var series []object
 	for _, k := range l.links {
 		s := object{
-			"materialNumberCustomer": k.number, "materialNumberSupplier": "S-" + k.number[4:10], "customerLocation": k.site,
-			"demandCategory": object{"demandCategoryCode": "0001"},
+			"materialNumberCustomer": k.number, "materialNumberSupplier": "S-" + k.number[4:10],
+			"customerLocation": k.site,
+			"demandCategory":   object{"demandCategoryCode": "0001"},
 		}
 		if factor := k.factor; factor != "" {
 			if l.built && w.ago > 3 && factor == "0.25" {
@@ -363,10 +393,13 @@ func (w world) group(l line) object {
 	}
 	if l.thresholds {
 		g["demandVolatilityParameters"] = object{
-			"startReferenceDateTime": (dcm.DateOf(w.Now.UTC()).Monday() + dcm.Date(7*(w.ago-w.Past+1))).String() + "T00:00:00Z", "measurementInterval": 1,
+			"startReferenceDateTime": (dcm.DateOf(w.Now.UTC()).Monday() + dcm.Date(7*(w.ago-w.Past+1))).String() +
+				"T00:00:00Z", "measurementInterval": 1,
 			"rollingHorizonAlertThresholds": []object{
-				{"sequenceNumber": 1, "subhorizonLength": 4, "relativePositiveDeviation": json.Number("0.1"), "relativeNegativeDeviation": json.Number("0.2")},
-				{"sequenceNumber": 2, "subhorizonLength": 22, "absolutePositiveDeviation": 500, "absoluteNegativeDeviation": 500},
+				{"sequenceNumber": 1, "subhorizonLength": 4, "relativePositiveDeviation": json.Number("0.1"),
+					"relativeNegativeDeviation": json.Number("0.2")},
+				{"sequenceNumber": 2, "subhorizonLength": 22, "absolutePositiveDeviation": 500,
+					"absoluteNegativeDeviation": 500},
 			},
 		}
 	}
@@ -427,11 +460,14 @@ func (w world) demand(p part) object {
 				demands = append(demands, object{"pointInTime": w.week(n), "demand": w.needed(p, site, n)})
 			}
 		}
-		series = append(series, object{"customerLocation": site, "demandCategory": object{"demandCategoryCode": "0001"}, "demands": demands})
+		series = append(series, object{"customerLocation": site,
+			"demandCategory": object{"demandCategoryCode": "0001"}, "demands": demands})
 	}
 	return object{
-		"materialDemandId": w.demandID(p), "supplier": p.supplier, "customer": w.customer, "materialNumberCustomer": p.number,
-		"materialDescriptionCustomer": p.description, "changedAt": w.Now.UTC().Format(time.RFC3339Nano), "unitOfMeasure": p.unit,
+		"materialDemandId": w.demandID(p), "supplier": p.supplier, "customer": w.customer,
+		"materialNumberCustomer":      p.number,
+		"materialDescriptionCustomer": p.description, "changedAt": w.Now.UTC().Format(time.RFC3339Nano),
+		"unitOfMeasure":          p.unit,
 		"unitOfMeasureIsOmitted": false, "materialDemandIsInactive": p.inactive, "demandSeries": series,
 	}
 }
@@ -440,13 +476,15 @@ func (w world) demand(p part) object {
 func (w world) csv() []byte {
 	var out bytes.Buffer
 	to := csv.NewWriter(&out)
-	rows := [][]string{{"supplier", "customer", "material_number_customer", "customer_location", "demand_category_code", "point_in_time", "demand",
+	rows := [][]string{{"supplier", "customer", "material_number_customer", "customer_location",
+		"demand_category_code", "point_in_time", "demand",
 		"material_description_customer", "unit_of_measure", "is_inactive"}}
 	for _, p := range worldParts {
 		for _, site := range sites {
 			for n := range w.Weeks {
 				if p.bySite[site] > 0 && hasDemand(p, n-w.ago) {
-					rows = append(rows, []string{p.supplier, w.customer, p.number, site, "0001", w.week(n), strconv.Itoa(w.needed(p, site, n)),
+					rows = append(rows, []string{p.supplier, w.customer, p.number, site, "0001", w.week(n),
+						strconv.Itoa(w.needed(p, site, n)),
 						p.description, p.unit, strconv.FormatBool(p.inactive)})
 				}
 			}

@@ -36,8 +36,9 @@ func receive(t *testing.T, url string, standard receiver.Standard, w example.Wor
 	t.Cleanup(s.Close)
 	var now time.Time
 	partner := receiver.New(receiver.Config{
-		Standard: standard, CustomerBPNLs: []string{w.Customer}, SupplierBPNLs: w.Suppliers, SenderHeader: "Edc-Bpn", UnparsableStatus: 422,
-		RequestTimeout: 20 * time.Second, MaxInFlight: 16, MaxBuffered: 64 << 20, Now: func() time.Time { return now },
+		Standard: standard, CustomerBPNLs: []string{w.Customer}, SupplierBPNLs: w.Suppliers, SenderHeader: "Edc-Bpn",
+		UnparsableStatus: 422,
+		RequestTimeout:   20 * time.Second, MaxInFlight: 16, MaxBuffered: 64 << 20, Now: func() time.Time { return now },
 	}, s, slog.New(slog.DiscardHandler)).Partner()
 	post := func(messages []example.Sent, want ...int) {
 		t.Helper()
@@ -89,7 +90,8 @@ func TestQuestions(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, document, _ = bytes.Cut(document, []byte("\n## Questions\n"))
-	questions := regexp.MustCompile("(?s)\n### ([^\n]*)\n.*?```sql\n(.*?);\n```").FindAllStringSubmatch(string(document), -1)
+	questions := regexp.MustCompile("(?s)\n### ([^\n]*)\n.*?```sql\n(.*?);\n```").FindAllStringSubmatch(
+		string(document), -1)
 	if n := bytes.Count(document, []byte("\n### ")); len(questions) != n || n < 12 {
 		t.Errorf("%d questions with SQL, %d headings", len(questions), n)
 	}
@@ -135,12 +137,15 @@ func TestQuestions(t *testing.T) {
 				return n
 			}
 			for _, q := range questions {
-				if count(q[2]) == 0 && !(strings.Contains(q[2], "planning.comment") && strings.HasSuffix(way.name, "cx-0048")) { // which has no comments
+				// which has no comments
+				if count(q[2]) == 0 && !(strings.Contains(q[2], "planning.comment") &&
+					strings.HasSuffix(way.name, "cx-0048")) {
 					t.Errorf("%s nothing", q[1])
 				}
 			}
 			for _, where := range []string{
-				"result = 'surplus'", "result = 'zero deviation'", "colour = 'orange'", "colour = 'red'", "result = 'no capacity'", "result = 'no demand'",
+				"result = 'surplus'", "result = 'zero deviation'", "colour = 'orange'", "colour = 'red'",
+				"result = 'no capacity'", "result = 'no demand'",
 			} {
 				if count("select from planning.group_week where "+where) == 0 {
 					t.Errorf("no week has %s", where)
@@ -173,7 +178,9 @@ func TestQuestions(t *testing.T) {
 // TestSameIDs holds the IDs to the seed alone.
 func TestSameIDs(t *testing.T) {
 	ids := func(bodies ...[]byte) []string {
-		return regexp.MustCompile(`"(?:capacityGroupId|materialDemandId|commentId|messageId)": "[^"]*"`).FindAllString(string(bytes.Join(bodies, nil)), -1)
+		return regexp.MustCompile(
+			`"(?:capacityGroupId|materialDemandId|commentId|messageId)": "[^"]*"`).FindAllString(
+			string(bytes.Join(bodies, nil)), -1)
 	}
 	now := time.Now()
 	of := func(o example.Options) []string {
@@ -230,7 +237,8 @@ func TestDemandLines(t *testing.T) {
 		for _, o := range message.Content.InformationObject {
 			for _, s := range o.DemandSeries {
 				for _, d := range s.Demands {
-					want = append(want, strings.Join([]string{o.Supplier, o.Customer, o.MaterialNumberCustomer, s.CustomerLocation,
+					want = append(want, strings.Join([]string{o.Supplier, o.Customer, o.MaterialNumberCustomer,
+						s.CustomerLocation,
 						s.DemandCategory.DemandCategoryCode, d.PointInTime, d.Demand.String()}, " "))
 				}
 			}

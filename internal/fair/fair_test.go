@@ -150,7 +150,8 @@ func TestWhatDoesNotFitWaits(t *testing.T) {
 				cancel()
 			}
 			if begun != want || q.Waiting() != 0 {
-				t.Errorf("%s, one partner alone: %t: %d begin, want %d; %d wait", c.name, alone, begun, want, q.Waiting())
+				t.Errorf("%s, one partner alone: %t: %d begin, want %d; %d wait", c.name, alone, begun, want,
+					q.Waiting())
 			}
 		}
 	}

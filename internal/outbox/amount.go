@@ -89,17 +89,24 @@ func (n notation) demand(v string) (dcm.Decimal, error) {
 	a, ok := readAmount(v)
 	other := map[string]string{".": ",", ",": "."}[a.mark]
 	switch {
-	case !ok && strings.ContainsAny(v, " '’_\u00a0\u202f\u2009") && strings.ContainsAny(v[:1], "-0123456789"), !ok && strings.Contains(v, ",") && strings.Contains(v, "."):
-		return "", fmt.Errorf("%s is not a plain number; write it without separators of thousands, such as 1234.5", quoted(v))
+	case !ok && strings.ContainsAny(v, " '’_\u00a0\u202f\u2009") && strings.ContainsAny(v[:1], "-0123456789"),
+		!ok && strings.Contains(v, ",") && strings.Contains(v, "."):
+		return "", fmt.Errorf("%s is not a plain number; write it without separators of thousands, such as 1234.5",
+			quoted(v))
 	case !ok:
-		return "", fmt.Errorf("%s is not a number; write one such as 1234.5, 0 for no demand, or leave the line out where it is not known", quoted(v))
+		return "",
+			fmt.Errorf(
+				"%s is not a number; write one such as 1234.5, 0 for no demand, or leave the line out where it is not known", quoted(v))
 	case a.grouped:
-		return "", fmt.Errorf("%s is not a plain number; write it without separators of thousands, such as %s", quoted(v), n.spell(a.decimal))
+		return "", fmt.Errorf("%s is not a plain number; write it without separators of thousands, such as %s",
+			quoted(v), n.spell(a.decimal))
 	case a.thousand != "" && (!n.decimals[a.mark] || n.decimals[other] || n.thousands[a.mark]):
 		// With a fourth decimal it can mean nothing else.
-		return "", fmt.Errorf("%s may mean a thousand or a decimal; write %s or %s", quoted(v), a.thousand, n.spell(a.decimal+"0"))
+		return "", fmt.Errorf("%s may mean a thousand or a decimal; write %s or %s", quoted(v), a.thousand,
+			n.spell(a.decimal+"0"))
 	case a.mark == "," && n.decimals["."]:
-		return "", fmt.Errorf("%s has a decimal comma, but other lines have a decimal point; write %s", quoted(v), a.decimal)
+		return "", fmt.Errorf("%s has a decimal comma, but other lines have a decimal point; write %s", quoted(v),
+			a.decimal)
 	}
 	return quantity(a.decimal)
 }

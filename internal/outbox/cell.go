@@ -43,7 +43,8 @@ func (c cell) as(needs kind) (string, error) {
 	case c.is == number && needs == written && !strings.ContainsAny(c.text, "-."):
 		return c.text, nil // spreadsheets of all languages show its digits
 	}
-	is := map[kind]string{number: "the number " + c.text, date: "the date " + c.text, truth: "the truth value " + c.text}[c.is]
+	is := map[kind]string{number: "the number " + c.text, date: "the date " + c.text,
+		truth: "the truth value " + c.text}[c.is]
 	switch needs {
 	case number:
 		return "", fmt.Errorf("is %s; give the cell the format General and write the number again", is)
@@ -72,11 +73,16 @@ func numeric(v string, f numberFormat, from1904 bool) cell {
 	}
 	d, err := dcm.ParseDecimal(strconv.FormatFloat(value, 'g', spreadsheetDigits, 64))
 	if err != nil || math.Abs(value) >= 1e15 {
-		return cell{unusable, fmt.Sprintf("is a number of over %d digits, of which a spreadsheet loses the last ones; give the column the format text and write it again",
-			spreadsheetDigits)}
+		return cell{unusable,
+			fmt.Sprintf(
+				"is a number of over %d digits, of which a spreadsheet loses the last ones; give the column the format text and write it again",
+				spreadsheetDigits)}
 	}
 	if shown, ok := f.show(string(d), value); !ok {
-		return cell{unusable, fmt.Sprintf("holds %s and shows %s; write what is meant: as text in a column of texts, else with the format General", d, shown)}
+		return cell{unusable,
+			fmt.Sprintf(
+				"holds %s and shows %s; write what is meant: as text in a column of texts, else with the format General",
+				d, shown)}
 	}
 	return cell{number, string(d)}
 }
@@ -90,10 +96,14 @@ type numberFormat struct {
 
 // builtInFormats are those that files refer to by number alone. Others are General.
 var builtInFormats = map[int]string{
-	1: "0", 2: "0.00", 3: "#,##0", 4: "#,##0.00", 5: "$#,##0", 6: "$#,##0", 7: "$#,##0.00", 8: "$#,##0.00", 9: "0%", 10: "0.00%",
-	11: "0.00E+00", 12: "# ?/?", 13: "# ??/??", 14: "mm-dd-yy", 15: "d-mmm-yy", 16: "d-mmm", 17: "mmm-yy", 18: "h:mm AM/PM",
-	19: "h:mm:ss AM/PM", 20: "h:mm", 21: "h:mm:ss", 22: "m/d/yy h:mm", 37: "#,##0;-#,##0", 38: "#,##0;-#,##0", 39: "#,##0.00;-#,##0.00",
-	40: "#,##0.00;-#,##0.00", 41: `#,##0;-#,##0;"-"`, 42: "$#,##0", 43: `#,##0.00;-#,##0.00;"-"`, 44: "$#,##0.00", 45: "mm:ss",
+	1: "0", 2: "0.00", 3: "#,##0", 4: "#,##0.00", 5: "$#,##0", 6: "$#,##0", 7: "$#,##0.00", 8: "$#,##0.00", 9: "0%",
+	10: "0.00%",
+	11: "0.00E+00", 12: "# ?/?", 13: "# ??/??", 14: "mm-dd-yy", 15: "d-mmm-yy", 16: "d-mmm", 17: "mmm-yy",
+	18: "h:mm AM/PM",
+	19: "h:mm:ss AM/PM", 20: "h:mm", 21: "h:mm:ss", 22: "m/d/yy h:mm", 37: "#,##0;-#,##0", 38: "#,##0;-#,##0",
+	39: "#,##0.00;-#,##0.00",
+	40: "#,##0.00;-#,##0.00", 41: `#,##0;-#,##0;"-"`, 42: "$#,##0", 43: `#,##0.00;-#,##0.00;"-"`, 44: "$#,##0.00",
+	45: "mm:ss",
 	46: "[h]:mm:ss", 47: "mm:ss.0", 48: "##0.0E+0", 49: "@",
 }
 
@@ -185,7 +195,9 @@ func (f numberFormat) show(digits string, value float64) (string, bool) {
 // dateCell is the cell of a number of days that is shown as a date.
 func (f numberFormat) dateCell(days float64, from1904 bool) cell {
 	if !strings.Contains(strings.ToLower(f.sections[0]), "d") {
-		return cell{unusable, fmt.Sprintf("has the format %s, which shows no day; give the cell the format of a date, or of what it is, and write it again", quoted(f.code))}
+		return cell{unusable,
+			fmt.Sprintf(
+				"has the format %s, which shows no day; give the cell the format of a date, or of what it is, and write it again", quoted(f.code))}
 	}
 	const seconds = 86400
 	all := math.Round(days * seconds)

@@ -49,9 +49,11 @@ func inline(v string) string { return `<c t="inlineStr"><is><t>` + v + `</t></is
 
 // sheetOf is a sheet with one line, of which some columns are given as XML.
 func sheetOf(given map[string]string) string {
-	names := strings.Split("supplier customer material_number_customer customer_location demand_category_code point_in_time demand "+
-		"unit_of_measure material_description_customer is_inactive", " ")
-	usual := map[string]string{"supplier": "BPNL6666666666YY", "customer": "BPNL8888888888XX", "material_number_customer": "A", "customer_location": "BPNS8888888888XX",
+	names := strings.Split(
+		"supplier customer material_number_customer customer_location demand_category_code point_in_time demand "+
+			"unit_of_measure material_description_customer is_inactive", " ")
+	usual := map[string]string{"supplier": "BPNL6666666666YY", "customer": "BPNL8888888888XX",
+		"material_number_customer": "A", "customer_location": "BPNS8888888888XX",
 		"point_in_time": "2026-11-30", "demand": "5"}
 	head, row := "", ""
 	for _, name := range names {
@@ -84,70 +86,102 @@ func TestCells(t *testing.T) {
 	}{
 		{"material_number_customer", raw(`<c t="s"><v>0</v></c>`), "shared 2026-11-30 5"},
 		{"material_number_customer", raw(`<c t="s"><v>1</v></c>`), "rich 2026-11-30 5"},
-		{"material_number_customer", raw(`<c t="s"><v>7</v></c>`), "refers to a text that is not in the file; write it again"},
+		{"material_number_customer", raw(`<c t="s"><v>7</v></c>`),
+			"refers to a text that is not in the file; write it again"},
 		{"material_number_customer", raw(`<c t="str"><f>B1</f><v>x</v></c>`), "x 2026-11-30 5"},
 		{"material_number_customer", raw(`<c><v>12345</v></c>`), "12345 2026-11-30 5"},
 		{"material_number_customer", styled("@", "4711.0"), "4711 2026-11-30 5"},
 		{"material_number_customer", styled("000000000000000000", "12345"),
 			"holds 12345 and shows 000000000000012345; write what is meant: as text in a column of texts, else with the format General"},
-		{"material_number_customer", raw(`<c><v>4711.5</v></c>`), "is the number 4711.5, not text; give the column the format text and write the value again"},
+		{"material_number_customer", raw(`<c><v>4711.5</v></c>`),
+			"is the number 4711.5, not text; give the column the format text and write the value again"},
 		{"material_number_customer", raw(`<c><v>1.234567890123457e+17</v></c>`),
 			"is a number of over 15 digits, of which a spreadsheet loses the last ones; give the column the format text and write it again"},
-		{"material_number_customer", styled("d. mmm", "46082"), "is the date 2026-03-01, not text; give the column the format text and write the value again"},
-		{"material_number_customer", raw(`<c t="e"><v>#N/A</v></c>`), `is the error "#N/A"; correct the formula, or write the value`},
-		{"material_number_customer", raw(`<c t="b"><v>1</v></c>`), "is the truth value TRUE, not text; give the column the format text and write the value again"},
-		{"material_number_customer", raw(`<c t="d"><v>2026-12-07</v></c>`), "is the date 2026-12-07, not text; give the column the format text and write the value again"},
-		{"material_number_customer", raw(`<c t="inlineStr"><is><t>A_x0000_B</t></is></c>`), `"A\x00B" has the control character U+0000 in it; write it without`},
+		{"material_number_customer", styled("d. mmm", "46082"),
+			"is the date 2026-03-01, not text; give the column the format text and write the value again"},
+		{"material_number_customer", raw(`<c t="e"><v>#N/A</v></c>`),
+			`is the error "#N/A"; correct the formula, or write the value`},
+		{"material_number_customer", raw(`<c t="b"><v>1</v></c>`),
+			"is the truth value TRUE, not text; give the column the format text and write the value again"},
+		{"material_number_customer", raw(`<c t="d"><v>2026-12-07</v></c>`),
+			"is the date 2026-12-07, not text; give the column the format text and write the value again"},
+		{"material_number_customer", raw(`<c t="inlineStr"><is><t>A_x0000_B</t></is></c>`),
+			`"A\x00B" has the control character U+0000 in it; write it without`},
 		{"demand", raw(`<c><v>0.30000000000000004</v></c>`), "A 2026-11-30 0.3"},
 		{"demand", raw(`<c><v>1E3</v></c>`), "A 2026-11-30 1000"},
 		{"demand", raw(inline("1.250")), `"1.250" may mean a thousand or a decimal; write 1250 or 1.2500`},
-		{"demand", raw(`<c t="str"><f>1</f><v>1.250</v></c>`), `"1.250" may mean a thousand or a decimal; write 1250 or 1.2500`},
+		{"demand", raw(`<c t="str"><f>1</f><v>1.250</v></c>`),
+			`"1.250" may mean a thousand or a decimal; write 1250 or 1.2500`},
 		{"demand", styled("#,##0", "1250"), "A 2026-11-30 1250"},
 		{"demand", styled("# ##0.00", "1250.5"), "A 2026-11-30 1250.5"},
 		{"demand", styled(`_-* #,##0\ _€_-;\-* #,##0\ _€_-;_-* "-"\ _€_-;_-@_-`, "0"), "A 2026-11-30 0"},
 		{"demand", styled("[Red]0;[$-407]0", "7"), "A 2026-11-30 7"},
-		{"demand", styled("0", "12.5"), "holds 12.5 and shows 12; write what is meant: as text in a column of texts, else with the format General"},
-		{"demand", styled("0", "1234.567"), "holds 1234.567 and shows 1235; write what is meant: as text in a column of texts, else with the format General"},
-		{"demand", styled("0;;;", "0"), "holds 0 and shows nothing; write what is meant: as text in a column of texts, else with the format General"},
-		{"demand", styled("0%", "0.5"), `holds 0.5 and shows it in the format "0%"; write what is meant: as text in a column of texts, else with the format General`},
-		{"demand", styled("0.00E+00", "1200"), `holds 1200 and shows it in the format "0.00E+00"; write what is meant: as text in a column of texts, else with the format General`},
-		{"demand", styled("# ?/?", "0.5"), `holds 0.5 and shows it in the format "# ?/?"; write what is meant: as text in a column of texts, else with the format General`},
-		{"demand", styled("#,##0,", "1250000"), `holds 1250000 and shows it in the format "#,##0,"; write what is meant: as text in a column of texts, else with the format General`},
-		{"demand", styled("#,##0 [$€-407]", "5"), `holds 5 and shows it in the format "#,##0 [$€-407]"; write what is meant: as text in a column of texts, else with the format General`},
-		{"demand", styled(`0" Tsd"`, "5"), `holds 5 and shows it in the format "0\" Tsd\""; write what is meant: as text in a column of texts, else with the format General`},
-		{"demand", styled("dd.mm.yyyy", "46027"), "is the date 2026-01-05; give the cell the format General and write the number again"},
-		{"demand", styled("[h]:mm", "1.5"), `has the format "[h]:mm", which shows no day; give the cell the format of a date, or of what it is, and write it again`},
-		{"demand", raw(`<c t="b"><v>1</v></c>`), "is the truth value TRUE; give the cell the format General and write the number again"},
-		{"demand", raw(`<c t="d"><v>2026-12-07T00:00:00.000Z</v></c>`), "is the date 2026-12-07; give the cell the format General and write the number again"},
-		{"demand", raw(`<c t="e"><v>#DIV/0!</v></c>`), `is the error "#DIV/0!"; correct the formula, or write the value`},
+		{"demand", styled("0", "12.5"),
+			"holds 12.5 and shows 12; write what is meant: as text in a column of texts, else with the format General"},
+		{"demand", styled("0", "1234.567"),
+			"holds 1234.567 and shows 1235; write what is meant: as text in a column of texts, else with the format General"},
+		{"demand", styled("0;;;", "0"),
+			"holds 0 and shows nothing; write what is meant: as text in a column of texts, else with the format General"},
+		{"demand", styled("0%", "0.5"),
+			`holds 0.5 and shows it in the format "0%"; write what is meant: as text in a column of texts, else with the format General`},
+		{"demand", styled("0.00E+00", "1200"),
+			`holds 1200 and shows it in the format "0.00E+00"; write what is meant: as text in a column of texts, else with the format General`},
+		{"demand", styled("# ?/?", "0.5"),
+			`holds 0.5 and shows it in the format "# ?/?"; write what is meant: as text in a column of texts, else with the format General`},
+		{"demand", styled("#,##0,", "1250000"),
+			`holds 1250000 and shows it in the format "#,##0,"; write what is meant: as text in a column of texts, else with the format General`},
+		{"demand", styled("#,##0 [$€-407]", "5"),
+			`holds 5 and shows it in the format "#,##0 [$€-407]"; write what is meant: as text in a column of texts, else with the format General`},
+		{"demand", styled(`0" Tsd"`, "5"),
+			`holds 5 and shows it in the format "0\" Tsd\""; write what is meant: as text in a column of texts, else with the format General`},
+		{"demand", styled("dd.mm.yyyy", "46027"),
+			"is the date 2026-01-05; give the cell the format General and write the number again"},
+		{"demand", styled("[h]:mm", "1.5"),
+			`has the format "[h]:mm", which shows no day; give the cell the format of a date, or of what it is, and write it again`},
+		{"demand", raw(`<c t="b"><v>1</v></c>`),
+			"is the truth value TRUE; give the cell the format General and write the number again"},
+		{"demand", raw(`<c t="d"><v>2026-12-07T00:00:00.000Z</v></c>`),
+			"is the date 2026-12-07; give the cell the format General and write the number again"},
+		{"demand", raw(`<c t="e"><v>#DIV/0!</v></c>`),
+			`is the error "#DIV/0!"; correct the formula, or write the value`},
 		{"demand", raw(`<c><f>40+2</f></c>`), noValue},
 		{"demand", raw(`<c><f>40+2</f><v></v></c>`), noValue},
 		{"demand", raw(`<c><f>SUM(MUNIT(20000))</f><v>42</v></c>`), "A 2026-11-30 42"},
 		{"demand", raw(`<c><v>nan</v></c>`), `is stored as a number, but "nan" is none; write the value again`},
 		{"point_in_time", styled("yyyy-mm-dd", "46363"), "A 2026-12-07 5"},
 		{"point_in_time", styled("ddd d. mmm", "46363"), "A 2026-12-07 5"},
-		{"point_in_time", styled("yyyy-mm-dd", "46362.9583333333"), "has a time (2026-12-06 23:00:00); write a date without one"},
-		{"point_in_time", styled("mmm yy", "46174"), `has the format "mmm yy", which shows no day; give the cell the format of a date, or of what it is, and write it again`},
-		{"point_in_time", raw(`<c><v>202603</v></c>`), "is the number 202603, not a date; write the Monday of the week, such as 2026-11-23"},
-		{"point_in_time", raw(`<c><v>50</v></c>`), "is the number 50, not a date; write the Monday of the week, such as 2026-11-23"},
+		{"point_in_time", styled("yyyy-mm-dd", "46362.9583333333"),
+			"has a time (2026-12-06 23:00:00); write a date without one"},
+		{"point_in_time", styled("mmm yy", "46174"),
+			`has the format "mmm yy", which shows no day; give the cell the format of a date, or of what it is, and write it again`},
+		{"point_in_time", raw(`<c><v>202603</v></c>`),
+			"is the number 202603, not a date; write the Monday of the week, such as 2026-11-23"},
+		{"point_in_time", raw(`<c><v>50</v></c>`),
+			"is the number 50, not a date; write the Monday of the week, such as 2026-11-23"},
 		{"point_in_time", raw(`<c t="d"><v>2026-12-07T00:00:00.000Z</v></c>`), "A 2026-12-07 5"},
 		{"point_in_time", raw(`<c t="d"><v>2026-12-07</v></c>`), "A 2026-12-07 5"},
-		{"point_in_time", raw(`<c t="d"><v>2026-12-06T23:00:00.000Z</v></c>`), "has a time (2026-12-06T23:00:00.000Z); write a date without one"},
-		{"point_in_time", raw(`<c t="d"><v>next week</v></c>`), `is stored as a date, but "next week" is none; write it again`},
+		{"point_in_time", raw(`<c t="d"><v>2026-12-06T23:00:00.000Z</v></c>`),
+			"has a time (2026-12-06T23:00:00.000Z); write a date without one"},
+		{"point_in_time", raw(`<c t="d"><v>next week</v></c>`),
+			`is stored as a date, but "next week" is none; write it again`},
 		{"point_in_time", raw(inline("9999-12-27")), "9999-12-27 is after the year 9998; write the week that is meant"},
-		{"demand_category_code", raw(`<c><v>1</v></c>`), `"1" is not a category; write 0001 (a spreadsheet drops the zeros unless the column has the format text)`},
+		{"demand_category_code", raw(`<c><v>1</v></c>`),
+			`"1" is not a category; write 0001 (a spreadsheet drops the zeros unless the column has the format text)`},
 		{"demand_category_code", raw(`<c><f>IF(TRUE,"A1S1","0001")</f></c>`), noValue},
 		{"unit_of_measure", raw(`<c><f>"unit:kilogram"</f><v></v></c>`), noValue},
 		{"material_description_customer", raw(`<c><f>B1</f></c>`), noValue},
 		{"material_description_customer", raw(`<c t="str"><f>IF(B1="","",B1)</f><v></v></c>`), "A 2026-11-30 5"},
-		{"material_description_customer", raw(inline("#REF!")), `"#REF!" is what programs write for an error or for a missing value; write the value itself`},
+		{"material_description_customer", raw(inline("#REF!")),
+			`"#REF!" is what programs write for an error or for a missing value; write the value itself`},
 		{"is_inactive", raw(`<c><f>TRUE</f></c>`), noValue},
 		{"is_inactive", raw(`<c t="b"><v>0</v></c>`), "A 2026-11-30 5"},
 		{"is_inactive", raw(`<c><v>1</v></c>`), "A 2026-11-30 5"},
 		{"is_inactive", raw(`<c><v>2</v></c>`), "is the number 2; write true or false"},
 	} {
-		content := sheetXML(t, map[string]string{"xl/worksheets/sheet1.xml": sheetOf(map[string]string{c.column: c.cell[1]}), "xl/styles.xml": `<styleSheet><numFmts><numFmt numFmtId="164" formatCode="` +
-			strings.NewReplacer("\"", "&quot;").Replace(c.cell[0]) + `"/></numFmts><cellXfs><xf numFmtId="0"/><xf numFmtId="164"/></cellXfs></styleSheet>`})
+		content := sheetXML(t, map[string]string{"xl/worksheets/sheet1.xml": sheetOf(
+			map[string]string{c.column: c.cell[1]}), "xl/styles.xml": `<styleSheet><numFmts><numFmt numFmtId="164" formatCode="` +
+			strings.NewReplacer("\"", "&quot;").Replace(c.cell[0]) +
+			`"/></numFmts><cellXfs><xf numFmtId="0"/><xf numFmtId="164"/></cellXfs></styleSheet>`})
 		f, err := outbox.Read("f", content, today, nil)
 		if err != nil {
 			t.Errorf("%s %v: %v", c.column, c.cell, err)
@@ -236,7 +270,8 @@ func TestNotation(t *testing.T) {
 			for _, p := range f.Problems {
 				_, advice, _ := strings.Cut(p.Detail, "write ")
 				advice, _, _ = strings.Cut(advice, ", 0 for")
-				got[p.Line-2] = "(" + strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(advice, "it without separators of thousands, such as "), "one such as "), " ") + ")"
+				got[p.Line-2] = "(" + strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(advice,
+					"it without separators of thousands, such as "), "one such as "), " ") + ")"
 			}
 			// The same of several lines is said once.
 			if d := cmp.Diff(c.want, strings.Join(got, " ")); d != "" {
@@ -250,13 +285,18 @@ func TestNotation(t *testing.T) {
 // be one is taken with a word.
 func TestTexts(t *testing.T) {
 	for _, c := range []struct{ material, refused, odd string }{
-		{"#N/A", "error", ""}, {"#REF!", "error", ""}, {"#NV", "error", ""}, {"#BEZUG!", "error", ""}, {"#NAME?", "error", ""}, {"#DIV/0!", "error", ""},
-		{"#ÜBERLAUF!", "error", ""}, {"nan", "error", ""}, {"NULL", "error", ""}, {"None", "error", ""}, {"N/A", "error", ""}, {"Err:502", "error", ""}, {"####", "error", ""},
+		{"#N/A", "error", ""}, {"#REF!", "error", ""}, {"#NV", "error", ""}, {"#BEZUG!", "error", ""},
+		{"#NAME?", "error", ""}, {"#DIV/0!", "error", ""},
+		{"#ÜBERLAUF!", "error", ""}, {"nan", "error", ""}, {"NULL", "error", ""}, {"None", "error", ""},
+		{"N/A", "error", ""}, {"Err:502", "error", ""}, {"####", "error", ""},
 		{"#1", "", ""}, {"NANO", "", ""}, {"Nullstück", "", ""}, {"A#REF!", "", ""},
-		{"1.23457e+17", "long number", ""}, {"1.23457E17", "long number", ""}, {"1,23457E+17", "long number", ""}, {"1E+17", "long number", ""},
+		{"1.23457e+17", "long number", ""}, {"1.23457E17", "long number", ""}, {"1,23457E+17", "long number", ""},
+		{"1E+17", "long number", ""},
 		{"12E5", "", "another number"}, {"4711.0", "", "another number"}, {"4711.01", "", ""},
-		{"M-\ufffdL", "U+FFFD", ""}, {"A\x00B", `A\x00B`, ""}, {"A\x01B", "U+0001", ""}, {"A\x1bB", "U+001B", ""}, {"A\u0085B", "U+0085", ""},
-		{"A\u200bB", "", "U+200B"}, {"A\ufeffB", "", "U+FEFF"}, {"A\u202eB", "", "U+202E"}, {"A\tB", "", "U+0009"}, {"A\nB", "", "U+000A"}, {"A\u00a0B", "", "U+00A0"},
+		{"M-\ufffdL", "U+FFFD", ""}, {"A\x00B", `A\x00B`, ""}, {"A\x01B", "U+0001", ""}, {"A\x1bB", "U+001B", ""},
+		{"A\u0085B", "U+0085", ""},
+		{"A\u200bB", "", "U+200B"}, {"A\ufeffB", "", "U+FEFF"}, {"A\u202eB", "", "U+202E"}, {"A\tB", "", "U+0009"},
+		{"A\nB", "", "U+000A"}, {"A\u00a0B", "", "U+00A0"},
 		{"\u200b", "invisible characters alone", ""}, {`="00123"`, "write 00123", ""}, {"'00123", "write 00123", ""},
 		{"Bu\u0308gel", "", "composed form"}, {"Bügel", "", ""}, {"A B", "", ""},
 	} {
@@ -266,7 +306,8 @@ func TestTexts(t *testing.T) {
 			"materialDemandIsInactive": false, "demandSeries": [{"customerLocation": "BPNS8888888888XX", "demandCategory": {"demandCategoryCode": "0001"},
 			"demands": [{"pointInTime": "2026-12-07", "demand": 7}]}]}]`, jsonText(c.material))
 		for content, column := range map[string]string{
-			header + strings.Replace(start, ";A;", ";"+quoted+";", 1) + "2026-11-30;5;;\n": "material_number_customer", demand: "/0/materialNumberCustomer",
+			header + strings.Replace(start, ";A;", ";"+quoted+";", 1) +
+				"2026-11-30;5;;\n": "material_number_customer", demand: "/0/materialNumberCustomer",
 		} {
 			f, err := outbox.Read("f", []byte(content), today, nil)
 			if err != nil {
@@ -277,9 +318,11 @@ func TestTexts(t *testing.T) {
 			if c.refused != "" {
 				found, want = f.Problems, c.refused
 			}
-			if good := len(f.Lines) == 1; good != (c.refused == "") || (len(f.Problems)+len(f.Odd) > 0) != (want != "") {
+			if good := len(f.Lines) == 1; good != (c.refused == "") ||
+				(len(f.Problems)+len(f.Odd) > 0) != (want != "") {
 				t.Errorf("%q (%s): %v %v", c.material, column, f.Problems, f.Odd)
-			} else if want != "" && (!strings.Contains(found[0].Detail, want) || found[0].Column != column || found[0].Line == 0) {
+			} else if want != "" && (!strings.Contains(found[0].Detail, want) || found[0].Column != column ||
+				found[0].Line == 0) {
 				t.Errorf("%q (%s): %+v, want %s", c.material, column, found[0], want)
 			} else if good && c.odd == "composed form" && f.Lines[0].MaterialNumberCustomer != "Bügel" {
 				t.Errorf("%q is taken as %q", c.material, f.Lines[0].MaterialNumberCustomer)
@@ -315,14 +358,16 @@ func TestOtherFormats(t *testing.T) {
 		zipped("[Content_Types].xml", "word/document.xml"): "f: a Word document (.docx); save",
 		zipped("[Content_Types].xml", "xl/workbook.bin"):   "f: a binary Excel workbook (.xlsb); save",
 		zipped("a.csv"): "f: a ZIP file; save",
-		zipped("[Content_Types].xml", "ppt/presentation.xml"):                     "f: a PowerPoint presentation (.pptx); save",
+		zipped("[Content_Types].xml",
+			"ppt/presentation.xml"): "f: a PowerPoint presentation (.pptx); save",
 		`<?xml version="1.0"?><?mso-application progid="Excel.Sheet"?><Workbook>`: "f: an Excel 2003 XML file; save",
 		"\ufeff<html><table>": "f: a web page (HTML), perhaps named .xls; save",
 		`{\rtf1}`:             "f: a text document (RTF); save",
 		"%PDF-1.7":            "f: a PDF document; save",
 		"PK\x03\x04":          "f: read XLSX: zip",
 	} {
-		if _, err := outbox.Read("f", []byte(content), today, nil); err == nil || !strings.HasPrefix(err.Error(), want) {
+		if _, err := outbox.Read("f", []byte(content), today, nil); err == nil ||
+			!strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", content[:min(len(content), 80)], err, want)
 		}
 	}
@@ -356,7 +401,8 @@ func TestLayout(t *testing.T) {
 		"pipes":              {strings.ReplaceAll(header+line, ";", "|"), 2},
 	} {
 		f, err := outbox.Read("f", []byte(c.content), today, nil)
-		if err != nil || len(f.Problems) > 0 || len(f.Lines) != 1 || f.Lines[0].At.Line != c.line || f.Lines[0].Demand != "5" {
+		if err != nil || len(f.Problems) > 0 || len(f.Lines) != 1 || f.Lines[0].At.Line != c.line ||
+			f.Lines[0].Demand != "5" {
 			t.Errorf("%s: %v %+v", name, err, f)
 		}
 	}
@@ -364,7 +410,8 @@ func TestLayout(t *testing.T) {
 
 // TestHidden: what a person does not see in the sheet is said.
 func TestHidden(t *testing.T) {
-	sheet := strings.ReplaceAll(sheetOf(nil), "<row><c t=\"inlineStr\"><is><t>BPNL", "<row hidden=\"1\"><c t=\"inlineStr\"><is><t>BPNL")
+	sheet := strings.ReplaceAll(sheetOf(nil), "<row><c t=\"inlineStr\"><is><t>BPNL",
+		"<row hidden=\"1\"><c t=\"inlineStr\"><is><t>BPNL")
 	f, err := outbox.Read("f", sheetXML(t, map[string]string{
 		"xl/workbook.xml": `<workbook><sheets><sheet name="one" state="veryHidden" r:id="r1"/><sheet name="notes" r:id="r4"/></sheets></workbook>`,
 		"xl/_rels/workbook.xml.rels": `<Relationships><Relationship Id="r1" Type="x/worksheet" Target="worksheets/sheet1.xml"/>
@@ -374,7 +421,8 @@ func TestHidden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{`f (sheet one): the sheet "one" is hidden; its lines count`, "f (sheet one):2: the row is hidden, perhaps by a filter; it counts"}
+	want := []string{`f (sheet one): the sheet "one" is hidden; its lines count`,
+		"f (sheet one):2: the row is hidden, perhaps by a filter; it counts"}
 	got := []string{}
 	for _, o := range f.Odd {
 		got = append(got, o.String())
@@ -412,7 +460,8 @@ func TestHostileWorkbooks(t *testing.T) {
 	const unpacked = 64_000_000
 	tooMuch := "unpacks to far more"
 	for _, c := range []struct{ name, part, begins, repeated, want string }{
-		{"shared strings", "xl/sharedStrings.xml", "<sst>", "<si><t>" + strings.Repeat("a", 1000) + "</t></si>", tooMuch},
+		{"shared strings", "xl/sharedStrings.xml", "<sst>", "<si><t>" + strings.Repeat("a", 1000) + "</t></si>",
+			tooMuch},
 		{"empty strings", "xl/sharedStrings.xml", "<sst>", "<si/>", "MiB of text"},
 		{"one long text", sheet, head + "<row><c><v>", "1", "over 1048576 bytes"},
 		{"a comment", sheet, head + "<!-- ]]> ", "<a>", "over 1048576 bytes"},
@@ -428,7 +477,8 @@ func TestHostileWorkbooks(t *testing.T) {
 	} {
 		var b bytes.Buffer
 		z := zip.NewWriter(&b)
-		usual, err := zip.NewReader(bytes.NewReader(sheetXML(t, map[string]string{sheet: sheetOf(nil)})), int64(len(sheetXML(t, map[string]string{sheet: sheetOf(nil)}))))
+		usual, err := zip.NewReader(bytes.NewReader(sheetXML(t, map[string]string{sheet: sheetOf(nil)})),
+			int64(len(sheetXML(t, map[string]string{sheet: sheetOf(nil)}))))
 		if err != nil {
 			t.Fatal(err)
 		}

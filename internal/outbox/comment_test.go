@@ -31,7 +31,8 @@ func TestACommentTakenBackIsGone(t *testing.T) {
 		case strings.Contains(string(body), text):
 			a.Header().Set("Content-Type", "application/problem+json")
 			a.WriteHeader(400)
-			_, _ = io.WriteString(a, `{"results": [{"errors": [{"pointer": "/x", "detail": "we do not like `+text+` of `+author+`"}]}]}`)
+			_, _ = io.WriteString(a,
+				`{"results": [{"errors": [{"pointer": "/x", "detail": "we do not like `+text+` of `+author+`"}]}]}`)
 		}
 	})
 	w.start()
@@ -39,7 +40,8 @@ func TestACommentTakenBackIsGone(t *testing.T) {
 	w.exec(insert, them, us, text, author)
 	w.reach("IdBasedComment refused 400")
 	if found := w.everywhere(text, author); len(found) < 3 {
-		t.Fatalf("text and author are in %v alone before the comment is taken back, so the test would find nothing", found)
+		t.Fatalf("text and author are in %v alone before the comment is taken back, so the test would find nothing",
+			found)
 	}
 	w.exec("update outbox.comment set request_delete = true")
 	w.reach("IdBasedComment delivered 200", "IdBasedComment superseded 400")
@@ -54,7 +56,8 @@ func TestACommentTakenBackIsGone(t *testing.T) {
 	}
 	w.exec("update outbox.comment set request_delete = true where not request_delete")
 	close(goOn)
-	w.reach("IdBasedComment delivered 200", "IdBasedComment delivered 200", "IdBasedComment refused 400", "IdBasedComment superseded 400")
+	w.reach("IdBasedComment delivered 200", "IdBasedComment delivered 200", "IdBasedComment refused 400",
+		"IdBasedComment superseded 400")
 	if found := w.everywhere(text, author); len(found) > 0 {
 		t.Errorf("still in %v", found)
 	}
@@ -75,7 +78,8 @@ func (w *world) everywhere(words ...string) (found []string) {
 	for _, table := range tables {
 		for _, word := range words {
 			var n int
-			if err := w.db.QueryRow(context.Background(), `select count(*) from `+table+` as r where r::text like '%' || $1 || '%'`, word).Scan(&n); err != nil {
+			if err := w.db.QueryRow(context.Background(),
+				`select count(*) from `+table+` as r where r::text like '%' || $1 || '%'`, word).Scan(&n); err != nil {
 				w.t.Fatal(err)
 			}
 			if n > 0 {

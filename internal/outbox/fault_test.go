@@ -42,8 +42,9 @@ func TestWayNotStored(t *testing.T) {
 func TestOutcomeNotStored(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ breaks, mends string }{
-		"one statement": {"alter table dcm.delivery add constraint none check (state <> 'delivered') not valid", "alter table dcm.delivery drop constraint none"},
-		"the table":     {"alter table dcm.delivery rename to gone", "alter table dcm.gone rename to delivery"},
+		"one statement": {"alter table dcm.delivery add constraint none check (state <> 'delivered') not valid",
+			"alter table dcm.delivery drop constraint none"},
+		"the table": {"alter table dcm.delivery rename to gone", "alter table dcm.gone rename to delivery"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -53,13 +54,18 @@ func TestOutcomeNotStored(t *testing.T) {
 			s.Log = slog.New(slog.NewTextHandler(log, nil))
 			receiver := w.partner.Backend
 			breaks := sync.OnceFunc(func() { w.exec(c.breaks) })
-			w.partner.Backend = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { breaks(); receiver.ServeHTTP(rw, r) })
+			w.partner.Backend = http.HandlerFunc(func(rw http.ResponseWriter,
+				r *http.Request) {
+				breaks()
+				receiver.ServeHTTP(rw, r)
+			})
 			w.run(s)
 			w.release("A", 1)
 			w.eventually("a failure", func() bool { return log.count("failed here") > 0 })
 			if name == "one statement" {
 				w.eventually("three failures", func() bool { return log.count("failed here") >= 3 })
-				if n := w.text("select attempts::text || ' ' || (next_attempt_at is not null) || ' ' || reason from dcm.delivery"); !strings.HasPrefix(n, "1 true sending failed here") {
+				if n := w.text(
+					"select attempts::text || ' ' || (next_attempt_at is not null) || ' ' || reason from dcm.delivery"); !strings.HasPrefix(n, "1 true sending failed here") {
 					t.Errorf("attempts %s", n)
 				}
 			}
@@ -115,9 +121,10 @@ func unusable(t *testing.T) map[string]struct{ url, key, names string } {
 	t.Cleanup(untrusted.Close)
 	const url, key = "DCM_EDC_MANAGEMENT_URL", "DCM_EDC_MANAGEMENT_KEY"
 	return map[string]struct{ url, key, names string }{
-		"refused":         {"http://127.0.0.1:1/management", edctest.Key, url},
-		"hangs":           {"http://" + silent.Addr().String() + "/management", edctest.Key, url},
-		"broken off":      {serve(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), edctest.Key, url},
+		"refused": {"http://127.0.0.1:1/management", edctest.Key, url},
+		"hangs":   {"http://" + silent.Addr().String() + "/management", edctest.Key, url},
+		"broken off": {serve(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }),
+			edctest.Key, url},
 		"other protocol":  {"https://" + silent.Addr().String() + "/management", edctest.Key, url},
 		"untrusted":       {untrusted.URL + "/management", edctest.Key, url},
 		"unknown key":     {status(401, `[{"message":"Request could not be authenticated"}]`), "other", key},
@@ -167,7 +174,8 @@ func TestConnectorUnusable(t *testing.T) {
 			w.eventually("the reason", func() bool {
 				return strings.Contains(w.text("select coalesce(max(reason), '') from planning.delivery"), c.names)
 			})
-			if got := w.text("select state || attempts || (next_attempt_at is null) || (last_attempt_at is null) from planning.delivery"); got != "waiting0truetrue" {
+			if got := w.text(
+				"select state || attempts || (next_attempt_at is null) || (last_attempt_at is null) from planning.delivery"); got != "waiting0truetrue" {
 				t.Error(got)
 			}
 			if n := w.text("select count(*)::text from dcm.sending"); n != "0" {
@@ -210,11 +218,13 @@ func TestUnusableBesideUsable(t *testing.T) {
 	var partners []*edctest.Partner
 	for n := range 12 {
 		partners = append(partners, &edctest.Partner{BPNL: fmt.Sprintf("BPNL%012d", n), Sender: us, Proxy: true,
-			Offers: []edctest.Offer{edctest.OfferOf(dcm.MaterialDemandEndpoint)}, Backend: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})})
+			Offers:  []edctest.Offer{edctest.OfferOf(dcm.MaterialDemandEndpoint)},
+			Backend: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})})
 	}
 	w.connector = edctest.New(t, partners...)
 	for _, p := range partners {
-		w.exec("insert into outbox.partner (bpnl, dsp_url, protocol) values ($1, $2, 'dataspace-protocol-http')", p.BPNL, w.connector.Address(p))
+		w.exec("insert into outbox.partner (bpnl, dsp_url, protocol) values ($1, $2, 'dataspace-protocol-http')",
+			p.BPNL, w.connector.Address(p))
 	}
 	all := unusable(t)
 	for _, name := range []string{"refused", "hangs", "unknown key", "fails"} {
@@ -228,11 +238,15 @@ func TestUnusableBesideUsable(t *testing.T) {
 		w.ask("BPNL0000%")
 		begin := time.Now()
 		w.eventually("all answered", func() bool {
-			return w.text("select count(*)::text from dcm.requested_update where arrived_at is not null") == fmt.Sprint(12*(round+1))
+			return w.text(
+				"select count(*)::text from dcm.requested_update where arrived_at is not null") == fmt.Sprint(
+				12*(round+1))
 		})
 		t.Logf("answered after %s", time.Since(begin).Round(time.Millisecond))
 	}
-	if got := w.text("select count(*) || ' ' || count(reason) from planning.delivery where attempts > 2 or reason is not null"); got != "0 0" { // twice: asked for on its way
+	// twice: asked for on its way
+	if got := w.text(
+		"select count(*) || ' ' || count(reason) from planning.delivery where attempts > 2 or reason is not null"); got != "0 0" {
 		t.Errorf("%s were tried in vain, or have a reason", got)
 	}
 }
@@ -252,7 +266,8 @@ func TestConnectorComesBack(t *testing.T) {
 			rw.WriteHeader(status)
 			return
 		}
-		r.RequestURI, r.URL.Scheme, r.URL.Host = "", "http", strings.TrimPrefix(strings.TrimSuffix(w.connector.URL, "/management"), "http://")
+		r.RequestURI, r.URL.Scheme, r.URL.Host = "", "http",
+			strings.TrimPrefix(strings.TrimSuffix(w.connector.URL, "/management"), "http://")
 		answer, err := http.DefaultClient.Do(r)
 		if err != nil {
 			rw.WriteHeader(502)
@@ -272,9 +287,12 @@ func TestConnectorComesBack(t *testing.T) {
 		mu.Unlock()
 		w.release("A", 2*i+1)
 		w.eventually("the reason", func() bool {
-			return strings.Contains(w.text("select coalesce(max(reason), '') from planning.delivery where state = 'waiting'"), "DCM_EDC_MANAGEMENT_")
+			return strings.Contains(
+				w.text("select coalesce(max(reason), '') from planning.delivery where state = 'waiting'"),
+				"DCM_EDC_MANAGEMENT_")
 		})
-		if got := w.text("select attempts || ' ' || (next_attempt_at is null) from planning.delivery where state = 'waiting'"); got != "0 true" {
+		if got := w.text(
+			"select attempts || ' ' || (next_attempt_at is null) from planning.delivery where state = 'waiting'"); got != "0 true" {
 			t.Errorf("attempts: %s", got)
 		}
 		mu.Lock()

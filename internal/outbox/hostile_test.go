@@ -44,16 +44,19 @@ func TestDirtyReasons(t *testing.T) {
 			w.release("A", 1)
 			w.run(w.sender())
 			w.eventually("three attempts, or the end", func() bool {
-				return w.text("select (count(*) filter (where attempts >= 3 and state = 'waiting' or state = 'refused'))::text from planning.delivery") == "1"
+				return w.text(
+					"select (count(*) filter (where attempts >= 3 and state = 'waiting' or state = 'refused'))::text from planning.delivery") == "1"
 			})
 			if state := w.text("select state from planning.delivery"); state != c.state {
 				t.Errorf("%s, want %s", state, c.state)
 			}
 			reason := w.text("select coalesce(reason, '') from planning.delivery")
-			if !strings.Contains(reason, "a b") || reason != edc.Clean(reason) || utf8.RuneCountInString(reason) > 4000 {
+			if !strings.Contains(reason, "a b") || reason != edc.Clean(reason) ||
+				utf8.RuneCountInString(reason) > 4000 {
 				t.Errorf("%d characters: %.200q", utf8.RuneCountInString(reason), reason)
 			}
-			if took := w.text("select coalesce(extract(epoch from max(last_attempt_at) - min(queued_at)), 0)::int::text from planning.delivery where state = 'waiting'"); c.state == "waiting" && took < "2" {
+			if took := w.text(
+				"select coalesce(extract(epoch from max(last_attempt_at) - min(queued_at)), 0)::int::text from planning.delivery where state = 'waiting'"); c.state == "waiting" && took < "2" {
 				t.Errorf("three attempts within %s s: without back-off", took)
 			}
 		})
@@ -84,7 +87,8 @@ func TestForgottenWays(t *testing.T) {
 	if n := ways(); n != "0" {
 		t.Errorf("%s ways after an update", n)
 	}
-	w.exec("insert into dcm.way values ($1, 'week-based-material-demand', $2::text::jsonb)", them, kept) // a sender was in the middle
+	// a sender was in the middle
+	w.exec("insert into dcm.way values ($1, 'week-based-material-demand', $2::text::jsonb)", them, kept)
 	w.release("A", 2)
 	w.reach("A delivered 200", "A delivered 200")
 	negotiations(2)
@@ -106,7 +110,8 @@ func TestPageIsNotDelivered(t *testing.T) {
 	w.release("A", 1)
 	w.run(w.sender())
 	w.eventually("an attempt", func() bool {
-		return w.text("select (count(*) filter (where state = 'waiting' and status = 200 and reason like '%Sign in%'))::text from planning.delivery") == "1"
+		return w.text(
+			"select (count(*) filter (where state = 'waiting' and status = 200 and reason like '%Sign in%'))::text from planning.delivery") == "1"
 	})
 	w.connector.Instead(nil)
 	w.reach("A delivered 200")
@@ -123,11 +128,15 @@ func TestTokenThatCannotBeHad(t *testing.T) {
 	w.release("A", 1)
 	begun := time.Now()
 	w.run(w.sender())
-	w.eventually("four attempts", func() bool { return w.text("select max(attempts)::text from planning.delivery") >= "4" })
+	w.eventually("four attempts", func() bool {
+		return w.text(
+			"select max(attempts)::text from planning.delivery") >= "4"
+	})
 	if _, n, transfers := w.partner.Counts(); n != 1 || transfers > 5 || time.Since(begun) < 3*time.Second {
 		t.Errorf("%d negotiations and %d transfers in %s", n, transfers, time.Since(begun))
 	}
-	if reason := w.text("select reason from planning.delivery"); strings.Contains(reason, "DCM_EDC") || !strings.Contains(reason, "(403): Unauthorized") {
+	if reason := w.text("select reason from planning.delivery"); strings.Contains(reason, "DCM_EDC") ||
+		!strings.Contains(reason, "(403): Unauthorized") {
 		t.Errorf("%q", reason)
 	}
 	w.connector.Instead(nil)

@@ -47,7 +47,8 @@ func Join(files []*File, onlyValid bool) (lines []Line, problems []Problem) {
 			}
 			k := key{l.Series, l.PointInTime}
 			if at, twice := weeks[k]; twice {
-				wrong("point_in_time", "%s has the demand of this week, location and category already; leave one of the two out", at)
+				wrong("point_in_time",
+					"%s has the demand of this week, location and category already; leave one of the two out", at)
 				continue
 			}
 			weeks[k] = l.At
@@ -63,13 +64,15 @@ func Join(files []*File, onlyValid bool) (lines []Line, problems []Problem) {
 				{"is_inactive", fmt.Sprint(l.IsInactive), fmt.Sprint(first.IsInactive)},
 			} {
 				if c.have != c.want {
-					wrong(c.column, "%s is not what %s says (%s); all lines of a material must say the same", quoted(c.have), first.At, quoted(c.want))
+					wrong(c.column, "%s is not what %s says (%s); all lines of a material must say the same",
+						quoted(c.have), first.At, quoted(c.want))
 				}
 			}
 			if of := series[l.Series]; of == nil {
 				series[l.Series] = l
 			} else if of.ExpectedSupplierLocation != l.ExpectedSupplierLocation {
-				wrong("expected_supplier_location", "%q is not what %s says (%q); all weeks of a location and category must say the same",
+				wrong("expected_supplier_location",
+					"%q is not what %s says (%q); all weeks of a location and category must say the same",
 					l.ExpectedSupplierLocation, of.At, of.ExpectedSupplierLocation)
 			}
 		}
@@ -145,7 +148,8 @@ func times10(d dcm.Decimal) dcm.Decimal {
 }
 
 func (s Series) String() string {
-	return fmt.Sprintf("%s for %s by %s, location %s, category %s", s.MaterialNumberCustomer, s.Customer, s.Supplier, s.CustomerLocation, s.DemandCategoryCode)
+	return fmt.Sprintf("%s for %s by %s, location %s, category %s", s.MaterialNumberCustomer, s.Customer, s.Supplier,
+		s.CustomerLocation, s.DemandCategoryCode)
 }
 
 // Change is a week that an import changes; "" where there is no line.
@@ -179,7 +183,8 @@ func (p *Plan) New() (materials []Material) {
 		}
 	}
 	slices.SortFunc(materials, func(a, b Material) int {
-		return cmp.Or(strings.Compare(a.Supplier, b.Supplier), strings.Compare(a.Customer, b.Customer), strings.Compare(a.MaterialNumberCustomer, b.MaterialNumberCustomer))
+		return cmp.Or(strings.Compare(a.Supplier, b.Supplier), strings.Compare(a.Customer, b.Customer),
+			strings.Compare(a.MaterialNumberCustomer, b.MaterialNumberCustomer))
 	})
 	return materials
 }
@@ -187,7 +192,8 @@ func (p *Plan) New() (materials []Material) {
 // Import puts lines into outbox.demand_line, all or none: they take the place of
 // all lines of their materials. dry only says what would change. It lists at most
 // limit weeks that change.
-func Import(ctx context.Context, conn *pgx.Conn, lines []Line, dry bool, limit int, progress func(lines int)) (*Plan, error) {
+func Import(ctx context.Context, conn *pgx.Conn, lines []Line, dry bool, limit int, progress func(lines int)) (*Plan,
+	error) {
 	tx, err := conn.Begin(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("import demands: %w", err)
@@ -219,7 +225,8 @@ func Import(ctx context.Context, conn *pgx.Conn, lines []Line, dry bool, limit i
 	if err != nil {
 		return nil, refusedLine(err, lines)
 	}
-	if err := exec("create index on imported (supplier, customer, material_number_customer); analyze imported"); err != nil {
+	if err := exec(
+		"create index on imported (supplier, customer, material_number_customer); analyze imported"); err != nil {
 		return nil, err
 	}
 	plan := &Plan{Outcomes: map[Material]string{}}
@@ -239,10 +246,11 @@ func Import(ctx context.Context, conn *pgx.Conn, lines []Line, dry bool, limit i
 	}
 	var m Material
 	var outcome string
-	if _, err := pgx.ForEachRow(rows, []any{&m.Supplier, &m.Customer, &m.MaterialNumberCustomer, &outcome}, func() error {
-		plan.Outcomes[m] = outcome
-		return nil
-	}); err != nil {
+	if _, err := pgx.ForEachRow(rows, []any{&m.Supplier, &m.Customer, &m.MaterialNumberCustomer, &outcome},
+		func() error {
+			plan.Outcomes[m] = outcome
+			return nil
+		}); err != nil {
 		return nil, fmt.Errorf("compare demands: %w", err)
 	}
 	if limit > 0 && plan.Count("changed") > 0 {
@@ -263,7 +271,8 @@ func Import(ctx context.Context, conn *pgx.Conn, lines []Line, dry bool, limit i
 		}
 		plan.Changes, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (c Change, err error) {
 			var week string
-			err = row.Scan(&c.Supplier, &c.Customer, &c.MaterialNumberCustomer, &c.CustomerLocation, &c.DemandCategoryCode, &week, &c.Before, &c.Demand)
+			err = row.Scan(&c.Supplier, &c.Customer, &c.MaterialNumberCustomer, &c.CustomerLocation,
+				&c.DemandCategoryCode, &week, &c.Before, &c.Demand)
 			if err == nil {
 				c.PointInTime, err = dcm.ParseDate(week)
 			}
@@ -283,7 +292,8 @@ func Import(ctx context.Context, conn *pgx.Conn, lines []Line, dry bool, limit i
 		exec("insert into outbox.demand_line ("+list+") select "+list+" from imported"),
 	); err != nil {
 		if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "23505" {
-			return nil, Problem{Detail: "another program wrote demands of the same materials at the same moment; import again"}
+			return nil,
+				Problem{Detail: "another program wrote demands of the same materials at the same moment; import again"}
 		}
 		return nil, err
 	}
@@ -302,7 +312,8 @@ func Ours(ctx context.Context, tx pgx.Tx, customers []string) error {
 
 // NotOurs removes the lines of suppliers and customers between which no demand may
 // go out, and says why: once for each pair.
-func NotOurs(ctx context.Context, conn *pgx.Conn, customers []string, lines []Line) (taken []Line, problems []Problem, err error) {
+func NotOurs(ctx context.Context, conn *pgx.Conn, customers []string, lines []Line) (taken []Line, problems []Problem,
+	err error) {
 	tx, err := conn.Begin(ctx)
 	if err != nil {
 		return nil, nil, fmt.Errorf("look for our customers: %w", err)
@@ -343,7 +354,8 @@ func refusedLine(err error, lines []Line) error {
 	if ok && (strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "23")) {
 		if m := copiedLine.FindStringSubmatch(pg.Where); m != nil {
 			if n, err := strconv.Atoi(m[1]); err == nil && n >= 1 && n <= len(lines) {
-				return Problem{Place: lines[n-1].At, Detail: "the database refuses it: " + cmp.Or(pg.ConstraintName, "SQLSTATE "+pg.Code)}
+				return Problem{Place: lines[n-1].At, Detail: "the database refuses it: " +
+					cmp.Or(pg.ConstraintName, "SQLSTATE "+pg.Code)}
 			}
 		}
 	}
@@ -380,7 +392,8 @@ func (l *Line) values() ([]any, error) {
 	}
 	return []any{
 		l.Supplier, l.Customer, l.MaterialNumberCustomer, l.CustomerLocation, l.DemandCategoryCode,
-		time.Unix(int64(l.PointInTime)*86400, 0).UTC(), demand, optional(l.MaterialNumberSupplier), optional(l.MaterialDescriptionCustomer),
+		time.Unix(int64(l.PointInTime)*86400, 0).UTC(), demand, optional(l.MaterialNumberSupplier),
+		optional(l.MaterialDescriptionCustomer),
 		asset, optional(l.UnitOfMeasure), optional(l.ExpectedSupplierLocation), l.IsInactive,
 	}, nil
 }

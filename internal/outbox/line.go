@@ -118,17 +118,32 @@ type column struct {
 var columns = []column{
 	{"supplier", true, written, func(l *Line, v string) error { l.Supplier = v; return bpn(v, "BPNL", dcm.IsBPNL) }},
 	{"customer", true, written, func(l *Line, v string) error { l.Customer = v; return bpn(v, "BPNL", dcm.IsBPNL) }},
-	{"material_number_customer", true, written, func(l *Line, v string) error { return materialNumber(&l.MaterialNumberCustomer, v) }},
-	{"customer_location", true, written, func(l *Line, v string) error { l.CustomerLocation = v; return bpn(v, "BPNS", dcm.IsBPNS) }},
+	{"material_number_customer", true, written, func(l *Line,
+		v string) error {
+		return materialNumber(&l.MaterialNumberCustomer, v)
+	}},
+	{"customer_location", true, written, func(l *Line, v string) error {
+		l.CustomerLocation = v
+		return bpn(v, "BPNS",
+			dcm.IsBPNS)
+	}},
 	{"demand_category_code", false, written, category},
 	{"point_in_time", true, date, week},
 	{"demand", true, number, nil}, // how its decimals are written depends on the others of the file
-	{"material_number_supplier", false, written, func(l *Line, v string) error { return materialNumber(&l.MaterialNumberSupplier, v) }},
-	{"material_description_customer", false, written, func(l *Line, v string) error { l.MaterialDescriptionCustomer = v; return text(v) }},
+	{"material_number_supplier", false, written, func(l *Line,
+		v string) error {
+		return materialNumber(&l.MaterialNumberSupplier, v)
+	}},
+	{"material_description_customer", false, written, func(l *Line,
+		v string) error {
+		l.MaterialDescriptionCustomer = v
+		return text(v)
+	}},
 	{"material_global_asset_id", false, written, func(l *Line, v string) error {
 		id, err := dcm.ParseID(v)
 		if err != nil {
-			return fmt.Errorf("%s is not a UUID; write one such as 0157ba42-d2a8-4e28-8565-7b07830c1110, or nothing", quoted(v))
+			return fmt.Errorf("%s is not a UUID; write one such as 0157ba42-d2a8-4e28-8565-7b07830c1110, or nothing",
+				quoted(v))
 		}
 		l.MaterialGlobalAssetID = id.String()
 		return nil
@@ -162,7 +177,8 @@ func bpn(v, prefix string, is func(string) bool) error {
 }
 
 var (
-	errorWord  = regexp.MustCompile(`(?i)^(#[^\s]*[!?]|#n/a.*|#nv|#+|err:[0-9]+|-?nan|<na>|nat|null|nil|none|n/?a|undefined)$`)
+	errorWord = regexp.MustCompile(
+		`(?i)^(#[^\s]*[!?]|#n/a.*|#nv|#+|err:[0-9]+|-?nan|<na>|nat|null|nil|none|n/?a|undefined)$`)
 	scientific = regexp.MustCompile(`^[0-9]+([.,][0-9]+[eE]\+?|[eE]\+)[0-9]+$`)
 	perhaps    = regexp.MustCompile(`^[0-9]+(\.0+|[eE][0-9]+)$`)
 	asText     = regexp.MustCompile(`^(?:="(.*)"|'(.+))$`)
@@ -172,12 +188,14 @@ var (
 // missing values, and characters that an encoding has lost.
 func text(v string) error {
 	if errorWord.MatchString(v) {
-		return fmt.Errorf("%s is what programs write for an error or for a missing value; write the value itself", quoted(v))
+		return fmt.Errorf("%s is what programs write for an error or for a missing value; write the value itself",
+			quoted(v))
 	}
 	for _, r := range v {
 		switch {
 		case r == utf8.RuneError:
-			return fmt.Errorf("%s has a character that was lost (U+FFFD); write it again, and save the file as UTF-8", quoted(v))
+			return fmt.Errorf("%s has a character that was lost (U+FFFD); write it again, and save the file as UTF-8",
+				quoted(v))
 		case unicode.IsControl(r) && r != '\t' && r != '\n' && r != '\r':
 			return fmt.Errorf("%s has the control character %U in it; write it without", quoted(v), r)
 		}
@@ -196,7 +214,8 @@ func materialNumber(to *string, v string) error {
 	invisible := strings.IndexFunc(v, isInvisible)
 	switch {
 	case scientific.MatchString(v):
-		return fmt.Errorf("%s is what a spreadsheet makes of a long number; give the column the format text and write the number anew", quoted(v))
+		return fmt.Errorf(
+			"%s is what a spreadsheet makes of a long number; give the column the format text and write the number anew", quoted(v))
 	case m != nil:
 		return fmt.Errorf("%s has a spreadsheet's mark for text in it; write %s", quoted(v), shorten(m[1]+m[2]))
 	case strings.TrimFunc(v, isInvisible) == "":
@@ -207,7 +226,8 @@ func materialNumber(to *string, v string) error {
 	case perhaps.MatchString(v):
 		return oddity(fmt.Sprintf("%s may be what a program made of another number", quoted(v)))
 	case *to != v:
-		return oddity(fmt.Sprintf("%s is written with combining characters; it is taken in its composed form (NFC)", quoted(v)))
+		return oddity(fmt.Sprintf("%s is written with combining characters; it is taken in its composed form (NFC)",
+			quoted(v)))
 	}
 	return nil
 }
@@ -221,16 +241,21 @@ func category(l *Line, v string) error {
 	case slices.Contains(dcm.DemandCategoryCodes, v):
 		return nil
 	case v == "1":
-		return fmt.Errorf("%s is not a category; write 0001 (a spreadsheet drops the zeros unless the column has the format text)", quoted(v))
+		return fmt.Errorf(
+			"%s is not a category; write 0001 (a spreadsheet drops the zeros unless the column has the format text)",
+			quoted(v))
 	}
 	return fmt.Errorf("%s is not a category; write one of %s", quoted(v), strings.Join(dcm.DemandCategoryCodes, ", "))
 }
 
 // unitsElsewhere are what other systems call the units.
 var unitsElsewhere = map[string]string{
-	"pcs": "piece", "pc": "piece", "pce": "piece", "st": "piece", "stk": "piece", "stück": "piece", "ea": "piece", "h87": "piece", "pieces": "piece",
-	"kg": "kilogram", "g": "gram", "t": "tonneMetricTon", "m": "metre", "cm": "centimetre", "km": "kilometre", "l": "litre", "ml": "millilitre",
-	"m2": "squareMetre", "m²": "squareMetre", "m3": "cubicMetre", "m³": "cubicMetre", "h": "hourUnitOfTime", "kwh": "kilowattHour", "liters": "litre",
+	"pcs": "piece", "pc": "piece", "pce": "piece", "st": "piece", "stk": "piece", "stück": "piece", "ea": "piece",
+	"h87": "piece", "pieces": "piece",
+	"kg": "kilogram", "g": "gram", "t": "tonneMetricTon", "m": "metre", "cm": "centimetre", "km": "kilometre",
+	"l": "litre", "ml": "millilitre",
+	"m2": "squareMetre", "m²": "squareMetre", "m3": "cubicMetre", "m³": "cubicMetre", "h": "hourUnitOfTime",
+	"kwh": "kilowattHour", "liters": "litre",
 }
 
 func unit(l *Line, v string) error {
@@ -247,7 +272,9 @@ func unit(l *Line, v string) error {
 			return fmt.Errorf("%s is not a unit of the standard; write %s", quoted(v), u)
 		}
 	}
-	return fmt.Errorf("%s is not a unit of the standard; write one such as unit:piece or unit:kilogram, or nothing to omit it", quoted(v))
+	return fmt.Errorf(
+		"%s is not a unit of the standard; write one such as unit:piece or unit:kilogram, or nothing to omit it",
+		quoted(v))
 }
 
 func inactive(l *Line, v string) error {

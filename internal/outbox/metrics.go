@@ -31,16 +31,20 @@ func NewMetrics(register func(...prometheus.Collector)) *Metrics {
 		return g
 	}
 	m := &Metrics{
-		waiting:     gauge("waiting_objects", "Objects that wait to be sent or are being sent."),
-		oldest:      gauge("oldest_waiting_seconds", "How long the oldest of them has waited."),
-		refused:     gauge("refused_objects", "Objects whose newest state a partner refused; planning.delivery has the reasons."),
+		waiting: gauge("waiting_objects", "Objects that wait to be sent or are being sent."),
+		oldest:  gauge("oldest_waiting_seconds", "How long the oldest of them has waited."),
+		refused: gauge("refused_objects",
+			"Objects whose newest state a partner refused; planning.delivery has the reasons."),
 		unreachable: gauge("unreachable_partners", "Partners for whom something waits after three attempts or more."),
-		requests:    gauge("oldest_unanswered_request_seconds", "How long the oldest request for update of a partner has waited for its answer to arrive there."),
-		unusable:    gauge("connector_unusable", "1 while this replica sends nothing because our own connector cannot be reached, fails or does not take our key."),
+		requests: gauge("oldest_unanswered_request_seconds",
+			"How long the oldest request for update of a partner has waited for its answer to arrive there."),
+		unusable: gauge("connector_unusable",
+			"1 while this replica sends nothing because our own connector cannot be reached, fails or does not take our key."),
 		late: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dcm_outbox_late_answers",
 			Help: "Requests for update without an answer after their limit: 10s for one object, 5m for several, 24h for any."}, []string{"limit"}),
 		answers: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "dcm_outbox_answer_seconds",
-			Help: "From a request for update to the partner's confirmation of the last object of the answer.", Buckets: []float64{1, 2, 5, 10, 30, 60, 300, 3600, 86400}}, []string{"objects"}),
+			Help:    "From a request for update to the partner's confirmation of the last object of the answer.",
+			Buckets: []float64{1, 2, 5, 10, 30, 60, 300, 3600, 86400}}, []string{"objects"}),
 	}
 	register(m.late, m.answers)
 	for _, limit := range []string{limitOne, limitSeveral, limitAll} {
@@ -92,7 +96,8 @@ func (s *Sender) measure(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, statementLimit)
 	defer cancel()
 	var waiting, oldest, refused, unreachable, requests, lateOne, lateSeveral, overdue float64
-	if err := s.DB.QueryRow(limited, state).Scan(&waiting, &oldest, &refused, &unreachable, &requests, &lateOne, &lateSeveral, &overdue); err != nil {
+	if err := s.DB.QueryRow(limited, state).Scan(&waiting, &oldest, &refused, &unreachable, &requests, &lateOne,
+		&lateSeveral, &overdue); err != nil {
 		return err
 	}
 	m := s.Metrics

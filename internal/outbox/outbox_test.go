@@ -40,17 +40,25 @@ func TestRead(t *testing.T) {
 		problems      []string
 	}{
 		{"semicolons", header + start + "2026-11-30;5;unit:piece;Tür\n", []string{"2026-11-30 5 Tür"}, nil},
-		{"byte order mark", "\ufeff" + header + start + "2026-11-30;5;unit:piece;Tür\r\n", []string{"2026-11-30 5 Tür"}, nil},
+		{"byte order mark", "\ufeff" + header + start + "2026-11-30;5;unit:piece;Tür\r\n",
+			[]string{"2026-11-30 5 Tür"}, nil},
 		{"Windows-1252", windows(header + start + "2026-11-30;5;unit:piece;Tür\n"), []string{"2026-11-30 5 Tür"}, nil},
 		{"UTF-16", utf16le(header + start + "2026-11-30;5;unit:piece;Tür\n"), []string{"2026-11-30 5 Tür"}, nil},
-		{"commas, quoted", strings.ReplaceAll(header+start+"2026-11-30;\"5\";unit:piece;\"Tür\"\n\n", ";", ","), []string{"2026-11-30 5 Tür"}, nil},
-		{"tabs, other spelling", strings.ReplaceAll(strings.Replace(header, "point_in_time", "Point in time", 1)+start+"2026-11-30;5;;Tür\n", ";", "\t"), []string{"2026-11-30 5 Tür"}, nil},
-		{"decimal comma", header + start + "2026-11-30;5,25;unit:piece;\n" + start + "2026-12-07;07;unit:piece;\n", []string{"2026-11-30 5.25 ", "2026-12-07 7 "}, nil},
-		{"both decimals", header + start + "2026-11-30;5,25;unit:piece;\n" + start + "2026-12-07;7.5;unit:piece;\n", []string{"2026-12-07 7.5 "},
+		{"commas, quoted", strings.ReplaceAll(header+start+"2026-11-30;\"5\";unit:piece;\"Tür\"\n\n", ";", ","),
+			[]string{"2026-11-30 5 Tür"}, nil},
+		{"tabs, other spelling", strings.ReplaceAll(strings.Replace(header, "point_in_time", "Point in time",
+			1)+start+"2026-11-30;5;;Tür\n", ";", "\t"), []string{"2026-11-30 5 Tür"}, nil},
+		{"decimal comma", header + start + "2026-11-30;5,25;unit:piece;\n" + start + "2026-12-07;07;unit:piece;\n",
+			[]string{"2026-11-30 5.25 ", "2026-12-07 7 "}, nil},
+		{"both decimals", header + start + "2026-11-30;5,25;unit:piece;\n" + start + "2026-12-07;7.5;unit:piece;\n",
+			[]string{"2026-12-07 7.5 "},
 			[]string{`f:2: demand: "5,25" has a decimal comma, but other lines have a decimal point; write 5.25`}},
-		{"a thousand or a decimal", header + start + "2026-11-30;1,250;unit:piece;\n", nil, []string{`f:2: demand: "1,250" may mean a thousand or a decimal; write 1250 or 1.2500`}},
-		{"thousands", header + start + "2026-11-30;1.234,5;unit:piece;\n", nil, []string{`f:2: demand: "1.234,5" is not a plain number; write it without separators of thousands, such as 1234.5`}},
-		{"wrong values", header + start + "2026-11-24;-1;pcs;\n" + strings.Replace(start, "0001", "1", 1) + "30.11.2026;#REF!;unit:piece;\n", nil, []string{
+		{"a thousand or a decimal", header + start + "2026-11-30;1,250;unit:piece;\n", nil,
+			[]string{`f:2: demand: "1,250" may mean a thousand or a decimal; write 1250 or 1.2500`}},
+		{"thousands", header + start + "2026-11-30;1.234,5;unit:piece;\n", nil,
+			[]string{`f:2: demand: "1.234,5" is not a plain number; write it without separators of thousands, such as 1234.5`}},
+		{"wrong values", header + start + "2026-11-24;-1;pcs;\n" + strings.Replace(start, "0001", "1", 1) +
+			"30.11.2026;#REF!;unit:piece;\n", nil, []string{
 			"f:2: point_in_time: 2026-11-24 is a Tuesday; write the Monday of its week, 2026-11-23",
 			`f:2: unit_of_measure: "pcs" is not a unit of the standard; write unit:piece`,
 			"f:2: demand: -1 is negative; a demand is at least 0",
@@ -63,7 +71,8 @@ func TestRead(t *testing.T) {
 			"f:2: demand: is empty; write a number, 0 for no demand, or leave the line out where it is not known",
 			"f:2: more values (10) than the header has columns (9); quote a value that has the separator in it",
 		}},
-		{"a week twice, two units", header + start + "2026-11-30;5;unit:piece;\n" + start + "2026-11-30;6;unit:piece;\n" + start + "2026-12-07;6;unit:gram;\n",
+		{"a week twice, two units", header + start + "2026-11-30;5;unit:piece;\n" + start +
+			"2026-11-30;6;unit:piece;\n" + start + "2026-12-07;6;unit:gram;\n",
 			[]string{"2026-11-30 5 ", "2026-11-30 6 ", "2026-12-07 6 "}, []string{
 				"f:3: point_in_time: f:2 has the demand of this week, location and category already; leave one of the two out",
 				`f:4: unit_of_measure: "unit:gram" is not what f:2 says ("unit:piece"); all lines of a material must say the same`,
@@ -95,7 +104,8 @@ func TestRead(t *testing.T) {
 			}
 			for i, p := range problems {
 				said = append(said, p.String())
-				if i < len(c.problems) && strings.HasPrefix(c.content, "\ufeff\n") { // the words are those of package schemas
+				// the words are those of package schemas
+				if i < len(c.problems) && strings.HasPrefix(c.content, "\ufeff\n") {
 					said[i] = said[i][:min(len(said[i]), len(c.problems[i]))]
 				}
 			}
@@ -137,7 +147,8 @@ func TestXLSX(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, content := range map[string][]byte{"template": content, "changed": b.Bytes(), "csv": outbox.TemplateCSV(today)} {
+	for name, content := range map[string][]byte{"template": content, "changed": b.Bytes(),
+		"csv": outbox.TemplateCSV(today)} {
 		read, err := outbox.Read("f", content, today, nil)
 		if err != nil || len(read.Problems) > 0 || len(read.Lines) != 6 {
 			t.Fatalf("%s: %v %+v", name, err, read)
@@ -147,7 +158,8 @@ func TestXLSX(t *testing.T) {
 			want = "2026-11-30 42 2026-12-07 0.3"
 		}
 		l := read.Lines
-		if got := l[0].PointInTime.String() + " " + string(l[0].Demand) + " " + l[1].PointInTime.String() + " " + string(l[1].Demand); got != want {
+		if got := l[0].PointInTime.String() + " " + string(l[0].Demand) + " " + l[1].PointInTime.String() + " " +
+			string(l[1].Demand); got != want {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
 	}
@@ -155,7 +167,8 @@ func TestXLSX(t *testing.T) {
 
 // TestSheets: the sheet with the header row counts, and is named where there are others.
 func TestSheets(t *testing.T) {
-	rows := strings.Split(strings.TrimSpace(header+start+"2026-11-30;5;unit:piece;\n"+start+"2026-12-01;6;unit:piece;"), "\n")
+	rows := strings.Split(
+		strings.TrimSpace(header+start+"2026-11-30;5;unit:piece;\n"+start+"2026-12-01;6;unit:piece;"), "\n")
 	for _, c := range []struct {
 		name     string
 		sheets   map[string]int // rows of a title above; -1: no demands
@@ -163,12 +176,17 @@ func TestSheets(t *testing.T) {
 		problems string
 		err      string
 	}{
-		{"one", map[string]int{"Sheet1": 0}, 1, "f:3: point_in_time: 2026-12-01 is a Tuesday; write the Monday of its week, 2026-11-30", ""},
-		{"a title above", map[string]int{"Sheet1": 4}, 1, "f:7: point_in_time: 2026-12-01 is a Tuesday; write the Monday of its week, 2026-11-30", ""},
-		{"the second", map[string]int{"Sheet1": -1, "Demands 2027": 0}, 1, "f (sheet Demands 2027):3: point_in_time: 2026-12-01 is a Tuesday; write the Monday of its week, 2026-11-30", ""},
-		{"two", map[string]int{"Sheet1": 0, "Demands 2027": 0}, 0, "", "f: the sheets Sheet1, Demands 2027 have demands each; leave one in the file"},
+		{"one", map[string]int{"Sheet1": 0}, 1,
+			"f:3: point_in_time: 2026-12-01 is a Tuesday; write the Monday of its week, 2026-11-30", ""},
+		{"a title above", map[string]int{"Sheet1": 4}, 1,
+			"f:7: point_in_time: 2026-12-01 is a Tuesday; write the Monday of its week, 2026-11-30", ""},
+		{"the second", map[string]int{"Sheet1": -1, "Demands 2027": 0}, 1,
+			"f (sheet Demands 2027):3: point_in_time: 2026-12-01 is a Tuesday; write the Monday of its week, 2026-11-30", ""},
+		{"two", map[string]int{"Sheet1": 0, "Demands 2027": 0}, 0, "",
+			"f: the sheets Sheet1, Demands 2027 have demands each; leave one in the file"},
 		{"none", map[string]int{"Sheet1": -1}, 0, "", "f:1: the header has no supplier, customer"},
-		{"none of two", map[string]int{"Sheet1": -1, "Notes": -1}, 0, "", "f: none of the sheets Sheet1, Notes has a row that names the columns: supplier, customer"},
+		{"none of two", map[string]int{"Sheet1": -1, "Notes": -1}, 0, "",
+			"f: none of the sheets Sheet1, Notes has a row that names the columns: supplier, customer"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := excelize.NewFile()
@@ -201,7 +219,8 @@ func TestSheets(t *testing.T) {
 				}
 				return
 			}
-			if err != nil || len(read.Lines) != c.lines || len(read.Problems) != 1 || read.Problems[0].String() != c.problems {
+			if err != nil || len(read.Lines) != c.lines || len(read.Problems) != 1 ||
+				read.Problems[0].String() != c.problems {
 				t.Errorf("%v %+v, want %s", err, read, c.problems)
 			}
 		})
@@ -211,7 +230,8 @@ func TestSheets(t *testing.T) {
 // TestProgress: a long file says how far it is.
 func TestProgress(t *testing.T) {
 	var said []int
-	f, err := outbox.Read("f", []byte(header+strings.Repeat(start+"2026-11-30;5;unit:piece;\n", 60_000)), today, func(lines int) { said = append(said, lines) })
+	f, err := outbox.Read("f", []byte(header+strings.Repeat(start+"2026-11-30;5;unit:piece;\n", 60_000)), today,
+		func(lines int) { said = append(said, lines) })
 	if err != nil || len(f.Lines) != 60_000 || !slices.Equal(said, []int{50_000}) {
 		t.Errorf("%v %v", said, err)
 	}
@@ -238,17 +258,24 @@ func TestImport(t *testing.T) {
 	}
 	other := strings.Replace(start, ";A;", ";B;", 1)
 	b := outbox.Material{Supplier: series.Supplier, Customer: series.Customer, MaterialNumberCustomer: "B"}
-	first := header + start + "2026-11-30;5;unit:piece;\n" + start + "2026-12-07;6;unit:piece;\n" + other + "2026-12-07;6;;\n"
+	first := header + start + "2026-11-30;5;unit:piece;\n" + start + "2026-12-07;6;unit:piece;\n" + other +
+		"2026-12-07;6;;\n"
 	for _, c := range []struct {
 		name, content string
 		dry           bool
 		want          outbox.Plan
 	}{
-		{"dry", first, true, outbox.Plan{Outcomes: map[outbox.Material]string{series.Material: "created", b: "created"}}},
-		{"first", first, false, outbox.Plan{Outcomes: map[outbox.Material]string{series.Material: "created", b: "created"}}},
-		{"again", first, false, outbox.Plan{Outcomes: map[outbox.Material]string{series.Material: "unchanged", b: "unchanged"}}},
-		{"whole materials", header + start + "2026-12-07;6.50;unit:piece;\n" + other + "2026-12-07;6.0;;\n", false, outbox.Plan{Outcomes: map[outbox.Material]string{series.Material: "changed", b: "unchanged"}, Changes: []outbox.Change{
-			{Series: series, PointInTime: 20787, Before: "5"}, {Series: series, PointInTime: 20794, Before: "6", Demand: "6.5"}}}},
+		{"dry", first, true, outbox.Plan{Outcomes: map[outbox.Material]string{series.Material: "created",
+			b: "created"}}},
+		{"first", first, false, outbox.Plan{Outcomes: map[outbox.Material]string{series.Material: "created",
+			b: "created"}}},
+		{"again", first, false, outbox.Plan{Outcomes: map[outbox.Material]string{series.Material: "unchanged",
+			b: "unchanged"}}},
+		{"whole materials", header + start + "2026-12-07;6.50;unit:piece;\n" + other + "2026-12-07;6.0;;\n", false,
+			outbox.Plan{Outcomes: map[outbox.Material]string{series.Material: "changed", b: "unchanged"},
+				Changes: []outbox.Change{
+					{Series: series, PointInTime: 20787, Before: "5"},
+					{Series: series, PointInTime: 20794, Before: "6", Demand: "6.5"}}}},
 	} {
 		if d := cmp.Diff(&c.want, load(c.content, c.dry)); d != "" {
 			t.Errorf("%s: %s", c.name, d)
@@ -261,12 +288,14 @@ func TestImport(t *testing.T) {
 }
 
 var series = outbox.Series{
-	Material:         outbox.Material{Supplier: "BPNL6666666666YY", Customer: "BPNL8888888888XX", MaterialNumberCustomer: "A"},
+	Material: outbox.Material{Supplier: "BPNL6666666666YY", Customer: "BPNL8888888888XX",
+		MaterialNumberCustomer: "A"},
 	CustomerLocation: "BPNS8888888888XX", DemandCategoryCode: "0001",
 }
 
 func TestOddities(t *testing.T) {
-	f, err := outbox.Read("f", []byte(header+start+"2026-11-30;5;;\n"+start+"2026-12-07;60;;\n"+start+"2026-12-14;6;;\n"+start+"2026-12-28;6;;\n"), today, nil)
+	f, err := outbox.Read("f",
+		[]byte(header+start+"2026-11-30;5;;\n"+start+"2026-12-07;60;;\n"+start+"2026-12-14;6;;\n"+start+"2026-12-28;6;;\n"), today, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -326,7 +355,8 @@ func TestImportsAtOnce(t *testing.T) {
 
 // TestOddYears: a week far from now is odd.
 func TestOddYears(t *testing.T) {
-	for week, odd := range map[string]bool{"0001-01-01": true, "1900-01-01": true, "1999-01-04": true, "2454-09-14": true, "2026-01-05": false, "2030-01-07": false} {
+	for week, odd := range map[string]bool{"0001-01-01": true, "1900-01-01": true, "1999-01-04": true,
+		"2454-09-14": true, "2026-01-05": false, "2030-01-07": false} {
 		f, err := outbox.Read("f", []byte(header+start+week+";5;;\n"), today, nil)
 		if err != nil || len(f.Lines) != 1 {
 			t.Fatal(week, err, f)

@@ -79,7 +79,8 @@ func markup(start []byte) string {
 	switch {
 	case bytes.Contains(start, []byte("excel.sheet")), bytes.Contains(start, []byte("<workbook")):
 		return "an Excel 2003 XML file"
-	case bytes.Contains(start, []byte("<html")), bytes.Contains(start, []byte("<table")), bytes.Contains(start, []byte("<!doctype")):
+	case bytes.Contains(start, []byte("<html")), bytes.Contains(start, []byte("<table")),
+		bytes.Contains(start, []byte("<!doctype")):
 		return "a web page (HTML), perhaps named .xls"
 	}
 	return "an XML file"
@@ -131,7 +132,10 @@ func readCSV(file string, content []byte, progress func(int)) (*File, error) {
 			return t.end()
 		}
 		if parse, ok := errors.AsType[*csv.ParseError](err); ok {
-			t.problems.add(Problem{Place: Place{File: file, Line: parse.Line}, Detail: fmt.Sprintf("a quotation mark is not closed or stands within a value (%s); write \"\" for one in a quoted value", parse.Err)})
+			t.problems.add(Problem{Place: Place{File: file, Line: parse.Line},
+				Detail: fmt.Sprintf(
+					"a quotation mark is not closed or stands within a value (%s); write \"\" for one in a quoted value",
+					parse.Err)})
 			return t.end()
 		}
 		if err != nil {
@@ -231,7 +235,8 @@ func readJSON(file string, content []byte, today dcm.Date) (*File, error) {
 			f.Problems = append(f.Problems, Problem{Place: at(v.Pointer), Detail: v.Detail})
 		}
 		if e.More > 0 {
-			f.Problems = append(f.Problems, Problem{Place: Place{File: file}, Detail: fmt.Sprintf("and %d more errors", e.More)})
+			f.Problems = append(f.Problems, Problem{Place: Place{File: file},
+				Detail: fmt.Sprintf("and %d more errors", e.More)})
 		}
 	}
 	add(m.Errors)
@@ -249,12 +254,15 @@ func readJSON(file string, content []byte, today dcm.Date) (*File, error) {
 		for _, s := range d.Series {
 			for _, week := range s.Demands {
 				l := Line{
-					Series:      Series{Material{d.Supplier, d.Customer, d.MaterialNumberCustomer}, s.CustomerLocation, s.DemandCategoryCode},
-					PointInTime: week.PointInTime, Demand: week.Demand, MaterialDescriptionCustomer: d.MaterialDescriptionCustomer,
-					UnitOfMeasure: d.UnitOfMeasure, IsInactive: d.IsInactive, At: place,
+					Series: Series{Material{d.Supplier, d.Customer, d.MaterialNumberCustomer},
+						s.CustomerLocation, s.DemandCategoryCode},
+					PointInTime: week.PointInTime, Demand: week.Demand,
+					MaterialDescriptionCustomer: d.MaterialDescriptionCustomer,
+					UnitOfMeasure:               d.UnitOfMeasure, IsInactive: d.IsInactive, At: place,
 				}
 				for to, value := range map[*string]*string{
-					&l.MaterialNumberSupplier: d.MaterialNumberSupplier, &l.MaterialGlobalAssetID: d.MaterialGlobalAssetID,
+					&l.MaterialNumberSupplier:   d.MaterialNumberSupplier,
+					&l.MaterialGlobalAssetID:    d.MaterialGlobalAssetID,
 					&l.ExpectedSupplierLocation: s.ExpectedSupplierLocation,
 				} {
 					if value != nil {
@@ -275,11 +283,13 @@ func (t *table) takesTexts(d *dcm.MaterialDemand, at func(pointer string) Place)
 	good := t.found(at("/materialNumberCustomer"), materialNumber(&d.MaterialNumberCustomer, d.MaterialNumberCustomer))
 	good = t.found(at("/materialDescriptionCustomer"), text(d.MaterialDescriptionCustomer)) && good
 	if d.MaterialNumberSupplier != nil {
-		good = t.found(at("/materialNumberSupplier"), materialNumber(d.MaterialNumberSupplier, *d.MaterialNumberSupplier)) && good
+		good = t.found(at("/materialNumberSupplier"), materialNumber(d.MaterialNumberSupplier,
+			*d.MaterialNumberSupplier)) && good
 	}
 	for i, s := range d.Series {
 		for j, week := range s.Demands {
-			good = t.found(at(fmt.Sprintf("/demandSeries/%d/demands/%d/pointInTime", i, j)), inBounds(week.PointInTime)) && good
+			good = t.found(at(fmt.Sprintf("/demandSeries/%d/demands/%d/pointInTime", i, j)),
+				inBounds(week.PointInTime)) && good
 		}
 	}
 	return good
@@ -329,12 +339,17 @@ func (t *table) row(line int, record []cell) error {
 			column = columns[place].name
 			amount, err = columns[place].take(&l, v, amount)
 		case place != ignored && !v.empty():
-			err = fmt.Errorf("value %d has no header; leave it out (or quote a value that has the separator in it)", i+1)
+			err = fmt.Errorf("value %d has no header; leave it out (or quote a value that has the separator in it)",
+				i+1)
 		}
 		good = t.found(t.at(line, column), err) && good
 	}
-	if n := len(record); n > len(t.header) && slices.ContainsFunc(record[len(t.header):], func(c cell) bool { return !c.empty() }) {
-		good = t.found(t.at(line, ""), fmt.Errorf("more values (%d) than the header has columns (%d); quote a value that has the separator in it", n, len(t.header)))
+	if n := len(record); n > len(t.header) && slices.ContainsFunc(record[len(t.header):],
+		func(c cell) bool { return !c.empty() }) {
+		good = t.found(t.at(line, ""),
+			fmt.Errorf(
+				"more values (%d) than the header has columns (%d); quote a value that has the separator in it", n,
+				len(t.header)))
 	}
 	t.lines, t.amounts, t.faulty = append(t.lines, l), append(t.amounts, amount), append(t.faulty, !good)
 	if len(t.lines)%50_000 == 0 && t.progress != nil {
@@ -375,14 +390,16 @@ func (c *column) take(l *Line, v cell, amount string) (string, error) {
 
 // wanted says what to write in a required column.
 var wanted = map[string]string{
-	"supplier": "the supplier's BPNL", "customer": "your BPNL", "material_number_customer": "your number of the material",
-	"customer_location": "the BPNS of your site", "point_in_time": "the Monday of the week, such as 2026-11-23",
+	"supplier": "the supplier's BPNL", "customer": "your BPNL",
+	"material_number_customer": "your number of the material",
+	"customer_location":        "the BPNS of your site", "point_in_time": "the Monday of the week, such as 2026-11-23",
 	"demand": "a number, 0 for no demand, or leave the line out where it is not known",
 }
 
 func (t *table) readHeader(line int, record []cell) error {
 	if missing := missingIn(record); len(missing) > 0 {
-		return fmt.Errorf("%s:%d: the header has no %s; the first line must name the columns: %s", t.file, line, strings.Join(missing, ", "), names())
+		return fmt.Errorf("%s:%d: the header has no %s; the first line must name the columns: %s", t.file, line,
+			strings.Join(missing, ", "), names())
 	}
 	for i, h := range record {
 		c := columnOf(h.text)
@@ -390,9 +407,11 @@ func (t *table) readHeader(line int, record []cell) error {
 		case h.empty():
 		case c < 0:
 			c = ignored
-			t.problems.add(Problem{Place: t.at(line, shorten(h.text)), Detail: "is no column of demands; leave it out, or write one of " + names()})
+			t.problems.add(Problem{Place: t.at(line, shorten(h.text)),
+				Detail: "is no column of demands; leave it out, or write one of " + names()})
 		case slices.Contains(t.header, c):
-			t.problems.add(Problem{Place: t.at(line, shorten(h.text)), Detail: fmt.Sprintf("is there twice; leave value %d out", i+1)})
+			t.problems.add(Problem{Place: t.at(line, shorten(h.text)),
+				Detail: fmt.Sprintf("is there twice; leave value %d out", i+1)})
 			c = ignored
 		}
 		t.header = append(t.header, c)
@@ -456,7 +475,8 @@ func (f *findings) add(p Problem) {
 func (f *findings) sorted(file string) []Problem {
 	slices.SortStableFunc(f.list, func(a, b Problem) int { return cmp.Or(a.Line-b.Line, a.Position-b.Position) })
 	if f.more > 0 {
-		f.list = append(f.list, Problem{Place: Place{File: file}, Detail: "there is more of other kinds", More: f.more - 1})
+		f.list = append(f.list, Problem{Place: Place{File: file}, Detail: "there is more of other kinds",
+			More: f.more - 1})
 	}
 	return f.list
 }

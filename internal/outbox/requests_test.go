@@ -38,7 +38,8 @@ func TestManyRequests(t *testing.T) {
 			var arrived [2]atomic.Int64
 			var partners []*edctest.Partner
 			for n := range arrived {
-				partners = append(partners, &edctest.Partner{BPNL: fmt.Sprintf("BPNL%012d", n), Sender: us, Proxy: true, Offers: []edctest.Offer{edctest.OfferOf(dcm.MaterialDemandEndpoint)},
+				partners = append(partners, &edctest.Partner{BPNL: fmt.Sprintf("BPNL%012d", n), Sender: us,
+					Proxy: true, Offers: []edctest.Offer{edctest.OfferOf(dcm.MaterialDemandEndpoint)},
 					Backend: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { arrived[n].Add(1) })})
 			}
 			w.connector = edctest.New(t, partners...)
@@ -87,14 +88,18 @@ func TestManyRequests(t *testing.T) {
 				worst = max(worst, time.Since(begin))
 			}
 			<-asked // before the test ends
-			t.Logf("the other's answer: %s at most; %d messages to the one that asks", worst.Round(time.Millisecond), arrived[0].Load())
+			t.Logf("the other's answer: %s at most; %d messages to the one that asks", worst.Round(time.Millisecond),
+				arrived[0].Load())
 			// Alone it takes up to 0.6 s; it was 70 s before requests were answered in turn.
 			if worst > 10*time.Second {
 				t.Errorf("the other waited for %s", worst)
 			}
-			for end := time.Now().Add(60 * time.Second); w.text("select count(*)::text from dcm.requested_update where arrived_at is null") != "0"; time.Sleep(100 * time.Millisecond) {
+			for end := time.Now().Add(60 * time.Second); w.text(
+				"select count(*)::text from dcm.requested_update where arrived_at is null") != "0"; time.Sleep(
+				100 * time.Millisecond) {
 				if time.Now().After(end) {
-					t.Fatal("not all are answered: " + w.text("select count(*)::text from dcm.requested_update where arrived_at is null"))
+					t.Fatal("not all are answered: " +
+						w.text("select count(*)::text from dcm.requested_update where arrived_at is null"))
 				}
 			}
 			if got := w.text("select string_agg(distinct answer[1], ', ') from dcm.requested_update"); got != "sent" {
@@ -104,11 +109,15 @@ func TestManyRequests(t *testing.T) {
 				t.Errorf("%d messages to the one that asks", n)
 			}
 			w.exec("select pg_stat_force_next_flush()")
-			t.Log(w.text("select 'versions of rows of dcm.delivery: ' || n_tup_upd || ', deadlocks: ' || deadlocks from pg_stat_user_tables, pg_stat_database where relid = 'dcm.delivery'::regclass and datname = current_database()"))
-			if n := w.text("select deadlocks::text from pg_stat_database where datname = current_database()"); n != "0" {
+			t.Log(w.text(
+				"select 'versions of rows of dcm.delivery: ' || n_tup_upd || ', deadlocks: ' || deadlocks from pg_stat_user_tables, pg_stat_database where relid = 'dcm.delivery'::regclass and datname = current_database()"))
+			if n := w.text(
+				"select deadlocks::text from pg_stat_database where datname = current_database()"); n != "0" {
 				t.Errorf("%s deadlocks", n)
 			}
-			if n := w.text("select (n_tup_upd > $1::int)::text from pg_stat_user_tables where relid = 'dcm.delivery'::regclass", 15*demands); n == "true" {
+			if n := w.text(
+				"select (n_tup_upd > $1::int)::text from pg_stat_user_tables where relid = 'dcm.delivery'::regclass",
+				15*demands); n == "true" {
 				t.Error("too many versions of rows of dcm.delivery")
 			}
 		})

@@ -87,8 +87,10 @@ const (
 // number of replicas may run one each: a partner is served by one of them at a
 // time, so nothing older follows something newer.
 type Sender struct {
-	DB       *pgxpool.Pool
-	Control  *pgxpool.Pool // to listen, claim and renew, which may not wait behind messages, with at least 3 connections; nil: DB
+	DB *pgxpool.Pool
+	// to listen, claim and renew, which may not wait behind messages, with at least 3 connections;
+	// nil: DB
+	Control  *pgxpool.Pool
 	Consumer *edc.Consumer
 	Log      *slog.Logger
 	Metrics  *Metrics      // nil: none
@@ -345,7 +347,8 @@ func (s *Sender) places(most int, tried bool) int {
 }
 
 // claimAll begins to serve partners, as long as there are places.
-func (s *Sender) claimAll(ctx, work context.Context, wait *sync.WaitGroup, partners []string, most int, tried bool) error {
+func (s *Sender) claimAll(ctx, work context.Context, wait *sync.WaitGroup, partners []string, most int,
+	tried bool) error {
 	for {
 		room := s.places(most, tried)
 		s.mu.Lock()
@@ -402,7 +405,8 @@ func (s *Sender) begin(ctx, work context.Context, wait *sync.WaitGroup, partner 
 		cutOff := serving.Err() != nil
 		wait, failures := s.judgeService(partner, err, cutOff || ctx.Err() != nil)
 		if wait > 0 {
-			s.Log.Warn("outbox: sending to a partner failed here; trying again", "partner", partner, "after", wait, "failures", failures, "error", err)
+			s.Log.Warn("outbox: sending to a partner failed here; trying again", "partner", partner, "after", wait,
+				"failures", failures, "error", err)
 		}
 		s.mu.Lock()
 		s.serving[partner].until.Stop()
@@ -520,7 +524,8 @@ func (s *Sender) take(ctx context.Context, partner string) ([]*job, error) {
 	}
 	jobs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (j *job, err error) {
 		j = &job{}
-		return j, row.Scan(&j.Object, &j.ID, &j.ChangedAt, &j.Supplier, &j.Customer, &j.Answers, &j.Attempts, &j.QueuedAt, &j.Superseded)
+		return j, row.Scan(&j.Object, &j.ID, &j.ChangedAt, &j.Supplier, &j.Customer, &j.Answers, &j.Attempts,
+			&j.QueuedAt, &j.Superseded)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("take what is due: %w", err)
@@ -649,7 +654,8 @@ func (s *Sender) write(ctx context.Context, partner string, limit int, jobs []*j
 		}
 	}
 	if all && len(rest) > 0 {
-		err, rest = s.settle(ctx, partner, rest, "superseded", 0, "it was removed here before it was sent; nothing is to be done"), nil
+		err, rest = s.settle(ctx, partner, rest, "superseded", 0,
+			"it was removed here before it was sent; nothing is to be done"), nil
 	}
 	return written, rest, err
 }
@@ -672,8 +678,9 @@ func (s *Sender) send(ctx context.Context, partner string, jobs []*job) error {
 		own = jobs[0].Supplier
 	}
 	header := map[string]any{
-		"messageId": messageID, "context": endpoint.Model + ".0.0", "sentDateTime": time.Now().UTC().Format("2006-01-02T15:04:05.000Z"),
-		"senderBpn": own, "receiverBpn": partner, "version": "3.0.0",
+		"messageId": messageID, "context": endpoint.Model + ".0.0",
+		"sentDateTime": time.Now().UTC().Format("2006-01-02T15:04:05.000Z"),
+		"senderBpn":    own, "receiverBpn": partner, "version": "3.0.0",
 	}
 	if jobs[0].Answers.Valid {
 		header["relatedMessageId"] = uuid.UUID(jobs[0].Answers.Bytes)
@@ -699,7 +706,9 @@ func (s *Sender) send(ctx context.Context, partner string, jobs []*job) error {
 	to, err := s.partner(ctx, partner)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return s.postpone(ctx, partner, jobs[0].Object, backoff(attempts), edc.Delivery{
-			Reason: fmt.Sprintf("%s is not among the partners that we send to: enter it (dcm-receiver partner add %s)", partner, partner)})
+			Reason: fmt.Sprintf(
+				"%s is not among the partners that we send to: enter it (dcm-receiver partner add %s)", partner,
+				partner)})
 	}
 	if err != nil {
 		return err
@@ -718,7 +727,8 @@ func (s *Sender) send(ctx context.Context, partner string, jobs []*job) error {
 	if d.Outcome == edc.Later && d.Status == 0 && s.askConnector(ctx, time.Now()) != nil {
 		return errConnector
 	}
-	s.Log.Info("outbox: sent", "partner", partner, "endpoint", endpoint.Path, "objects", len(jobs), "message_id", messageID, "outcome", string(d.Outcome),
+	s.Log.Info("outbox: sent", "partner", partner, "endpoint", endpoint.Path, "objects", len(jobs), "message_id",
+		messageID, "outcome", string(d.Outcome),
 		"status", d.Status, "duration", d.Took, "reason", d.Reason)
 	switch {
 	case d.Outcome == edc.Delivered:
@@ -744,7 +754,9 @@ func (s *Sender) send(ctx context.Context, partner string, jobs []*job) error {
 			}
 		}
 		if len(late) > 0 {
-			reason := d.Reason + fmt.Sprintf("; it was tried for %.0f h: release it again, or ask for it, when that is done", deniedLimit.Hours())
+			reason := d.Reason +
+				fmt.Sprintf("; it was tried for %.0f h: release it again, or ask for it, when that is done",
+					deniedLimit.Hours())
 			if err := s.settle(ctx, partner, late, "refused", d.Status, reason); err != nil {
 				return err
 			}
@@ -763,7 +775,8 @@ func (s *Sender) postpone(ctx context.Context, partner, object string, wait time
 
 // halves: the refusal may be about some of the objects only.
 func halves(status int) bool {
-	return status == http.StatusBadRequest || status == http.StatusUnprocessableEntity || status == http.StatusRequestEntityTooLarge
+	return status == http.StatusBadRequest || status == http.StatusUnprocessableEntity ||
+		status == http.StatusRequestEntityTooLarge
 }
 
 // backoff grows with the attempts, with jitter, so that not all partners are
@@ -775,7 +788,8 @@ func backoff(attempts int) time.Duration {
 
 // reason is what the partner's receiver says of a refused message: in its answer,
 // or kept for fetching.
-func (s *Sender) reason(ctx context.Context, partner string, to edc.Partner, messageID uuid.UUID, d edc.Delivery) string {
+func (s *Sender) reason(ctx context.Context, partner string, to edc.Partner, messageID uuid.UUID,
+	d edc.Delivery) string {
 	if d.Details != "" {
 		return d.Reason + ": " + d.Details
 	}
@@ -797,7 +811,8 @@ func (s *Sender) reason(ctx context.Context, partner string, to edc.Partner, mes
 }
 
 // settle stores what became of objects, or keeps it in memory until it can be stored.
-func (s *Sender) settle(ctx context.Context, partner string, jobs []*job, state string, status int, reason string) error {
+func (s *Sender) settle(ctx context.Context, partner string, jobs []*job, state string, status int,
+	reason string) error {
 	o := outcome{jobs, state, status, reason}
 	err := s.storeOutcome(context.WithoutCancel(ctx), partner, o) // it is so, whoever serves the partner next
 	if err != nil && state != "superseded" {                      // which is found out again
@@ -814,7 +829,8 @@ func (s *Sender) storeOutcome(ctx context.Context, partner string, o outcome) er
 	for _, j := range o.jobs {
 		ids, at, answers = append(ids, j.ID), append(at, j.ChangedAt), append(answers, j.Answers)
 	}
-	if _, err := s.exec(ctx, settle, partner, o.jobs[0].Object, ids, at, answers, o.state, o.status, edc.Clean(o.reason)); err != nil {
+	if _, err := s.exec(ctx, settle, partner, o.jobs[0].Object, ids, at, answers, o.state, o.status,
+		edc.Clean(o.reason)); err != nil {
 		return fmt.Errorf("keep what became of a message: %w", err)
 	}
 	return nil
@@ -824,7 +840,8 @@ func (s *Sender) partner(ctx context.Context, bpnl string) (edc.Partner, error) 
 	p := edc.Partner{BPNL: bpnl}
 	limited, cancel := context.WithTimeout(ctx, statementLimit)
 	defer cancel()
-	err := s.DB.QueryRow(limited, "select coalesce(dsp_url, ''), coalesce(did, ''), coalesce(protocol, ''), xmin::text from outbox.partner where bpnl = $1", bpnl).
+	err := s.DB.QueryRow(limited,
+		"select coalesce(dsp_url, ''), coalesce(did, ''), coalesce(protocol, ''), xmin::text from outbox.partner where bpnl = $1", bpnl).
 		Scan(&p.Address, &p.DID, &p.Protocol, &p.Entry)
 	if err != nil {
 		return p, fmt.Errorf("look up the partner: %w", err)
@@ -841,7 +858,8 @@ func (s *Sender) way(ctx context.Context, partner, endpoint string) (w edc.Way, 
 	var text []byte
 	limited, cancel := context.WithTimeout(ctx, statementLimit)
 	defer cancel()
-	err = s.DB.QueryRow(limited, "select way from dcm.way where partner = $1 and endpoint = $2", partner, endpoint).Scan(&text)
+	err = s.DB.QueryRow(limited, "select way from dcm.way where partner = $1 and endpoint = $2", partner,
+		endpoint).Scan(&text)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return w, nil
 	}
@@ -863,7 +881,8 @@ func (s *Sender) keepWay(ctx context.Context, partner, endpoint string, w edc.Wa
 			on conflict (partner, endpoint) do update set way = excluded.way where w.way <> excluded.way`, partner, endpoint, string(text))
 	}
 	if err != nil {
-		s.Log.Warn("outbox: a way to a partner cannot be stored; this replica remembers it", "partner", partner, "endpoint", endpoint, "error", err)
+		s.Log.Warn("outbox: a way to a partner cannot be stored; this replica remembers it", "partner", partner,
+			"endpoint", endpoint, "error", err)
 	}
 	s.remember(partner, func(u *unstored) {
 		if delete(u.ways, endpoint); err != nil {

@@ -48,7 +48,8 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if !strings.Contains(req.URL.Path, "demand") {
 		return
 	}
-	m, err := payload.ReadMaterialDemands(body, payload.Options{HeaderRequired: true, Model: dcm.MaterialDemandEndpoint.Model})
+	m, err := payload.ReadMaterialDemands(body, payload.Options{HeaderRequired: true,
+		Model: dcm.MaterialDemandEndpoint.Model})
 	if err != nil || m.Errors.Any() {
 		r.t.Errorf("not valid: %v %v %s", err, m, body)
 		return
@@ -94,7 +95,8 @@ const them, us = "BPNL6666666666YY", "BPNL8888888888XX"
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, receiver: &receiver{t: t, arrived: map[string]string{}}}
 	w.partner = &edctest.Partner{BPNL: them, Backend: w.receiver, Sender: us, Proxy: true,
-		Offers: []edctest.Offer{edctest.OfferOf(dcm.MaterialDemandEndpoint), edctest.OfferOf(dcm.RequestForUpdateEndpoint), edctest.OfferOf(dcm.CommentEndpoint)}}
+		Offers: []edctest.Offer{edctest.OfferOf(dcm.MaterialDemandEndpoint),
+			edctest.OfferOf(dcm.RequestForUpdateEndpoint), edctest.OfferOf(dcm.CommentEndpoint)}}
 	w.connector = edctest.New(t, w.partner)
 	db, err := pgxpool.New(context.Background(), pgtest.New(t)+modeOf(t))
 	if err != nil {
@@ -123,8 +125,10 @@ func TestModes(t *testing.T) {
 	for _, mode := range modes {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			for name, test := range map[string]func(*testing.T){"TestSend": TestSend, "TestSendLater": TestSendLater, "TestReplicas": TestReplicas,
-				"TestAnswers": TestAnswers, "TestRequest": TestRequest, "TestComments": TestComments, "TestGone": TestGone, "TestHalves": TestHalves,
+			for name, test := range map[string]func(*testing.T){"TestSend": TestSend, "TestSendLater": TestSendLater,
+				"TestReplicas": TestReplicas,
+				"TestAnswers":  TestAnswers, "TestRequest": TestRequest, "TestComments": TestComments,
+				"TestGone": TestGone, "TestHalves": TestHalves,
 				"TestAskedMeanwhile": TestAskedMeanwhile, "TestLateness": TestLateness,
 				"TestWayNotStored": TestWayNotStored, "TestOutcomeNotStored": TestOutcomeNotStored} {
 				t.Run(name, test)
@@ -155,7 +159,8 @@ func (w *world) start() (stop func()) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	s := &outbox.Sender{DB: w.db, Consumer: &edc.Consumer{Management: m}, Log: slog.New(slog.DiscardHandler), Parallel: 8}
+	s := &outbox.Sender{DB: w.db, Consumer: &edc.Consumer{Management: m}, Log: slog.New(slog.DiscardHandler),
+		Parallel: 8}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { s.Run(ctx); close(done) }()
@@ -205,7 +210,9 @@ func TestSend(t *testing.T) {
 	w.start()
 	w.reach("A delivered 200", "B delivered 200", "BAD refused 400", "C delivered 200")
 	var reason string
-	if err := w.db.QueryRow(context.Background(), "select reason from planning.delivery where state = 'refused'").Scan(&reason); err != nil || !strings.Contains(reason, "/x: we do not make this") {
+	if err := w.db.QueryRow(context.Background(),
+		"select reason from planning.delivery where state = 'refused'").Scan(&reason); err != nil ||
+		!strings.Contains(reason, "/x: we do not make this") {
 		t.Errorf("%q %v", reason, err)
 	}
 	w.release("A", 2)
@@ -226,12 +233,18 @@ func TestSendLater(t *testing.T) {
 	w.start()
 	w.eventually("an attempt", func() bool {
 		var n int
-		return w.db.QueryRow(context.Background(), "select count(*) from planning.delivery where attempts > 0 and state = 'waiting' and reason is not null").Scan(&n) == nil && n == 1
+		return w.db.QueryRow(context.Background(),
+			"select count(*) from planning.delivery where attempts > 0 and state = 'waiting' and reason is not null").Scan(&n) == nil && n == 1
 	})
 	w.release("A", 2)
 	w.receiver.status = 503
 	w.partner.Down(false)
-	w.eventually("a 503", func() bool { w.receiver.mu.Lock(); defer w.receiver.mu.Unlock(); return len(w.receiver.bodies) > 0 })
+	w.eventually("a 503", func() bool {
+		w.receiver.mu.Lock()
+		defer w.receiver.mu.Unlock()
+		return len(
+			w.receiver.bodies) > 0
+	})
 	w.receiver.mu.Lock()
 	w.receiver.status = 0
 	w.receiver.mu.Unlock()
@@ -278,17 +291,21 @@ func TestAnswers(t *testing.T) {
 	w.start()
 	w.eventually("answers", func() bool {
 		var n int
-		return w.db.QueryRow(context.Background(), "select count(*) from planning.request_for_update where answered_at is not null").Scan(&n) == nil && n == 6
+		return w.db.QueryRow(context.Background(),
+			"select count(*) from planning.request_for_update where answered_at is not null").Scan(&n) == nil && n == 6
 	})
 	w.reach("A delivered 200", "B delivered 200")
 	var answers string
-	if err := w.db.QueryRow(context.Background(), "select string_agg(distinct answer, ', ') from planning.request_for_update").Scan(&answers); err != nil || answers != "nothing newer, sent, unknown" {
+	if err := w.db.QueryRow(context.Background(),
+		"select string_agg(distinct answer, ', ') from planning.request_for_update").Scan(&answers); err != nil ||
+		answers != "nothing newer, sent, unknown" {
 		t.Errorf("%s %v", answers, err)
 	}
 	w.receiver.mu.Lock()
 	defer w.receiver.mu.Unlock()
 	m := w.receiver.messages
-	if len(m) != 2 || len(m[1].Objects) != 1 || m[1].Header.RelatedMessageID == nil || !slices.Contains([]string{first, second}, m[1].Header.RelatedMessageID.String()) {
+	if len(m) != 2 || len(m[1].Objects) != 1 || m[1].Header.RelatedMessageID == nil ||
+		!slices.Contains([]string{first, second}, m[1].Header.RelatedMessageID.String()) {
 		t.Errorf("%d messages, the last: %+v", len(m), m[len(m)-1])
 	}
 }
@@ -302,7 +319,8 @@ func TestRequest(t *testing.T) {
 	w.reach("IdBasedRequestForUpdate delivered 200", "IdBasedRequestForUpdate delivered 200")
 	slices.SortFunc(w.receiver.bodies, func(a, b string) int { return len(b) - len(a) })
 	for i, want := range []string{`[{"capacityGroupId":"0157ba42-d2a8-4e28-8565-7b07830c1110","changedAt":"2026-11-01T00:00:00.000000Z"}]`, "[]"} {
-		m, err := payload.ReadRequestsForUpdate([]byte(w.receiver.bodies[i]), payload.Options{HeaderRequired: true, Model: dcm.RequestForUpdateEndpoint.Model})
+		m, err := payload.ReadRequestsForUpdate([]byte(w.receiver.bodies[i]),
+			payload.Options{HeaderRequired: true, Model: dcm.RequestForUpdateEndpoint.Model})
 		if err != nil || m.Errors.Any() {
 			t.Errorf("%v %+v", err, m)
 		}
@@ -311,7 +329,8 @@ func TestRequest(t *testing.T) {
 				InformationObject []struct{ WeekBasedCapacityGroup json.RawMessage }
 			}
 		}
-		if err := json.Unmarshal([]byte(w.receiver.bodies[i]), &body); err != nil || strings.ReplaceAll(string(body.Content.InformationObject[0].WeekBasedCapacityGroup), " ", "") != want {
+		if err := json.Unmarshal([]byte(w.receiver.bodies[i]), &body); err != nil ||
+			strings.ReplaceAll(string(body.Content.InformationObject[0].WeekBasedCapacityGroup), " ", "") != want {
 			t.Errorf("%s, want %s: %v", w.receiver.bodies[i], want, err)
 		}
 	}
@@ -328,20 +347,24 @@ func TestComments(t *testing.T) {
 	w.exec("update outbox.comment set request_delete = true")
 	w.reach("IdBasedComment delivered 200", "IdBasedComment delivered 200", "IdBasedComment delivered 200")
 	for i, want := range []string{"Why?", "Why not?", ""} {
-		m, err := payload.ReadComments([]byte(w.receiver.bodies[i]), payload.Options{HeaderRequired: true, Model: dcm.CommentEndpoint.Model})
+		m, err := payload.ReadComments([]byte(w.receiver.bodies[i]),
+			payload.Options{HeaderRequired: true, Model: dcm.CommentEndpoint.Model})
 		if err != nil || m.Errors.Any() || m.Objects[0].Errors.Any() {
 			t.Fatalf("%v %+v", err, m)
 		}
 		c := m.Objects[0].Value
-		if said := c.CommentText; c.RequestDelete != (want == "") || (said == nil) != (want == "") || said != nil && *said != want {
+		if said := c.CommentText; c.RequestDelete != (want == "") || (said == nil) != (want == "") || said != nil &&
+			*said != want {
 			t.Errorf("%+v, want %q", c, want)
 		}
 	}
 	var n int
-	if err := w.db.QueryRow(context.Background(), "select count(*) from planning.comment").Scan(&n); err != nil || n != 0 {
+	if err := w.db.QueryRow(context.Background(), "select count(*) from planning.comment").Scan(&n); err != nil ||
+		n != 0 {
 		t.Errorf("%d comments are left: %v", n, err)
 	}
-	if _, err := w.db.Exec(context.Background(), "delete from outbox.comment"); err == nil || !strings.Contains(err.Error(), "request_delete") {
+	if _, err := w.db.Exec(context.Background(), "delete from outbox.comment"); err == nil ||
+		!strings.Contains(err.Error(), "request_delete") {
 		t.Error(err)
 	}
 }

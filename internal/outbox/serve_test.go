@@ -29,7 +29,8 @@ func (w *world) sender() *outbox.Sender {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return &outbox.Sender{DB: w.db, Consumer: &edc.Consumer{Management: m}, Log: slog.New(slog.DiscardHandler), Parallel: 512}
+	return &outbox.Sender{DB: w.db, Consumer: &edc.Consumer{Management: m}, Log: slog.New(slog.DiscardHandler),
+		Parallel: 512}
 }
 
 // run runs a replica; it ends with the test, or when stop is called.
@@ -69,7 +70,8 @@ func TestLease(t *testing.T) {
 	w.partner.Delay(time.Hour)
 	w.release("A", 2)
 	w.eventually("a message on its way", func() bool { posts, _, _ := w.partner.Counts(); return posts == 2 })
-	owner := w.text("update dcm.sending set owner = gen_random_uuid(), until = now() + interval '2 s' returning owner::text")
+	owner := w.text(
+		"update dcm.sending set owner = gen_random_uuid(), until = now() + interval '2 s' returning owner::text")
 	w.partner.Delay(0)
 	w.reach("A delivered 200", "A delivered 200")
 	if got := w.text("select coalesce(max(owner::text), 'none') from dcm.sending"); got == owner {
@@ -106,7 +108,8 @@ func TestAskedFirst(t *testing.T) {
 func (w *world) hang(n int) {
 	partners := []*edctest.Partner{w.partner}
 	for n := range n {
-		p := &edctest.Partner{BPNL: fmt.Sprintf("BPNL%012d", n), Sender: us, Proxy: true, Offers: []edctest.Offer{edctest.OfferOf(dcm.MaterialDemandEndpoint)},
+		p := &edctest.Partner{BPNL: fmt.Sprintf("BPNL%012d", n), Sender: us, Proxy: true,
+			Offers:  []edctest.Offer{edctest.OfferOf(dcm.MaterialDemandEndpoint)},
 			Backend: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
 		p.Delay(time.Hour)
 		partners = append(partners, p)
@@ -149,12 +152,16 @@ func TestAskersThatHang(t *testing.T) {
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
 			go s.Run(ctx) // it does not wait for those that hang
-			sending := func() string { return w.text("select count(*)::text from planning.delivery where state = 'sending'") }
+			sending := func() string {
+				return w.text(
+					"select count(*)::text from planning.delivery where state = 'sending'")
+			}
 			w.eventually("as many as there may be on their way", func() bool { return sending() == fmt.Sprint(most) })
 			w.release("A", 1)
 			w.ask(them)
 			w.eventually("an answer", func() bool {
-				return w.text("select coalesce(max(state), '') from planning.delivery where supplier = $1", them) == "delivered"
+				return w.text("select coalesce(max(state), '') from planning.delivery where supplier = $1",
+					them) == "delivered"
 			})
 			if n := sending(); n != fmt.Sprint(most) {
 				t.Errorf("%s on their way, want %d", n, most)
@@ -209,7 +216,8 @@ func TestGone(t *testing.T) {
 	w.reach("A delivered 200", "IdBasedRequestForUpdate superseded", "IdBasedRequestForUpdate waiting")
 	w.eventually("the reason", func() bool {
 		var n int
-		return w.db.QueryRow(context.Background(), "select count(*) from planning.delivery where supplier = $1 and reason like '%partner add BPNL7777777777ZZ%'", other).Scan(&n) == nil && n == 1
+		return w.db.QueryRow(context.Background(),
+			"select count(*) from planning.delivery where supplier = $1 and reason like '%partner add BPNL7777777777ZZ%'", other).Scan(&n) == nil && n == 1
 	})
 	// Entered, it is tried at once.
 	w.exec("update dcm.delivery set next_attempt_at = now() + interval '1 h' where state = 'waiting'")
@@ -227,7 +235,8 @@ func TestHalves(t *testing.T) {
 	var mu sync.Mutex
 	answers, fetched := map[string]string{}, 0
 	w.partner.Proxy = false
-	w.partner.Offers = append(w.partner.Offers, edctest.Offer{Asset: "messages", Type: "urn:dcm-receiver:messages", Version: "1.0", Path: "/messages"})
+	w.partner.Offers = append(w.partner.Offers, edctest.Offer{Asset: "messages", Type: "urn:dcm-receiver:messages",
+		Version: "1.0", Path: "/messages"})
 	receiver := w.partner.Backend
 	w.partner.Backend = http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		mu.Lock()
@@ -240,7 +249,8 @@ func TestHalves(t *testing.T) {
 		}
 		body, _ := io.ReadAll(r.Body)
 		if strings.Contains(string(body), `"BAD"`) {
-			answers[edc.MessageID(body)] = `{"id": "1", "status": 400, "answer": {"results": [{"index": 0, "errors": [{"pointer": "/content/informationObject/0", "detail": "we do not make this"}]}]}}`
+			answers[edc.MessageID(
+				body)] = `{"id": "1", "status": 400, "answer": {"results": [{"index": 0, "errors": [{"pointer": "/content/informationObject/0", "detail": "we do not make this"}]}]}}`
 			rw.WriteHeader(http.StatusBadRequest)
 			return
 		}
@@ -259,7 +269,8 @@ func TestHalves(t *testing.T) {
 	slices.Sort(want)
 	w.run(w.sender())
 	w.eventually("all sent", func() bool { s := w.states(); slices.Sort(s); return slices.Equal(s, want) })
-	if got, want := w.text("select reason from planning.delivery where state = 'refused'"), ": /content/informationObject/0: we do not make this"; !strings.HasSuffix(got, want) {
+	if got, want := w.text("select reason from planning.delivery where state = 'refused'"),
+		": /content/informationObject/0: we do not make this"; !strings.HasSuffix(got, want) {
 		t.Errorf("reason %q, want it to end in %q", got, want)
 	}
 	if posts, _, _ := w.partner.Counts(); posts > 25 || fetched != 1 {
@@ -275,13 +286,15 @@ func TestDenied(t *testing.T) {
 	w.release("A", 1)
 	w.run(w.sender())
 	w.eventually("an attempt", func() bool {
-		return w.text("select state || coalesce(reason, '') from planning.delivery") == "waitingthe partner's receiver, or a gateway before it, does not let you in (403 Forbidden): ask the partner to allow your BPNL and to check the key that its connector shows"
+		return w.text(
+			"select state || coalesce(reason, '') from planning.delivery") == "waitingthe partner's receiver, or a gateway before it, does not let you in (403 Forbidden): ask the partner to allow your BPNL and to check the key that its connector shows"
 	})
 	w.exec("update dcm.delivery set queued_at = now() - interval '25 h'")
 	w.release("B", 1) // has its day before it
 	w.exec("update dcm.delivery set next_attempt_at = null")
 	w.reach("A refused 403", "B waiting 403")
-	if got := w.text("select reason from planning.delivery where state = 'refused'"); !strings.Contains(got, "tried for 24 h") {
+	if got := w.text("select reason from planning.delivery where state = 'refused'"); !strings.Contains(got,
+		"tried for 24 h") {
 		t.Error(got)
 	}
 }
@@ -292,7 +305,8 @@ func TestHangingPartners(t *testing.T) {
 	w := newWorld(t)
 	var partners []*edctest.Partner
 	for n := range 101 {
-		p := &edctest.Partner{BPNL: fmt.Sprintf("BPNL%012d", n), Sender: us, Proxy: true, Offers: []edctest.Offer{edctest.OfferOf(dcm.MaterialDemandEndpoint)},
+		p := &edctest.Partner{BPNL: fmt.Sprintf("BPNL%012d", n), Sender: us, Proxy: true,
+			Offers:  []edctest.Offer{edctest.OfferOf(dcm.MaterialDemandEndpoint)},
 			Backend: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
 		if n < 100 {
 			p.Delay(time.Hour)
@@ -301,7 +315,8 @@ func TestHangingPartners(t *testing.T) {
 	}
 	w.connector = edctest.New(t, partners...)
 	for _, p := range partners {
-		w.exec("insert into outbox.partner (bpnl, dsp_url, protocol) values ($1, $2, 'dataspace-protocol-http')", p.BPNL, w.connector.Address(p))
+		w.exec("insert into outbox.partner (bpnl, dsp_url, protocol) values ($1, $2, 'dataspace-protocol-http')",
+			p.BPNL, w.connector.Address(p))
 	}
 	// The good one is the last in line.
 	w.exec(`insert into outbox.demand_line (supplier, customer, material_number_customer, customer_location, point_in_time, demand)
@@ -335,10 +350,14 @@ func TestAskedMeanwhile(t *testing.T) {
 	const id = "0157ba42-d2a8-4e28-8565-7b07830c1110"
 	w.exec(`insert into dcm.requested_update (partner, message_key, message_id, requested_at, material_demands, requested_id, changed_at, changed_at_nanosecond)
 		values ($1, $2, $2, now(), 1, array[null::uuid], '{}', '{}')`, them, id)
-	w.eventually("the answer", func() bool { return w.text("select answer from planning.request_for_update") == "sent" })
+	w.eventually("the answer", func() bool {
+		return w.text(
+			"select answer from planning.request_for_update") == "sent"
+	})
 	w.receiver.mu.Lock()
 	defer w.receiver.mu.Unlock()
-	if n := len(w.receiver.bodies); n != 2 || strings.Contains(w.receiver.bodies[0], id) || !strings.Contains(w.receiver.bodies[1], `"relatedMessageId":"`+id) {
+	if n := len(w.receiver.bodies); n != 2 || strings.Contains(w.receiver.bodies[0], id) ||
+		!strings.Contains(w.receiver.bodies[1], `"relatedMessageId":"`+id) {
 		t.Errorf("%d messages: %s", n, w.receiver.bodies)
 	}
 }
@@ -417,7 +436,8 @@ func TestLateness(t *testing.T) {
 		t.Errorf("%s%s", when, wrong)
 	}
 	answers := func() string {
-		return w.text("select coalesce(string_agg(coalesce(material_demand_id::text, 'all') || ' ' || answer || ' ' || (answered_at is not null), ', ' order by requested_at), 'none') from planning.request_for_update")
+		return w.text(
+			"select coalesce(string_agg(coalesce(material_demand_id::text, 'all') || ' ' || answer || ' ' || (answered_at is not null), ', ' order by requested_at), 'none') from planning.request_for_update")
 	}
 	w.release("A", 1)
 	w.release("B", 1)
@@ -428,7 +448,8 @@ func TestLateness(t *testing.T) {
 	w.exec(`insert into dcm.requested_update (partner, message_key, message_id, requested_at, material_demands, requested_id, changed_at, changed_at_nanosecond)
 		select $1, k, k, now() - age, 1, array[id], '{}', '{}' from (values
 			(gen_random_uuid(), interval '25 h', null::uuid), (gen_random_uuid(), interval '11 s', $2::uuid)) v (k, age, id)`, them, a)
-	check("asked", map[string]float64{"late_answers 10s": 1, "late_answers 5m": 1, "late_answers 24h": 1, "oldest_unanswered_request_seconds": 1, "answer_seconds one": 0})
+	check("asked", map[string]float64{"late_answers 10s": 1, "late_answers 5m": 1, "late_answers 24h": 1,
+		"oldest_unanswered_request_seconds": 1, "answer_seconds one": 0})
 	if d := cmp.Diff("all waiting false, "+a+" waiting false", answers()); d != "" {
 		t.Error(d)
 	}
@@ -436,7 +457,8 @@ func TestLateness(t *testing.T) {
 	w.receiver.status = 503
 	w.receiver.mu.Unlock()
 	stop = w.run(replica())
-	w.eventually("a 503", func() bool { return w.text("select count(*)::text from planning.delivery where status = 503") == "2" })
+	w.eventually("a 503",
+		func() bool { return w.text("select count(*)::text from planning.delivery where status = 503") == "2" })
 	check("not taken", map[string]float64{"late_answers 24h": 1, "waiting_objects": 2})
 	if d := cmp.Diff("all waiting false, "+a+" waiting false", answers()); d != "" {
 		t.Error(d)
@@ -445,7 +467,8 @@ func TestLateness(t *testing.T) {
 	w.receiver.status = 0
 	w.receiver.mu.Unlock()
 	w.eventually("answers", func() bool { return answers() == "all sent true, "+a+" sent true" })
-	check("answered", map[string]float64{"late_answers 10s": 0, "late_answers 5m": 0, "late_answers 24h": 0, "oldest_unanswered_request_seconds": 0, "answer_seconds one": 1, "answer_seconds several": 1})
+	check("answered", map[string]float64{"late_answers 10s": 0, "late_answers 5m": 0, "late_answers 24h": 0,
+		"oldest_unanswered_request_seconds": 0, "answer_seconds one": 1, "answer_seconds several": 1})
 	stop()
 	w.receiver.mu.Lock()
 	w.receiver.status = 400
@@ -454,7 +477,8 @@ func TestLateness(t *testing.T) {
 		select $1, k, k, now() + interval '1 s', 1, array[$2::uuid], '{}', '{}' from gen_random_uuid() k`, them, a)
 	w.run(replica())
 	w.eventually("the refusal", func() bool { return strings.HasSuffix(answers(), a+" refused true") })
-	check("refused", map[string]float64{"oldest_unanswered_request_seconds": 0, "waiting_objects": 0, "refused_objects": 1, "answer_seconds one": 1})
+	check("refused", map[string]float64{"oldest_unanswered_request_seconds": 0, "waiting_objects": 0,
+		"refused_objects": 1, "answer_seconds one": 1})
 }
 
 // TestALargeRequest: a request for update that names tens of thousands of demands

@@ -19,7 +19,8 @@ func example(today dcm.Date) [][]string {
 		for week, amount := range []int{1000, 1200, 0} {
 			rows = append(rows, []string{
 				"BPNL6666666666YY", "BPNL8888888888XX", "MNR-7307-AU340474.002", "BPNS8888888888XX", category,
-				(today.Monday() + dcm.Date(7*(week+1))).String(), strconv.Itoa(amount), "MNR-8101-ID146955.001", "Spark plug", "", "unit:piece", "BPNS6666666666YY", "false",
+				(today.Monday() + dcm.Date(7*(week+1))).String(), strconv.Itoa(amount), "MNR-8101-ID146955.001",
+				"Spark plug", "", "unit:piece", "BPNS6666666666YY", "false",
 			})
 		}
 	}
@@ -96,7 +97,8 @@ func TemplateXLSX(today dcm.Date) ([]byte, error) {
 			}
 		}
 	}
-	if err := f.SetPanes(sheet, &excelize.Panes{Freeze: true, YSplit: 1, TopLeftCell: "A2", ActivePane: "bottomLeft"}); err != nil {
+	if err := f.SetPanes(sheet, &excelize.Panes{Freeze: true, YSplit: 1, TopLeftCell: "A2",
+		ActivePane: "bottomLeft"}); err != nil {
 		return nil, fmt.Errorf("write XLSX: %w", err)
 	}
 	var b bytes.Buffer

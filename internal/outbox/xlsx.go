@@ -58,7 +58,8 @@ type sheetRow struct {
 var errEnough = errors.New("enough")
 
 func openWorkbook(z *zip.Reader, size int) (*workbook, error) {
-	w := &workbook{parts: map[string]*zip.File{}, codes: map[int]string{}, left: min(maxUnpacked, alwaysTaken+maxRatio*int64(size))}
+	w := &workbook{parts: map[string]*zip.File{}, codes: map[int]string{},
+		left: min(maxUnpacked, alwaysTaken+maxRatio*int64(size))}
 	for _, f := range z.File {
 		name := strings.ToLower(strings.TrimPrefix(f.Name, "/"))
 		if w.parts[name] == nil {
@@ -133,7 +134,8 @@ func (w *workbook) readSheets(main string, relations map[string]relation) error 
 			}
 			if part := relations[id].target; w.parts[strings.ToLower(part)] != nil {
 				state := attribute(e, "state")
-				w.sheets = append(w.sheets, workbookSheet{attribute(e, "name"), part, state != "" && state != "visible"})
+				w.sheets = append(w.sheets, workbookSheet{attribute(e, "name"), part,
+					state != "" && state != "visible"})
 			}
 		}
 		return nil
@@ -409,7 +411,8 @@ func (r *rowReader) add() error {
 func (r *rowReader) cell(v string) cell {
 	switch {
 	case r.formula && v == "" && (!r.valued || r.kind != "str"):
-		return cell{unusable, "is a formula whose value is not in the file; open the file in a spreadsheet, save it and import that, or write the value"}
+		return cell{unusable,
+			"is a formula whose value is not in the file; open the file in a spreadsheet, save it and import that, or write the value"}
 	case len(v) > maxCellText && len([]rune(v)) > maxCellText:
 		return cell{unusable, fmt.Sprintf("has over %d characters; write fewer", maxCellText)}
 	}
@@ -464,7 +467,8 @@ func readXLSX(file string, content []byte, progress func(int)) (*File, error) {
 		t.sheet = sheet.name
 	}
 	if sheet.hidden {
-		t.odd.add(Problem{Place: t.at(0, ""), Detail: fmt.Sprintf("the sheet %s is hidden; its lines count", quoted(sheet.name))})
+		t.odd.add(Problem{Place: t.at(0, ""), Detail: fmt.Sprintf("the sheet %s is hidden; its lines count",
+			quoted(sheet.name))})
 	}
 	var fault error // of the header
 	err = w.rows(sheet.part, func(row sheetRow) error {
@@ -520,9 +524,12 @@ func (w *workbook) demands() (found workbookSheet, skip int, err error) {
 	case len(with) == 0 && len(w.sheets) == 1:
 		return w.sheets[0], 0, nil
 	case len(with) == 0:
-		return found, 0, fmt.Errorf("none of the sheets %s has a row that names the columns: %s", shorten(strings.Join(all, ", ")), names())
+		return found, 0, fmt.Errorf("none of the sheets %s has a row that names the columns: %s",
+			shorten(strings.Join(all, ", ")), names())
 	case len(with) > 1:
-		return found, 0, fmt.Errorf("the sheets %s have demands each; leave one in the file, or save each as a file of its own", shorten(strings.Join(with, ", ")))
+		return found, 0,
+			fmt.Errorf("the sheets %s have demands each; leave one in the file, or save each as a file of its own",
+				shorten(strings.Join(with, ", ")))
 	}
 	return found, skip, nil
 }

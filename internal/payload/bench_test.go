@@ -17,7 +17,8 @@ import (
 func bodies(b *testing.B, run func(b *testing.B, body []byte)) {
 	for _, groups := range []int{1, 1280} {
 		var body bytes.Buffer
-		if err := json.Compact(&body, example.Message(example.Options{Groups: groups, Weeks: 104, Supplier: example.Supplier, Customer: example.Customer, Now: time.Now()})); err != nil {
+		if err := json.Compact(&body, example.Message(example.Options{Groups: groups, Weeks: 104,
+			Supplier: example.Supplier, Customer: example.Customer, Now: time.Now()})); err != nil {
 			b.Fatal(err)
 		}
 		b.Run(fmt.Sprintf("groups=%d", groups), func(b *testing.B) {
@@ -30,7 +31,10 @@ func bodies(b *testing.B, run func(b *testing.B, body []byte)) {
 
 func BenchmarkReadCapacityGroups(b *testing.B) {
 	today := dcm.DateOf(time.Now().UTC())
-	options := Options{Weeks: cx0048.Weeks, GroupWeeks: func(weeks iter.Seq2[int, dcm.Date]) string { return cx0048.GroupWeeks(weeks, today) }}
+	options := Options{Weeks: cx0048.Weeks, GroupWeeks: func(weeks iter.Seq2[int,
+		dcm.Date]) string {
+		return cx0048.GroupWeeks(weeks, today)
+	}}
 	bodies(b, func(b *testing.B, body []byte) {
 		for b.Loop() {
 			m, err := ReadCapacityGroups(body, options)

@@ -19,7 +19,8 @@ func ReadCapacityGroups(body []byte, o Options) (*Message[dcm.CapacityGroup], er
 
 // The properties that objects must have, for the fast pass; the truth is in schemas.
 var (
-	requiredOfCapacityGroup    = []string{"capacityGroupId", "name", "customer", "supplier", "changedAt", "unitOfMeasureIsOmitted", "capacityGroupIsInactive"}
+	requiredOfCapacityGroup = []string{"capacityGroupId", "name", "customer", "supplier", "changedAt",
+		"unitOfMeasureIsOmitted", "capacityGroupIsInactive"}
 	requiredOfCapacity         = []string{"pointInTime", "actualCapacity", "maximumCapacity"}
 	requiredOfLinkedSeries     = []string{"materialNumberCustomer", "customerLocation", "demandCategory"}
 	requiredOfDemandCategory   = []string{"demandCategoryCode"}

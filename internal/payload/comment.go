@@ -41,7 +41,10 @@ func (r *reader) comment(o *Object[dcm.Comment], limit int) {
 		case "commentType":
 			c.CommentType, ok = r.matching(dcm.IsCommentType)
 		case "commentText":
-			c.CommentText, ok = optional(r.matching(func(s string) bool { return utf8.RuneCountInString(s) <= maxCommentText }))
+			c.CommentText, ok = optional(r.matching(func(s string) bool {
+				return utf8.RuneCountInString(
+					s) <= maxCommentText
+			}))
 		case "listOfReferenceDates":
 			c.ReferenceDates, ok = r.referenceDates(checks)
 		case "postedAt":

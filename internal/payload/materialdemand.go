@@ -16,7 +16,8 @@ func ReadMaterialDemands(body []byte, o Options) (*Message[dcm.MaterialDemand], 
 }
 
 var (
-	requiredOfMaterialDemand = []string{"materialDemandId", "customer", "supplier", "materialNumberCustomer", "materialDescriptionCustomer", "changedAt",
+	requiredOfMaterialDemand = []string{"materialDemandId", "customer", "supplier", "materialNumberCustomer",
+		"materialDescriptionCustomer", "changedAt",
 		"unitOfMeasureIsOmitted", "materialDemandIsInactive", "demandSeries"}
 	requiredOfDemandSeries = []string{"customerLocation", "demandCategory", "demands"}
 	requiredOfDemand       = []string{"pointInTime", "demand"}
@@ -42,7 +43,11 @@ func (r *reader) materialDemand(o *Object[dcm.MaterialDemand], limit int) {
 		case "materialDescriptionCustomer":
 			d.MaterialDescriptionCustomer, ok = r.string()
 		case "materialGlobalAssetId":
-			d.MaterialGlobalAssetID, ok = optional(r.matching(func(s string) bool { _, err := dcm.ParseID(s); return err == nil }))
+			d.MaterialGlobalAssetID, ok = optional(r.matching(func(s string) bool {
+				_,
+					err := dcm.ParseID(s)
+				return err == nil
+			}))
 		case "changedAt":
 			d.ChangedAt, ok = r.timestamp(dcm.ParseTimestamp)
 		case "unitOfMeasure":
@@ -92,7 +97,9 @@ func (r *reader) demandSeries(c *checks) (all []dcm.DemandSeries, ok bool) {
 		}
 		p := pair{s.CustomerLocation, s.DemandCategoryCode}
 		if seen[p] {
-			c.add(place{"demandSeries", i}, fmt.Sprintf("customerLocation %s with demandCategory %s is there twice; each pair may be there once", p.location, p.category))
+			c.add(place{"demandSeries", i},
+				fmt.Sprintf("customerLocation %s with demandCategory %s is there twice; each pair may be there once",
+					p.location, p.category))
 		}
 		seen[p] = true
 		all = append(all, s)

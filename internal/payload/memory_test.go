@@ -36,16 +36,22 @@ func TestMemory(t *testing.T) {
 		{"invalid groups", groups, dcm.CapacityGroupEndpoint, list("[", padded, "]"), 12},
 		{"valid groups", groups, dcm.CapacityGroupEndpoint, list("[", group+`}`, "]"), 10},
 		{"groups of one week", groups, dcm.CapacityGroupEndpoint, list("[", group+`,"capacities":[`+week+`]}`, "]"), 8},
-		{"one group of many weeks", groups, dcm.CapacityGroupEndpoint, list("["+group+`,"capacities":[`, week, "]}]"), 5},
-		{"one group of many links", groups, dcm.CapacityGroupEndpoint, list("["+group+`,"linkedDemandSeries":[`, link, "]}]"), 5},
-		{"one group of many numbers", groups, dcm.CapacityGroupEndpoint, list("["+group+`,"capacities":[`, "1", "]}]"), 20},
+		{"one group of many weeks", groups, dcm.CapacityGroupEndpoint, list("["+group+`,"capacities":[`, week, "]}]"),
+			5},
+		{"one group of many links", groups, dcm.CapacityGroupEndpoint,
+			list("["+group+`,"linkedDemandSeries":[`, link, "]}]"), 5},
+		{"one group of many numbers", groups, dcm.CapacityGroupEndpoint,
+			list("["+group+`,"capacities":[`, "1", "]}]"), 20},
 		{"brackets in strings", groups, dcm.CapacityGroupEndpoint, list(`[{"name":"`, `\"{[\\`, `"}]`), 40},
 		{"empty objects", groups, dcm.CapacityGroupEndpoint, list("[", "{}", "]"), 60},
-		{"in an envelope", groups, dcm.CapacityGroupEndpoint, list(`{"content":{"informationObject":[`, padded, "]}}"), 12},
+		{"in an envelope", groups, dcm.CapacityGroupEndpoint,
+			list(`{"content":{"informationObject":[`, padded, "]}}"), 12},
 		{"no JSON", groups, dcm.CapacityGroupEndpoint, list("]", "}", ""), 40},
-		{"comments of dates", comments, dcm.CommentEndpoint, list(`[{"listOfReferenceDates":[`, `"2026-12-07"`, "]}]"), 5},
+		{"comments of dates", comments, dcm.CommentEndpoint,
+			list(`[{"listOfReferenceDates":[`, `"2026-12-07"`, "]}]"), 5},
 		{"requests for update", requests, dcm.RequestForUpdateEndpoint,
-			list(`[{"weekBasedMaterialDemand":[`, `{"materialDemandId":"0157ba42-d2a8-4e28-8565-7b07830c1110"}`, "]}]"), 10},
+			list(`[{"weekBasedMaterialDemand":[`, `{"materialDemandId":"0157ba42-d2a8-4e28-8565-7b07830c1110"}`,
+				"]}]"), 10},
 	} {
 		estimate := payload.Memory(c.body, c.endpoint)
 		before := heap()
@@ -71,7 +77,8 @@ func TestMemoryCountsObjects(t *testing.T) {
 		body := strings.ReplaceAll(fmt.Sprintf(format, strings.Repeat("{}, ", objects)+"{}"), "FILL", filler)
 		return payload.Memory([]byte(body), dcm.CapacityGroupEndpoint)
 	}
-	for _, format := range []string{`[%s]`, " \n[%s]", `{"content":{"informationObject":[%s]}}`, `{"x":["FILL","]}\\"],"content":{"informationObject":[%s]}}`,
+	for _, format := range []string{`[%s]`, " \n[%s]", `{"content":{"informationObject":[%s]}}`,
+		`{"x":["FILL","]}\\"],"content":{"informationObject":[%s]}}`,
 		`{"messageHeader":{"header":{"a\"":"{["}},"content":{"informationObject": [ %s ]}}`} {
 		if more := estimate(format, 20) - estimate(format, 10); more < 10*1600 {
 			t.Errorf("%s: ten objects are estimated at %d bytes", format, more)

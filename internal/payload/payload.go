@@ -144,7 +144,8 @@ func (m *Envelope) check(o Options) {
 		m.Errors.add(MaxErrors, "", "the body is a list without envelope; send "+form)
 	case o.HeaderRequired && m.Header == nil:
 		m.Errors.add(MaxErrors, "", "messageHeader is missing; send "+form)
-	case o.Model != "" && m.Header != nil && !isVersionOf(m.Header.Context, o.Model) && !(o.OtherModel != "" && isVersionOf(m.Header.Context, o.OtherModel)):
+	case o.Model != "" && m.Header != nil && !isVersionOf(m.Header.Context, o.Model) &&
+		!(o.OtherModel != "" && isVersionOf(m.Header.Context, o.OtherModel)):
 		m.Errors.add(MaxErrors, "/messageHeader/header/context", "context must be "+o.Model+".x.x")
 	}
 }
@@ -161,7 +162,8 @@ func isVersionOf(context, model string) bool {
 // readObjects reads a body with objects of one kind, each by read, which lists at
 // most limit errors. plural and name are what sentences call the objects. The
 // error is a *SyntaxError.
-func readObjects[T any](body []byte, options Options, plural, name string, read func(r *reader, o *Object[T], limit int)) (*Message[T], error) {
+func readObjects[T any](body []byte, options Options, plural, name string,
+	read func(r *reader, o *Object[T], limit int)) (*Message[T], error) {
 	r := newReader(body, options)
 	m := &Message[T]{}
 	listed := 0
@@ -170,7 +172,10 @@ func readObjects[T any](body []byte, options Options, plural, name string, read 
 		if len(m.Objects) == most {
 			r.Skip()
 			if !m.Errors.Any() {
-				m.Errors.add(1, "", fmt.Sprintf("there are more than %d objects in %d bytes; they cannot all be %s, so none was judged", most, len(body), plural))
+				m.Errors.add(1, "",
+					fmt.Sprintf(
+						"there are more than %d objects in %d bytes; they cannot all be %s, so none was judged", most,
+						len(body), plural))
 			}
 			return
 		}
@@ -184,7 +189,8 @@ func readObjects[T any](body []byte, options Options, plural, name string, read 
 		listed += len(o.Errors.List) + len(o.Warnings.List)
 	})
 	if len(m.Objects) == 0 && !m.Errors.Any() {
-		m.Errors.add(MaxErrors, place, "there is no "+name+"; a message carries at least one, in a list (also where it is only one)")
+		m.Errors.add(MaxErrors, place,
+			"there is no "+name+"; a message carries at least one, in a list (also where it is only one)")
 	}
 	m.check(options)
 	return m, r.End()
@@ -293,16 +299,19 @@ func (r *reader) envelope(m *Envelope, item func(base string, i int)) (place str
 				}
 				m.Errors.add(MaxErrors, "/content", detail)
 			} else if meant != "" {
-				m.Warnings.add(MaxErrors, "/content", meant+" is not a known property and was ignored; did you mean informationObject?")
+				m.Warnings.add(MaxErrors, "/content",
+					meant+" is not a known property and was ignored; did you mean informationObject?")
 			}
 		case "header":
 			// Ignoring it would skip the check of the sender.
-			m.Errors.add(MaxErrors, "/header", "header stands beside content; it must stand in messageHeader: {\"messageHeader\": {\"header\": {…}}, \"content\": {…}}")
+			m.Errors.add(MaxErrors, "/header",
+				"header stands beside content; it must stand in messageHeader: {\"messageHeader\": {\"header\": {…}}, \"content\": {…}}")
 			r.Skip()
 		default:
 			if schemas.Alike(strictjson.Shorten(name), "messageHeader") {
 				// Ignoring it would skip the check of the sender.
-				m.Errors.add(MaxErrors, "", strconv.Quote(strictjson.Shorten(name))+" stands in the body; did you mean messageHeader?")
+				m.Errors.add(MaxErrors, "", strconv.Quote(strictjson.Shorten(
+					name))+" stands in the body; did you mean messageHeader?")
 			}
 			if len(others) < 3 {
 				others = append(others, strconv.Quote(strictjson.Shorten(name)))
@@ -311,10 +320,12 @@ func (r *reader) envelope(m *Envelope, item func(base string, i int)) (place str
 		}
 	})
 	if isObject && !content && len(others) > 0 && !m.Errors.Any() {
-		m.Errors.add(MaxErrors, "", "the body is an object with "+strings.Join(others, ", ")+" and without content; it must be a list of objects, in square brackets also if there is only one, or an object with messageHeader and content.informationObject")
+		m.Errors.add(MaxErrors, "", "the body is an object with "+strings.Join(others,
+			", ")+" and without content; it must be a list of objects, in square brackets also if there is only one, or an object with messageHeader and content.informationObject")
 	}
 	if !isObject {
-		m.Errors.add(MaxErrors, "", "the body must be a list of objects, or an object with messageHeader and content.informationObject")
+		m.Errors.add(MaxErrors, "",
+			"the body must be a list of objects, or an object with messageHeader and content.informationObject")
 	}
 	return place
 }

@@ -87,18 +87,22 @@ func TestPublishedExample(t *testing.T) {
 	linked, _ := dcm.ParseID("be4d8470-2de6-43d2-b5f8-2e5d3eebf3fd")
 	week, _ := dcm.ParseDate("2022-08-01")
 	want := dcm.CapacityGroup{
-		ID: id, Supplier: "BPNL6666666666YY", Customer: "BPNL8888888888XX", Name: "Spark Plugs on drilling machine for car model XYZ",
+		ID: id, Supplier: "BPNL6666666666YY", Customer: "BPNL8888888888XX",
+		Name:      "Spark Plugs on drilling machine for car model XYZ",
 		ChangedAt: changed, UnitOfMeasure: "unit:piece", IsInactive: true,
-		SupplierLocations: []string{"BPNS8888888888XX"}, LinkedCapacityGroups: append(g.LinkedCapacityGroups[:0:0], linked),
+		SupplierLocations: []string{"BPNS8888888888XX"}, LinkedCapacityGroups: append(g.LinkedCapacityGroups[:0:0],
+			linked),
 		LinkedDemandSeries: []dcm.LinkedDemandSeries{{
 			MaterialNumberCustomer: "MNR-7307-AU340474.002", MaterialNumberSupplier: &supplierNumber,
 			CustomerLocation: "BPNS8888888888XX", DemandCategoryCode: "0001", LoadFactor: "3.5",
 		}},
-		Capacities: []dcm.Capacity{{PointInTime: week, ActualCapacity: "1000", MaximumCapacity: "2000", AgreedCapacity: "1800", DeltaProductionResult: "400"}},
+		Capacities: []dcm.Capacity{{PointInTime: week, ActualCapacity: "1000", MaximumCapacity: "2000",
+			AgreedCapacity: "1800", DeltaProductionResult: "400"}},
 		DemandVolatility: &dcm.DemandVolatilityParameters{
 			StartReferenceDateTime: start, MeasurementInterval: "4",
 			AlertThresholds: []dcm.AlertThreshold{{
-				SequenceNumber: "1", SubhorizonLength: "4", RelativePositiveDeviation: "0.2", RelativeNegativeDeviation: "0.3",
+				SequenceNumber: "1", SubhorizonLength: "4", RelativePositiveDeviation: "0.2",
+				RelativeNegativeDeviation: "0.3",
 				AbsolutePositiveDeviation: "100", AbsoluteNegativeDeviation: "100",
 			}},
 		},
@@ -144,7 +148,8 @@ func TestNotJSON(t *testing.T) {
 			}
 		}
 	}
-	for name, body := range map[string]string{"64 deep": deep(64), "64 deep unknown": `{"x":` + deep(63) + `}`, "pair": `["\ud83d\ude00"]`} {
+	for name, body := range map[string]string{"64 deep": deep(64), "64 deep unknown": `{"x":` + deep(63) + `}`,
+		"pair": `["\ud83d\ude00"]`} {
 		if _, err := payload.ReadCapacityGroups([]byte(body), checked); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -159,50 +164,75 @@ func TestViolations(t *testing.T) {
 	}
 	const id = "BE4D8470-2de6-43d2-b5f8-2e5d3eebf3fd"
 	series := func(factor json.Number) any {
-		return map[string]any{"materialNumberCustomer": "M", "customerLocation": "BPNS8888888888XX", "loadFactor": factor,
+		return map[string]any{"materialNumberCustomer": "M", "customerLocation": "BPNS8888888888XX",
+			"loadFactor":     factor,
 			"demandCategory": map[string]any{"demandCategoryCode": "0001"}, "unknown": factor}
 	}
 	for name, c := range map[string]struct {
 		set  map[string]any
 		want []string // "pointer: beginning of detail"
 	}{
-		"valid":                  {},
-		"a Tuesday":              {map[string]any{"capacities": []any{week("2023-02-13"), week("2023-02-14")}}, []string{"/0/capacities/1/pointInTime: 2023-02-14 is a Tuesday; pointInTime must be a Monday"}},
-		"week twice":             {map[string]any{"capacities": []any{week("2023-02-13"), week("2023-02-20"), week("2023-02-13")}}, []string{"/0/capacities/2/pointInTime: week 2023-02-13 is there twice"}},
-		"week twice in a row":    {map[string]any{"capacities": []any{week("2023-02-20"), week("2023-02-20")}}, []string{"/0/capacities/1/pointInTime: week 2023-02-20 is there twice"}},
-		"weeks backwards":        {map[string]any{"capacities": []any{week("2023-02-20"), week("2023-02-13"), week("2023-02-06")}}, nil},
-		"only current and next":  {map[string]any{"capacities": []any{week("2026-11-23"), week("2026-11-30")}}, []string{"/0/capacities: there are only the current week (2026-11-23) and the next"}},
-		"only current":           {map[string]any{"capacities": []any{week("2026-11-23")}}, []string{"/0/capacities: there are only"}},
+		"valid": {},
+		"a Tuesday": {map[string]any{"capacities": []any{week("2023-02-13"), week("2023-02-14")}},
+			[]string{"/0/capacities/1/pointInTime: 2023-02-14 is a Tuesday; pointInTime must be a Monday"}},
+		"week twice": {map[string]any{"capacities": []any{week("2023-02-13"), week("2023-02-20"),
+			week("2023-02-13")}}, []string{"/0/capacities/2/pointInTime: week 2023-02-13 is there twice"}},
+		"week twice in a row": {map[string]any{"capacities": []any{week("2023-02-20"), week("2023-02-20")}},
+			[]string{"/0/capacities/1/pointInTime: week 2023-02-20 is there twice"}},
+		"weeks backwards": {map[string]any{"capacities": []any{week("2023-02-20"), week("2023-02-13"),
+			week("2023-02-06")}}, nil},
+		"only current and next": {map[string]any{"capacities": []any{week("2026-11-23"), week("2026-11-30")}},
+			[]string{"/0/capacities: there are only the current week (2026-11-23) and the next"}},
+		"only current": {map[string]any{"capacities": []any{week("2026-11-23")}},
+			[]string{"/0/capacities: there are only"}},
 		"current and past":       {map[string]any{"capacities": []any{week("2026-11-23"), week("2026-11-16")}}, nil},
 		"the one after the next": {map[string]any{"capacities": []any{week("2026-12-07")}}, nil},
 		"no capacities":          {map[string]any{"capacities": nil}, []string{"/0/capacities: capacities is null"}},
 		"capacities absent":      {map[string]any{"capacities": absent{}}, nil},
 		"capacities empty":       {map[string]any{"capacities": []any{}}, []string{"/0/capacities: "}},
-		"unit although omitted":  {map[string]any{"unitOfMeasureIsOmitted": true}, []string{"/0/unitOfMeasure: unitOfMeasure is there although"}},
-		"unit neither":           {map[string]any{"unitOfMeasure": absent{}}, []string{"/0: unitOfMeasure is missing although"}},
-		"unit omitted":           {map[string]any{"unitOfMeasure": absent{}, "unitOfMeasureIsOmitted": true}, nil},
-		"location twice":         {map[string]any{"supplierLocations": []any{"BPNS8888888888XX", "BPNS8888888888YY", "BPNS8888888888XX"}}, []string{"/0/supplierLocations/2: this entry is there twice"}},
-		"linked group twice":     {map[string]any{"linkedCapacityGroups": []any{id, "urn:uuid:" + strings.ToLower(id)}}, []string{"/0/linkedCapacityGroups/1: this entry is there twice"}},
-		"series twice":           {map[string]any{"linkedDemandSeries": []any{series("1.5"), series("15e-1")}}, []string{"/0/linkedDemandSeries/1: this entry is there twice"}},
-		"series twice, apart":    {map[string]any{"linkedDemandSeries": []any{series("1.5"), series("1.6"), series("1.7"), series("1.5")}}, []string{"/0/linkedDemandSeries/3: this entry is there twice"}},
-		"series differ":          {map[string]any{"linkedDemandSeries": []any{series("1.5"), series("1.6")}}, nil},
-		"everything at once": {map[string]any{"capacities": []any{week("2023-02-14"), week("2023-02-14"), map[string]any{}}, "supplier": absent{}, "unitOfMeasure": absent{}, "customer": "x"}, []string{
-			`/0/capacities/2: actualCapacity is missing`, `/0/capacities/2: maximumCapacity is missing`, `/0/capacities/2: pointInTime is missing`,
-			`/0/customer: customer is "x"`, `/0: supplier is missing`, `/0/capacities/0/pointInTime: 2023-02-14 is a Tuesday`,
-			`/0/capacities/1/pointInTime: 2023-02-14 is a Tuesday`, `/0/capacities/1/pointInTime: week 2023-02-14 is there twice`, `/0: unitOfMeasure is missing although`,
+		"unit although omitted": {map[string]any{"unitOfMeasureIsOmitted": true},
+			[]string{"/0/unitOfMeasure: unitOfMeasure is there although"}},
+		"unit neither": {map[string]any{"unitOfMeasure": absent{}},
+			[]string{"/0: unitOfMeasure is missing although"}},
+		"unit omitted": {map[string]any{"unitOfMeasure": absent{}, "unitOfMeasureIsOmitted": true}, nil},
+		"location twice": {map[string]any{"supplierLocations": []any{"BPNS8888888888XX", "BPNS8888888888YY",
+			"BPNS8888888888XX"}}, []string{"/0/supplierLocations/2: this entry is there twice"}},
+		"linked group twice": {map[string]any{"linkedCapacityGroups": []any{id,
+			"urn:uuid:" + strings.ToLower(id)}}, []string{"/0/linkedCapacityGroups/1: this entry is there twice"}},
+		"series twice": {map[string]any{"linkedDemandSeries": []any{series("1.5"), series("15e-1")}},
+			[]string{"/0/linkedDemandSeries/1: this entry is there twice"}},
+		"series twice, apart": {map[string]any{"linkedDemandSeries": []any{series("1.5"), series("1.6"),
+			series("1.7"), series("1.5")}}, []string{"/0/linkedDemandSeries/3: this entry is there twice"}},
+		"series differ": {map[string]any{"linkedDemandSeries": []any{series("1.5"), series("1.6")}}, nil},
+		"everything at once": {map[string]any{"capacities": []any{week("2023-02-14"), week("2023-02-14"),
+			map[string]any{}}, "supplier": absent{}, "unitOfMeasure": absent{}, "customer": "x"}, []string{
+			`/0/capacities/2: actualCapacity is missing`, `/0/capacities/2: maximumCapacity is missing`,
+			`/0/capacities/2: pointInTime is missing`,
+			`/0/customer: customer is "x"`, `/0: supplier is missing`,
+			`/0/capacities/0/pointInTime: 2023-02-14 is a Tuesday`,
+			`/0/capacities/1/pointInTime: 2023-02-14 is a Tuesday`,
+			`/0/capacities/1/pointInTime: week 2023-02-14 is there twice`, `/0: unitOfMeasure is missing although`,
 		}},
-		"series twice among many": {map[string]any{"linkedDemandSeries": []any{series("1"), series("2"), series("3"), series("4"), series("5"), series("6"), series("7"), series("8"),
-			series("9"), series("10"), series("9.0")}}, []string{"/0/linkedDemandSeries/10: this entry is there twice"}},
+		"series twice among many": {map[string]any{"linkedDemandSeries": []any{series("1"), series("2"), series("3"),
+			series("4"), series("5"), series("6"), series("7"), series("8"),
+			series("9"), series("10"),
+			series("9.0")}}, []string{"/0/linkedDemandSeries/10: this entry is there twice"}},
 		"threshold twice": {map[string]any{"demandVolatilityParameters": map[string]any{"startReferenceDateTime": "2027-01-01T00:00:00Z", "measurementInterval": 1, "rollingHorizonAlertThresholds": []any{
-			map[string]any{"sequenceNumber": 1, "subhorizonLength": 4}, map[string]any{"subhorizonLength": json.Number("4.0"), "sequenceNumber": 1}}}},
+			map[string]any{"sequenceNumber": 1, "subhorizonLength": 4},
+			map[string]any{"subhorizonLength": json.Number("4.0"), "sequenceNumber": 1}}}},
 			[]string{"/0/demandVolatilityParameters/rollingHorizonAlertThresholds/1: this entry is there twice"}},
 		"interval of 1000 weeks": {map[string]any{"demandVolatilityParameters": map[string]any{"startReferenceDateTime": "2027-01-01T00:00:00Z", "measurementInterval": 1000}},
 			[]string{"/0/demandVolatilityParameters/measurementInterval: measurementInterval is 1000"}},
-		"10^18":           {map[string]any{"capacities": []any{map[string]any{"pointInTime": "2023-02-13", "actualCapacity": 1, "maximumCapacity": json.Number("1e18")}}}, nil},
-		"beyond 10^18":    {map[string]any{"capacities": []any{map[string]any{"pointInTime": "2023-02-13", "actualCapacity": 1, "maximumCapacity": json.Number("1000000000000000000.5")}}}, []string{"/0/capacities/0/maximumCapacity: maximumCapacity is 1000000000000000000.5"}},
+		"10^18": {map[string]any{"capacities": []any{map[string]any{"pointInTime": "2023-02-13",
+			"actualCapacity": 1, "maximumCapacity": json.Number("1e18")}}}, nil},
+		"beyond 10^18": {map[string]any{"capacities": []any{map[string]any{"pointInTime": "2023-02-13",
+			"actualCapacity": 1, "maximumCapacity": json.Number(
+				"1000000000000000000.5")}}}, []string{"/0/capacities/0/maximumCapacity: maximumCapacity is 1000000000000000000.5"}},
 		"not an object":   {nil, nil},
 		"NUL in a string": {map[string]any{"name": "a\x00b"}, []string{"/0/name: "}},
-		"too many digits": {map[string]any{"capacities": []any{map[string]any{"pointInTime": "2023-02-13", "actualCapacity": 1, "maximumCapacity": 2, "deltaProductionResult": json.Number("1e10000000")}}}, []string{"/0/capacities/0/deltaProductionResult: "}},
+		"too many digits": {map[string]any{"capacities": []any{map[string]any{"pointInTime": "2023-02-13",
+			"actualCapacity": 1, "maximumCapacity": 2, "deltaProductionResult": json.Number(
+				"1e10000000")}}}, []string{"/0/capacities/0/deltaProductionResult: "}},
 		"null name":       {map[string]any{"name": nil}, []string{"/0/name: name is null"}},
 		"unknown ignored": {map[string]any{"x": "a\x00b", "y": json.Number("1e10000000"), "z": nil}, nil},
 	} {
@@ -247,24 +277,36 @@ func TestEnvelope(t *testing.T) {
 		body, want string // want is the first error's pointer and the beginning of its detail
 		objects    int
 	}{
-		"list":                  {`[` + object + `,` + object + `]`, "", 2},
-		"envelope":              {`{"messageHeader":` + header + `,"content":{"informationObject":[` + object + `]}}`, "", 1},
-		"header last":           {`{"content":{"informationObject":[` + object + `]},"messageHeader":` + header + `}`, "", 1},
-		"no header":             {`{"content":{"informationObject":[` + object + `]}}`, "", 1},
-		"unknown beside":        {`{"x":[{}],"content":{"y":1,"informationObject":[` + object + `]}}`, "", 1},
-		"no content":            {`{"messageHeader":` + header + `}`, ": there is no WeekBasedCapacityGroup", 0},
-		"content empty":         {`{"content":{}}`, "/content: there is no WeekBasedCapacityGroup", 0},
-		"no object":             {`{"content":{"informationObject":[]}}`, "/content/informationObject: there is no WeekBasedCapacityGroup", 0},
-		"empty list":            {`[]`, ": there is no WeekBasedCapacityGroup", 0},
-		"single object":         {object, `: the body is an object with "capacities", `, 0},
-		"number":                {`42`, ": the body must be a list", 0},
-		"content null":          {`{"content":null}`, "/content: content must be an object", 0},
-		"object, not list":      {`{"content":{"informationObject":` + object + `}}`, "/content/informationObject: informationObject must be a list", 0},
-		"header null":           {`{"messageHeader":null,"content":{"informationObject":[` + object + `]}}`, "/messageHeader: messageHeader is null", 1},
-		"header without header": {`{"messageHeader":{},"content":{"informationObject":[` + object + `]}}`, "/messageHeader: header is missing", 1},
-		"related message":       {`{"messageHeader":` + strings.Replace(header, `"context"`, `"relatedMessageId":"`+strings.Repeat("a", 8)+`-2de6-43d2-b5f8-2e5d3eebf3fd","context"`, 1) + `,"content":{"informationObject":[` + object + `]}}`, "", 1},
-		"bad related message":   {`{"messageHeader":` + strings.Replace(header, `"context"`, `"relatedMessageId":"no UUID","context"`, 1) + `,"content":{"informationObject":[` + object + `]}}`, `/messageHeader/header/relatedMessageId: relatedMessageId is "no UUID"`, 1},
-		"bad sender":            {`{"messageHeader":` + strings.Replace(header, "BPNL6666666666YY", "BPNS6666666666YY", 1) + `,"content":{"informationObject":[` + object + `]}}`, `/messageHeader/header/senderBpn: senderBpn is "BPNS6666666666YY"`, 1},
+		"list": {`[` + object + `,` + object + `]`, "", 2},
+		"envelope": {`{"messageHeader":` + header + `,"content":{"informationObject":[` + object + `]}}`,
+			"", 1},
+		"header last": {`{"content":{"informationObject":[` + object + `]},"messageHeader":` + header + `}`,
+			"", 1},
+		"no header":      {`{"content":{"informationObject":[` + object + `]}}`, "", 1},
+		"unknown beside": {`{"x":[{}],"content":{"y":1,"informationObject":[` + object + `]}}`, "", 1},
+		"no content":     {`{"messageHeader":` + header + `}`, ": there is no WeekBasedCapacityGroup", 0},
+		"content empty":  {`{"content":{}}`, "/content: there is no WeekBasedCapacityGroup", 0},
+		"no object": {`{"content":{"informationObject":[]}}`,
+			"/content/informationObject: there is no WeekBasedCapacityGroup", 0},
+		"empty list":    {`[]`, ": there is no WeekBasedCapacityGroup", 0},
+		"single object": {object, `: the body is an object with "capacities", `, 0},
+		"number":        {`42`, ": the body must be a list", 0},
+		"content null":  {`{"content":null}`, "/content: content must be an object", 0},
+		"object, not list": {`{"content":{"informationObject":` + object + `}}`,
+			"/content/informationObject: informationObject must be a list", 0},
+		"header null": {`{"messageHeader":null,"content":{"informationObject":[` + object + `]}}`,
+			"/messageHeader: messageHeader is null", 1},
+		"header without header": {`{"messageHeader":{},"content":{"informationObject":[` + object + `]}}`,
+			"/messageHeader: header is missing", 1},
+		"related message": {`{"messageHeader":` + strings.Replace(header, `"context"`,
+			`"relatedMessageId":"`+strings.Repeat("a", 8)+`-2de6-43d2-b5f8-2e5d3eebf3fd","context"`, 1) +
+			`,"content":{"informationObject":[` + object + `]}}`, "", 1},
+		"bad related message": {`{"messageHeader":` + strings.Replace(header, `"context"`,
+			`"relatedMessageId":"no UUID","context"`, 1) + `,"content":{"informationObject":[` + object +
+			`]}}`, `/messageHeader/header/relatedMessageId: relatedMessageId is "no UUID"`, 1},
+		"bad sender": {`{"messageHeader":` + strings.Replace(header, "BPNL6666666666YY",
+			"BPNS6666666666YY", 1) + `,"content":{"informationObject":[` + object +
+			`]}}`, `/messageHeader/header/senderBpn: senderBpn is "BPNS6666666666YY"`, 1},
 	} {
 		m := readGroups(t, []byte(c.body))
 		got := ""
@@ -280,11 +322,14 @@ func TestEnvelope(t *testing.T) {
 // TestHeaderFields: each field of the header is missed, or refused in another form.
 func TestHeaderFields(t *testing.T) {
 	whole := func() map[string]any {
-		return map[string]any{"messageId": "0157ba42-d2a8-4e28-8565-7b07830c1111", "context": "c", "sentDateTime": "2023-03-10T24:00:00", "senderBpn": "BPNL6666666666YY",
-			"receiverBpn": "BPNL8888888888XX", "expectedResponseBy": "2023-03-12T00:00:00", "relatedMessageId": "0157ba42-d2a8-4e28-8565-7b07830c1112", "version": "3.0.0"}
+		return map[string]any{"messageId": "0157ba42-d2a8-4e28-8565-7b07830c1111", "context": "c",
+			"sentDateTime": "2023-03-10T24:00:00", "senderBpn": "BPNL6666666666YY",
+			"receiverBpn": "BPNL8888888888XX", "expectedResponseBy": "2023-03-12T00:00:00",
+			"relatedMessageId": "0157ba42-d2a8-4e28-8565-7b07830c1112", "version": "3.0.0"}
 	}
 	first := func(header map[string]any) string {
-		m := readGroups(t, marshal(t, map[string]any{"messageHeader": map[string]any{"header": header}, "content": map[string]any{"informationObject": []any{published(t)}}}))
+		m := readGroups(t, marshal(t, map[string]any{"messageHeader": map[string]any{"header": header},
+			"content": map[string]any{"informationObject": []any{published(t)}}}))
 		if !m.Errors.Any() {
 			return ""
 		}
@@ -308,7 +353,8 @@ func TestHeaderFields(t *testing.T) {
 	} {
 		header := whole()
 		header[c.name] = c.wrong
-		if got, want := first(header), "/messageHeader/header/"+c.name+": "+c.name+" is "; !strings.HasPrefix(got, want) {
+		if got, want := first(header), "/messageHeader/header/"+c.name+": "+c.name+" is "; !strings.HasPrefix(got,
+			want) {
 			t.Errorf("%s = %q: %q, want %q…", c.name, c.wrong, got, want)
 		}
 		delete(header, c.name)
@@ -329,18 +375,24 @@ func TestRequestForUpdate(t *testing.T) {
 		want []string // kind, ID or "all"
 		bad  string
 	}{
-		"no content":      {`{}`, []string{"WeekBasedMaterialDemand all", "WeekBasedCapacityGroup all"}, ""},
-		"no object":       {`{"content":{"informationObject":[]}}`, []string{"WeekBasedMaterialDemand all", "WeekBasedCapacityGroup all"}, ""},
-		"empty list":      {`[]`, []string{"WeekBasedMaterialDemand all", "WeekBasedCapacityGroup all"}, ""},
-		"empty entry":     {`[{}]`, []string{"WeekBasedMaterialDemand all", "WeekBasedCapacityGroup all"}, ""},
-		"all demands":     {`[{"weekBasedMaterialDemand":[]}]`, []string{"WeekBasedMaterialDemand all"}, ""},
-		"all groups":      {`[{"weekBasedCapacityGroup":[]}]`, []string{"WeekBasedCapacityGroup all"}, ""},
-		"one demand":      {`[{"weekBasedMaterialDemand":[{"materialDemandId":"` + id + `"}]}]`, []string{"WeekBasedMaterialDemand " + id}, ""},
-		"newer only":      {`[{"weekBasedMaterialDemand":[{"materialDemandId":"` + id + `","changedAt":"2024-01-01T00:00:00"}]}]`, []string{"WeekBasedMaterialDemand " + id + " 2024-01-01"}, ""},
-		"nil UUID":        {`[{"weekBasedMaterialDemand":[{"materialDemandId":"00000000-0000-0000-0000-000000000000"}]}]`, []string{"WeekBasedMaterialDemand 00000000-0000-0000-0000-000000000000"}, ""},
-		"no ID":           {`[{"weekBasedMaterialDemand":[{}]}]`, nil, "/0/weekBasedMaterialDemand/0: materialDemandId is missing"},
-		"bad changedAt":   {`[{"weekBasedMaterialDemand":[{"materialDemandId":"` + id + `","changedAt":"2024-02-30T00:00:00"}]}]`, nil, "/0/weekBasedMaterialDemand/0/changedAt: "},
-		"not a list":      {`{"content":{"informationObject":[{"weekBasedMaterialDemand":{}}]}}`, nil, "/content/informationObject/0/weekBasedMaterialDemand: "},
+		"no content": {`{}`, []string{"WeekBasedMaterialDemand all", "WeekBasedCapacityGroup all"}, ""},
+		"no object": {`{"content":{"informationObject":[]}}`,
+			[]string{"WeekBasedMaterialDemand all", "WeekBasedCapacityGroup all"}, ""},
+		"empty list":  {`[]`, []string{"WeekBasedMaterialDemand all", "WeekBasedCapacityGroup all"}, ""},
+		"empty entry": {`[{}]`, []string{"WeekBasedMaterialDemand all", "WeekBasedCapacityGroup all"}, ""},
+		"all demands": {`[{"weekBasedMaterialDemand":[]}]`, []string{"WeekBasedMaterialDemand all"}, ""},
+		"all groups":  {`[{"weekBasedCapacityGroup":[]}]`, []string{"WeekBasedCapacityGroup all"}, ""},
+		"one demand": {`[{"weekBasedMaterialDemand":[{"materialDemandId":"` + id + `"}]}]`,
+			[]string{"WeekBasedMaterialDemand " + id}, ""},
+		"newer only": {`[{"weekBasedMaterialDemand":[{"materialDemandId":"` + id +
+			`","changedAt":"2024-01-01T00:00:00"}]}]`, []string{"WeekBasedMaterialDemand " + id + " 2024-01-01"}, ""},
+		"nil UUID": {`[{"weekBasedMaterialDemand":[{"materialDemandId":"00000000-0000-0000-0000-000000000000"}]}]`, []string{"WeekBasedMaterialDemand 00000000-0000-0000-0000-000000000000"}, ""},
+		"no ID": {`[{"weekBasedMaterialDemand":[{}]}]`, nil,
+			"/0/weekBasedMaterialDemand/0: materialDemandId is missing"},
+		"bad changedAt": {`[{"weekBasedMaterialDemand":[{"materialDemandId":"` + id +
+			`","changedAt":"2024-02-30T00:00:00"}]}]`, nil, "/0/weekBasedMaterialDemand/0/changedAt: "},
+		"not a list": {`{"content":{"informationObject":[{"weekBasedMaterialDemand":{}}]}}`, nil,
+			"/content/informationObject/0/weekBasedMaterialDemand: "},
 		"entry no object": {`[1]`, nil, "/0: "},
 	} {
 		m, err := payload.ReadRequestsForUpdate([]byte(c.body), payload.Options{})
@@ -374,14 +426,16 @@ func TestRequestForUpdate(t *testing.T) {
 // TestErrorsAreBounded: at most 100 errors an object are listed, the rest is
 // counted; and a message of nothing but errors stays readable.
 func TestErrorsAreBounded(t *testing.T) {
-	weeks := strings.TrimSuffix(strings.Repeat(`{"pointInTime":"2023-02-14","actualCapacity":1,"maximumCapacity":1},`, 150), ",")
+	weeks := strings.TrimSuffix(strings.Repeat(`{"pointInTime":"2023-02-14","actualCapacity":1,"maximumCapacity":1},`,
+		150), ",")
 	g := readGroups(t, []byte(`[{"capacities":[`+weeks+`]}]`)).Objects[0]
 	// 150 Tuesdays, 149 of them twice, 7 required properties missing.
 	if len(g.Errors.List) != 100 || g.Errors.More != 150+149+7-100 {
 		t.Errorf("%d listed, %d more", len(g.Errors.List), g.Errors.More)
 	}
 	listed := 0
-	m := readGroups(t, []byte(`[`+strings.TrimSuffix(strings.Repeat(`{}`+strings.Repeat(" ", 200)+`,`, 20_000), ",")+`]`))
+	m := readGroups(t, []byte(`[`+strings.TrimSuffix(strings.Repeat(`{}`+strings.Repeat(" ", 200)+`,`, 20_000),
+		",")+`]`))
 	for i := range m.Objects {
 		listed += len(m.Objects[i].Errors.List)
 		if !m.Objects[i].Errors.Any() {
@@ -410,18 +464,19 @@ func TestHostileBodiesCostNoMoreThanTheirSize(t *testing.T) {
 	for name, body := range map[string][]byte{
 		"objects in capacities": fill(`[{"capacities":[`, `{},`, `]}]`),
 		"numbers in capacities": fill(`[{"capacities":[`, `1,`, `]}]`),
-		"weeks twice":           fill(`[{"capacities":[`, `{"pointInTime":"2023-02-13","actualCapacity":1,"maximumCapacity":1},`, `]}]`),
-		"unknown properties":    fill(`[{"x":[`, `{},`, `]}]`),
-		"list as name":          fill(`[{"name":[`, `[],`, `]}]`),
-		"long name":             fill(`[{"name":"`, `a`, `"}]`),
-		"escapes":               fill(`[{"name":"`, `\u0061`, `"}]`),
-		"linked groups":         fill(`[{"linkedCapacityGroups":[`, `"0157ba42-d2a8-4e28-8565-7b07830c1110",`, `]}]`),
-		"objects":               fill(`[`, `{},`, `]`),
-		"numbers":               fill(`[`, `1,`, `]`),
-		"requests":              fill(`[`, `{},`, `]`),
-		"empty requests":        fill(`[{"weekBasedMaterialDemand":[`, `{},`, `]}]`),
-		"white space":           fill(`[`, ` `, `]`),
-		"long number":           fill(`[{"capacities":[{"actualCapacity":1`, `0`, `}]}]`),
+		"weeks twice": fill(`[{"capacities":[`,
+			`{"pointInTime":"2023-02-13","actualCapacity":1,"maximumCapacity":1},`, `]}]`),
+		"unknown properties": fill(`[{"x":[`, `{},`, `]}]`),
+		"list as name":       fill(`[{"name":[`, `[],`, `]}]`),
+		"long name":          fill(`[{"name":"`, `a`, `"}]`),
+		"escapes":            fill(`[{"name":"`, `\u0061`, `"}]`),
+		"linked groups":      fill(`[{"linkedCapacityGroups":[`, `"0157ba42-d2a8-4e28-8565-7b07830c1110",`, `]}]`),
+		"objects":            fill(`[`, `{},`, `]`),
+		"numbers":            fill(`[`, `1,`, `]`),
+		"requests":           fill(`[`, `{},`, `]`),
+		"empty requests":     fill(`[{"weekBasedMaterialDemand":[`, `{},`, `]}]`),
+		"white space":        fill(`[`, ` `, `]`),
+		"long number":        fill(`[{"capacities":[{"actualCapacity":1`, `0`, `}]}]`),
 	} {
 		read := func() {
 			if strings.Contains(name, "requests") {
@@ -449,9 +504,12 @@ func TestHostileBodiesCostNoMoreThanTheirSize(t *testing.T) {
 func FuzzRead(f *testing.F) {
 	object := marshal(f, published(f))
 	f.Add([]byte(`[` + string(object) + `]`))
-	f.Add(example.Message(example.Options{Groups: 1, Weeks: 3, Supplier: example.Supplier, Customer: example.Customer, Now: time.Unix(1795392000, 0)}))
-	f.Add([]byte(`[{"weekBasedMaterialDemand":[{"materialDemandId":"0157ba42-d2a8-4e28-8565-7b07830c1111","changedAt":"2024-01-01T24:00:00"}]}]`))
-	f.Add([]byte(`{"content":{"informationObject":[{"capacities":[{"pointInTime":"2023-02-13","actualCapacity":-0.0,"maximumCapacity":1e18}]}]}}`))
+	f.Add(example.Message(example.Options{Groups: 1, Weeks: 3, Supplier: example.Supplier, Customer: example.Customer,
+		Now: time.Unix(1795392000, 0)}))
+	f.Add([]byte(
+		`[{"weekBasedMaterialDemand":[{"materialDemandId":"0157ba42-d2a8-4e28-8565-7b07830c1111","changedAt":"2024-01-01T24:00:00"}]}]`))
+	f.Add([]byte(
+		`{"content":{"informationObject":[{"capacities":[{"pointInTime":"2023-02-13","actualCapacity":-0.0,"maximumCapacity":1e18}]}]}}`))
 	// Capacities that are spelled alike, and others after them.
 	alike := `"capacities":[{"pointInTime":"2026-12-07","actualCapacity":1,"maximumCapacity":2},{"pointInTime":"2026-12-14","actualCapacity":30,"maximumCapacity":4.5}`
 	valid := regexp.MustCompile(`"capacities":\[[^]]*`)
@@ -516,7 +574,8 @@ func holdStrict(t *testing.T, body []byte) {
 
 // TestEveryByte changes each byte of a text that has everything JSON has.
 func TestEveryByte(t *testing.T) {
-	text := []byte(`[{"name":"a\"\\\/\b\u00e9\ud83d\udE00é😀","a":-1.5e+10,"b":[0, 1E-2 ,{}],"c":null,"d":true,"e":false}, {"x" : {"y":[[],{"z":""}]}}]` + "\r\n\t ")
+	text := []byte(
+		`[{"name":"a\"\\\/\b\u00e9\ud83d\udE00é😀","a":-1.5e+10,"b":[0, 1E-2 ,{}],"c":null,"d":true,"e":false}, {"x" : {"y":[[],{"z":""}]}}]` + "\r\n\t ")
 	random := rand.New(rand.NewPCG(1, 1))
 	for i := range text {
 		holdStrict(t, text[:i])
@@ -535,17 +594,20 @@ func TestEveryByte(t *testing.T) {
 // FuzzJSON: our reading is as strict as package jsontext, and a string means the
 // same to both.
 func FuzzJSON(f *testing.F) {
-	for _, text := range []string{`"a\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00é😀\u0000"`, `{"a":1,"\u0061":2}`, `[0,-0.5,1e9,1E+9,[],{},true,false,null]`, "\ufeff1", `"\ud83dx"`, "\"\xed\xa0\x80\"",
+	for _, text := range []string{`"a\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00é😀\u0000"`, `{"a":1,"\u0061":2}`,
+		`[0,-0.5,1e9,1E+9,[],{},true,false,null]`, "\ufeff1", `"\ud83dx"`, "\"\xed\xa0\x80\"",
 		strings.Repeat("[", 64) + strings.Repeat("]", 64), `{` + strings.Repeat(`"a":1,`, 20) + `"b":2}`} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		holdStrict(t, text)
-		body := slices.Concat([]byte(`[{"capacityGroupId":"0157ba42-d2a8-4e28-8565-7b07830c1110","customer":"BPNL8888888888XX","supplier":"BPNL6666666666YY",`+
-			`"changedAt":"2026-12-01T00:00:00Z","unitOfMeasureIsOmitted":true,"capacityGroupIsInactive":false,"name":`), text, []byte(`}]`))
+		body := slices.Concat(
+			[]byte(`[{"capacityGroupId":"0157ba42-d2a8-4e28-8565-7b07830c1110","customer":"BPNL8888888888XX","supplier":"BPNL6666666666YY",`+
+				`"changedAt":"2026-12-01T00:00:00Z","unitOfMeasureIsOmitted":true,"capacityGroupIsInactive":false,"name":`), text, []byte(`}]`))
 		holdStrict(t, body)
 		var want string
-		if m, err := payload.ReadCapacityGroups(body, checked); err != nil || json.Unmarshal(text, &want) != nil || want == "" || len(m.Objects) != 1 {
+		if m, err := payload.ReadCapacityGroups(body, checked); err != nil || json.Unmarshal(text, &want) != nil ||
+			want == "" || len(m.Objects) != 1 {
 			return
 		}
 		g := readGroups(t, body).Objects[0]
@@ -589,8 +651,10 @@ func holdPlaces(t *testing.T, body []byte, errors payload.Errors) {
 // TestMutations changes one place of the published example, and two places at
 // once, in every way that a careless sender might; the schema is the judge.
 func TestMutations(t *testing.T) {
-	values := []any{nil, "", "x", "\x00", -1, 0, json.Number("1.5"), json.Number("1e400"), json.Number("1e2000"), true, []any{}, map[string]any{}, []any{nil}, "2023-02-13", "2023-02-30",
-		"2023-03-10T12:27:11.320Z", "2024-01-10T24:00:00", "BPNL8888888888XX", "0157ba42-d2a8-4e28-8565-7b07830c1110", absent{}}
+	values := []any{nil, "", "x", "\x00", -1, 0, json.Number("1.5"), json.Number("1e400"), json.Number("1e2000"),
+		true, []any{}, map[string]any{}, []any{nil}, "2023-02-13", "2023-02-30",
+		"2023-03-10T12:27:11.320Z", "2024-01-10T24:00:00", "BPNL8888888888XX", "0157ba42-d2a8-4e28-8565-7b07830c1110",
+		absent{}}
 	places := placesOf(nil, published(t))
 	checked := 0
 	check := func(change ...func(object map[string]any)) {
@@ -719,8 +783,9 @@ func holdEqual(t *testing.T, g *payload.Object[dcm.CapacityGroup]) {
 	}
 	for i, c := range other.Capacities {
 		day, _ := dcm.ParseDate(c.PointInTime)
-		want := dcm.Capacity{PointInTime: day, ActualCapacity: decimal(c.ActualCapacity), MaximumCapacity: decimal(c.MaximumCapacity),
-			AgreedCapacity: decimal(c.AgreedCapacity), DeltaProductionResult: decimal(c.DeltaProductionResult)}
+		want := dcm.Capacity{PointInTime: day, ActualCapacity: decimal(c.ActualCapacity),
+			MaximumCapacity: decimal(c.MaximumCapacity),
+			AgreedCapacity:  decimal(c.AgreedCapacity), DeltaProductionResult: decimal(c.DeltaProductionResult)}
 		if i >= len(g.Value.Capacities) || g.Value.Capacities[i] != want {
 			t.Fatalf("capacity %d of %s was read as %+v", i, g.Raw, g.Value.Capacities)
 		}

@@ -61,8 +61,10 @@ func holdObjects[T any](t *testing.T, body []byte, schema *schemas.Schema, m *pa
 // mutations are an example with one value at a time replaced by each of many.
 func mutations(t testing.TB, name string, each func(body []byte)) {
 	t.Helper()
-	values := []any{nil, "", "x", "a\x00b", -1, 0, json.Number("1.5"), json.Number("1e400"), true, []any{}, map[string]any{}, []any{nil}, "2023-02-13", "2023-02-30", "2023-02-14",
-		"2023-03-10T12:27:11.320Z", "2024-01-10T24:00:00", "BPNL8888888888XX", "0157ba42-d2a8-4e28-8565-7b07830c1110", strings.Repeat("ä", 5000), strings.Repeat("ä", 5001),
+	values := []any{nil, "", "x", "a\x00b", -1, 0, json.Number("1.5"), json.Number("1e400"), true, []any{},
+		map[string]any{}, []any{nil}, "2023-02-13", "2023-02-30", "2023-02-14",
+		"2023-03-10T12:27:11.320Z", "2024-01-10T24:00:00", "BPNL8888888888XX", "0157ba42-d2a8-4e28-8565-7b07830c1110",
+		strings.Repeat("ä", 5000), strings.Repeat("ä", 5001),
 		strings.Repeat("😀", 5000), strings.Repeat("a", 5001), absent{}}
 	decode := func() (object map[string]any) {
 		d := json.NewDecoder(bytes.NewReader(sample(t, name)))
@@ -169,7 +171,8 @@ func checkRequests(t *testing.T, body []byte) {
 	for _, raw := range entries {
 		schemas.RequestForUpdate.Check(raw, math.MaxInt, func(schemas.Violation) bool { wrong = true; return false })
 		var names map[string]json.RawMessage
-		if json.Unmarshal(raw, &names) == nil && len(names) > 0 && names["weekBasedMaterialDemand"] == nil && names["weekBasedCapacityGroup"] == nil {
+		if json.Unmarshal(raw, &names) == nil && len(names) > 0 && names["weekBasedMaterialDemand"] == nil &&
+			names["weekBasedCapacityGroup"] == nil {
 			wrong = true // neither everything nor anything
 		}
 	}
@@ -210,7 +213,8 @@ func TestAllReadersAreStrict(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(readers)) {
 		r := readers[name]
 		object := string(sample(t, r.example))
-		for _, body := range []string{"", "[", "[" + object, "[" + object + "]]", `["\ud800"]`, `[{"commentText":"\udc00x"}]`, `[{"a":1,"a":2}]`, "[\"\xff\"]", "\ufeff[]", strings.Repeat("[", 65)} {
+		for _, body := range []string{"", "[", "[" + object, "[" + object + "]]", `["\ud800"]`,
+			`[{"commentText":"\udc00x"}]`, `[{"a":1,"a":2}]`, "[\"\xff\"]", "\ufeff[]", strings.Repeat("[", 65)} {
 			r.check(t, []byte(body))
 		}
 	}
@@ -221,16 +225,20 @@ func TestAllReadersAreStrict(t *testing.T) {
 func TestMisspeltNamesAreNamed(t *testing.T) {
 	const id = "0157ba42-d2a8-4e28-8565-7b07830c1111"
 	for name, c := range map[string]struct{ body, errors, warnings string }{
-		"changedAt of an entry": {`[{"weekBasedMaterialDemand":[{"materialDemandId":"` + id + `","changed_at":"2026-01-01T00:00:00"}]}]`, "",
+		"changedAt of an entry": {`[{"weekBasedMaterialDemand":[{"materialDemandId":"` + id +
+			`","changed_at":"2026-01-01T00:00:00"}]}]`, "",
 			`/0/weekBasedMaterialDemand/0/changed_at: "changed_at" is not a known property and was ignored; did you mean changedAt?`},
 		"a second list": {`[{"weekBasedMaterialDemand":[],"weekBasedCapacityGroups":[]}]`, "",
 			`/0/weekBasedCapacityGroups: "weekBasedCapacityGroups" is not a known property and was ignored; did you mean weekBasedCapacityGroup?`},
-		"no list": {`[{"weekBasedCapacityGroups":[]}]`, `/0: there is neither weekBasedMaterialDemand nor weekBasedCapacityGroup; name what is to be sent again in one of these lists, ` +
-			`or send {} for everything; "weekBasedCapacityGroups" is there; did you mean weekBasedCapacityGroup?`, ""},
-		"no information object": {`{"content":{"informationObjects":[{}]}}`, `/content: content has no informationObject; the objects stand there, in a list; did you mean it by "informationObjects"?`, ""},
-		"beside the right one":  {`{"content":{"informationObject":[{}],"information_object":[{}]}}`, "", `/content: "information_object" is not a known property and was ignored; did you mean informationObject?`},
-		"what is unlike all":    {`{"content":{"informationObject":[{"weekBasedMaterialDemand":[{"materialDemandId":"` + id + `","x":1}]}],"y":1}}`, "", ""},
-		"nothing":               {`[{}]`, "", ""},
+		"no list": {`[{"weekBasedCapacityGroups":[]}]`,
+			`/0: there is neither weekBasedMaterialDemand nor weekBasedCapacityGroup; name what is to be sent again in one of these lists, ` +
+				`or send {} for everything; "weekBasedCapacityGroups" is there; did you mean weekBasedCapacityGroup?`, ""},
+		"no information object": {`{"content":{"informationObjects":[{}]}}`,
+			`/content: content has no informationObject; the objects stand there, in a list; did you mean it by "informationObjects"?`, ""},
+		"beside the right one": {`{"content":{"informationObject":[{}],"information_object":[{}]}}`, "",
+			`/content: "information_object" is not a known property and was ignored; did you mean informationObject?`},
+		"what is unlike all": {`{"content":{"informationObject":[{"weekBasedMaterialDemand":[{"materialDemandId":"` + id + `","x":1}]}],"y":1}}`, "", ""},
+		"nothing":            {`[{}]`, "", ""},
 	} {
 		m, err := payload.ReadRequestsForUpdate([]byte(c.body), payload.Options{})
 		if err != nil {
@@ -253,8 +261,10 @@ func fuzzReader(f *testing.F, name string) {
 	object := sample(f, r.example)
 	f.Add(slices.Concat([]byte("["), object, []byte("]")))
 	f.Add(slices.Concat([]byte(`{"content":{"informationObject":[`), object, []byte(","), object, []byte("]}}")))
-	for _, other := range []string{`[{}]`, `[1]`, `[{"a":null}]`, `{"content":{"informationObject":{}}}`, `[{"commentText":"\ud83d\ude00\u0000"}]`,
-		`[{"demandSeries":[{"demands":[{"pointInTime":"2026-12-07","demand":1e3},{"demand":-1},{}]}]}]`, `[{"weekBasedMaterialDemand":[{"materialDemandID":"x"}]}]`} {
+	for _, other := range []string{`[{}]`, `[1]`, `[{"a":null}]`, `{"content":{"informationObject":{}}}`,
+		`[{"commentText":"\ud83d\ude00\u0000"}]`,
+		`[{"demandSeries":[{"demands":[{"pointInTime":"2026-12-07","demand":1e3},{"demand":-1},{}]}]}]`,
+		`[{"weekBasedMaterialDemand":[{"materialDemandID":"x"}]}]`} {
 		f.Add([]byte(other))
 	}
 	f.Fuzz(r.check)

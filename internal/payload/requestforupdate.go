@@ -33,7 +33,8 @@ func ReadRequestsForUpdate(body []byte, o Options) (*Message[dcm.RequestForUpdat
 	})
 	for _, kind := range requested {
 		if all[kind.object] || entries == 0 && !m.Errors.Any() {
-			m.Objects = append(m.Objects, Object[dcm.RequestForUpdate]{Value: dcm.RequestForUpdate{Object: kind.object}})
+			m.Objects = append(m.Objects,
+				Object[dcm.RequestForUpdate]{Value: dcm.RequestForUpdate{Object: kind.object}})
 		}
 	}
 	m.check(o)
@@ -98,7 +99,8 @@ func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer stri
 					return list(kind.list, kind.object, kind.id)
 				}
 				if meant == "" && schemas.Alike(strictjson.Shorten(name), kind.list) {
-					meant = "; " + strconv.Quote(strictjson.Shorten(name)) + " is there; did you mean " + kind.list + "?"
+					meant = "; " + strconv.Quote(strictjson.Shorten(name)) + " is there; did you mean " + kind.list +
+						"?"
 				}
 			}
 			return r.unknown()
@@ -110,7 +112,8 @@ func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer stri
 	if everything && members > 0 {
 		// An empty entry asks for everything; this is something else.
 		r.strange = false
-		m.Errors.add(MaxErrors, pointer, "there is neither weekBasedMaterialDemand nor weekBasedCapacityGroup; name what is to be sent again in one of these lists, or send {} for everything"+meant)
+		m.Errors.add(MaxErrors, pointer,
+			"there is neither weekBasedMaterialDemand nor weekBasedCapacityGroup; name what is to be sent again in one of these lists, or send {} for everything"+meant)
 		return
 	}
 	if everything {

@@ -59,11 +59,14 @@ func (Loopback) allow(next http.Handler) http.Handler {
 		host = strings.Trim(host, "[]")
 		address, err := netip.ParseAddr(host)
 		if host != "localhost" && (err != nil || !address.IsLoopback()) {
-			http.Error(w, "These pages are for this machine: open them as http://127.0.0.1 or http://localhost.", http.StatusForbidden)
+			http.Error(w, "These pages are for this machine: open them as http://127.0.0.1 or http://localhost.",
+				http.StatusForbidden)
 			return
 		}
 		if isProxied(r) {
-			http.Error(w, "These pages are for this machine; a proxy has to log people in (DCM_PLANNING_PROXY_USER_HEADER).", http.StatusForbidden)
+			http.Error(w,
+				"These pages are for this machine; a proxy has to log people in (DCM_PLANNING_PROXY_USER_HEADER).",
+				http.StatusForbidden)
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -73,7 +76,8 @@ func (Loopback) allow(next http.Handler) http.Handler {
 // proxyHeaders are what proxies and content networks add to a request, beside
 // X-Forwarded-….
 var proxyHeaders = []string{
-	"Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Original-Forwarded-For", "X-Original-Host",
+	"Forwarded", "Via", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Original-Forwarded-For",
+	"X-Original-Host",
 	"X-Original-Url", "X-Envoy-External-Address", "X-Request-Start", "True-Client-Ip", "Client-Ip", "Fastly-Client-Ip",
 	"Cf-Connecting-Ip", "Cf-Ray", "Cdn-Loop",
 }
@@ -121,6 +125,9 @@ func (p Proxy) allow(next http.Handler) http.Handler {
 // isUser reports whether a proxy's header names a user: some proxies send a
 // placeholder where they logged nobody in.
 func isUser(name string) bool {
-	name = strings.ToLower(strings.TrimFunc(name, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) }))
+	name = strings.ToLower(strings.TrimFunc(name, func(r rune) bool {
+		return !unicode.IsGraphic(r) ||
+			unicode.IsSpace(r)
+	}))
 	return !slices.Contains([]string{"", "-", "null", "(null)", "none", "undefined", "anonymous"}, name)
 }

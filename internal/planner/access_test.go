@@ -18,7 +18,10 @@ func behind(a Access) http.Handler {
 	a.mount(r)
 	r.Group(func(r chi.Router) {
 		r.Use(a.allow)
-		r.Get("/*", func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "secret of "+user(r).name) })
+		r.Get("/*", func(w http.ResponseWriter, r *http.Request) {
+			_,
+				_ = io.WriteString(w, "secret of "+user(r).name)
+		})
 	})
 	return r
 }
@@ -27,7 +30,8 @@ func behind(a Access) http.Handler {
 func TestLoopback(t *testing.T) {
 	for host, want := range map[string]int{
 		"127.0.0.1:8088": 200, "localhost:8088": 200, "[::1]:8088": 200, "127.0.0.1": 200,
-		"evil.example": 403, "evil.example:8088": 403, "127.0.0.1.evil.example:8088": 403, "": 403, "192.0.2.1:8088": 403,
+		"evil.example": 403, "evil.example:8088": 403, "127.0.0.1.evil.example:8088": 403, "": 403,
+		"192.0.2.1:8088": 403,
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Host = host
@@ -42,7 +46,8 @@ func TestLoopback(t *testing.T) {
 // TestLoopbackBehindProxy: a proxy that logs nobody in does not open the pages.
 func TestLoopbackBehindProxy(t *testing.T) {
 	for _, header := range []string{
-		"X-Forwarded-For", "Forwarded", "Via", "X-Real-IP", "x-forwarded-host", "X-Forwarded-Proto", "X-Forwarded-Prefix", "X-Client-Ip",
+		"X-Forwarded-For", "Forwarded", "Via", "X-Real-IP", "x-forwarded-host", "X-Forwarded-Proto",
+		"X-Forwarded-Prefix", "X-Client-Ip",
 		"Cf-Connecting-Ip", "True-Client-IP", "CDN-Loop",
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
@@ -67,12 +72,14 @@ func TestLoopbackBehindBareProxy(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		_, _ = fmt.Fprintf(conn, "GET / HTTP/%s\r\nHost: %s\r\nConnection: close\r\n\r\n", version, server.Listener.Addr())
+		_, _ = fmt.Fprintf(conn, "GET / HTTP/%s\r\nHost: %s\r\nConnection: close\r\n\r\n", version,
+			server.Listener.Addr())
 		answer, err := io.ReadAll(conn)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := strings.Fields(string(answer)); len(got) < 2 || got[1] != want || (want == "200") != strings.Contains(string(answer), "secret") {
+		if got := strings.Fields(string(answer)); len(got) < 2 || got[1] != want ||
+			(want == "200") != strings.Contains(string(answer), "secret") {
 			t.Errorf("HTTP/%s: %s, want %s", version, answer, want)
 		}
 	}
@@ -94,7 +101,8 @@ func TestProxy(t *testing.T) {
 		{name: "an empty name", header: http.Header{"X-User": {""}, "X-Planning-Key": {"k3y"}}, want: 403},
 		{name: "a blank name", header: http.Header{"X-User": {"\u00a0"}, "X-Planning-Key": {"k3y"}}, want: 403},
 		{name: "a placeholder of nginx", header: http.Header{"X-User": {"-"}, "X-Planning-Key": {"k3y"}}, want: 403},
-		{name: "a placeholder of Apache", header: http.Header{"X-User": {"(null)"}, "X-Planning-Key": {"k3y"}}, want: 403},
+		{name: "a placeholder of Apache", header: http.Header{"X-User": {"(null)"}, "X-Planning-Key": {"k3y"}},
+			want: 403},
 		{name: "two users", header: http.Header{"X-User": {"anna", "bert"}, "X-Planning-Key": {"k3y"}}, want: 403},
 	} {
 		t.Run(c.name, func(t *testing.T) {

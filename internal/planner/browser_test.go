@@ -34,8 +34,10 @@ func browser(t *testing.T) context.Context {
 	if path == "" {
 		t.Skip("no Chromium here (Debian: apt-get install chromium)")
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.UserDataDir(t.TempDir()))
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox,
+		chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
+		chromedp.UserDataDir(t.TempDir()))
 	allocator, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
 	ctx, cancel := chromedp.NewContext(allocator)
@@ -55,7 +57,8 @@ func TestInABrowser(t *testing.T) {
 	ctx := browser(t)
 	s := newSite(t)
 	s.fill()
-	s.post("week-based-capacity-group", supplier, strings.Replace(groupText("0157ba42-d2a8-4e28-8565-7b07830c1112", "NAME", "2026-11-20T10:00:00Z", "1/1", "1/1"),
+	s.post("week-based-capacity-group", supplier, strings.Replace(groupText("0157ba42-d2a8-4e28-8565-7b07830c1112",
+		"NAME", "2026-11-20T10:00:00Z", "1/1", "1/1"),
 		`"NAME"`, string(must(jsonText("<script>alert(1)</script>\u202egnp.exe "+strings.Repeat("x", 10_000)))), 1))
 	s.world(time.Now())
 	server := httptest.NewServer(s.pages)
@@ -96,7 +99,8 @@ func TestInABrowser(t *testing.T) {
 	pages := map[string]string{"groups": "/", "group": hub, "hostile": strings.TrimSuffix(groupPage, "0") + "2"}
 	if os.Getenv("DCM_TEST_AXE") != "" { // make test-pages has more time
 		maps.Copy(pages, map[string]string{
-			"groups-104": "/?weeks=104", "group-104": hub + "?weeks=104", "nested": nested, "partners": "/partners", "message": message,
+			"groups-104": "/?weeks=104", "group-104": hub + "?weeks=104", "nested": nested, "partners": "/partners",
+			"message": message,
 			"problem": "/?q=" + strings.Repeat("x", 201),
 		})
 	}
@@ -106,8 +110,10 @@ func TestInABrowser(t *testing.T) {
 	}{{"desk", 1280, 900}, {"phone", 390, 844}} {
 		for name, path := range pages {
 			t.Run(size.name+" "+name, func(t *testing.T) {
-				run(t, chromedp.EmulateViewport(size.width, size.height), chromedp.Navigate(server.URL+path), chromedp.WaitVisible("h1"))
-				overflow := ask[int](t, ctx, `document.documentElement.scrollWidth - document.documentElement.clientWidth`)
+				run(t, chromedp.EmulateViewport(size.width, size.height), chromedp.Navigate(server.URL+path),
+					chromedp.WaitVisible("h1"))
+				overflow := ask[int](t, ctx,
+					`document.documentElement.scrollWidth - document.documentElement.clientWidth`)
 				if overflow > 0 {
 					t.Errorf("the page is %d pixels wider than the screen", overflow)
 				}
@@ -125,7 +131,8 @@ func TestInABrowser(t *testing.T) {
 		}
 	}
 	t.Run("the chart has a bar for each week", func(t *testing.T) {
-		run(t, chromedp.EmulateViewport(1280, 900), chromedp.Navigate(server.URL+hub), chromedp.WaitVisible("#chart canvas"))
+		run(t, chromedp.EmulateViewport(1280, 900), chromedp.Navigate(server.URL+hub),
+			chromedp.WaitVisible("#chart canvas"))
 		colours := ask[string](t, ctx, `(() => {
 			const c = document.querySelector("#chart canvas"), d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data, seen = new Set();
 			for (let i = 0; i < d.length; i += 4) if (d[i+3] === 255) seen.add([d[i], d[i+1], d[i+2]].join(","));
@@ -165,7 +172,8 @@ func TestInABrowser(t *testing.T) {
 		tab("summary")
 		run(t, chromedp.KeyEvent(kb.Enter))
 		tab("details > button")
-		run(t, chromedp.KeyEvent(kb.Enter), chromedp.WaitVisible(`//button[text()="Copied" or text()="Not allowed: press Ctrl-C"]`))
+		run(t, chromedp.KeyEvent(kb.Enter), chromedp.WaitVisible(
+			`//button[text()="Copied" or text()="Not allowed: press Ctrl-C"]`))
 		tab("#since")
 	})
 	if len(complaints) > 0 {
@@ -176,7 +184,8 @@ func TestInABrowser(t *testing.T) {
 // ask is the value of an expression in the page, or of the promise that it is.
 func ask[T any](t *testing.T, ctx context.Context, expression string) T {
 	t.Helper()
-	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, func(p *runtime.EvaluateParams) { p.AwaitPromise = new(true) }))
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression,
+		func(p *runtime.EvaluateParams) { p.AwaitPromise = new(true) }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +207,8 @@ func accessible(t *testing.T, ctx context.Context) {
 	if err := chromedp.Do(ctx, chromedp.Evaluate[chromedp.Void](string(axe)+"; 0")); err != nil {
 		t.Fatal(err)
 	}
-	found := ask[string](t, ctx, `axe.run().then(r => JSON.stringify(r.violations.map(v => ({id: v.id, impact: v.impact, nodes: v.nodes.map(n => n.html).slice(0, 3)}))))`)
+	found := ask[string](t, ctx,
+		`axe.run().then(r => JSON.stringify(r.violations.map(v => ({id: v.id, impact: v.impact, nodes: v.nodes.map(n => n.html).slice(0, 3)}))))`)
 	var violations []struct {
 		ID, Impact string
 		Nodes      []string
@@ -239,7 +249,8 @@ func (s *site) many(n int) {
 			(select array_agg(trunc(level * (0.7 + 0.02 * ((i * 7 + w) % 23)), 1) order by w) from generate_series(1, 104) w)
 		from made join dcm.material_demand m on m.supplier = made.supplier and m.material_number_customer = made.material `,
 	} {
-		if _, err := s.conn.Exec(s.t.Context(), sql, pgx.NamedArgs{"n": n, "monday": monday(*s.clock), "customer": customer}); err != nil {
+		if _, err := s.conn.Exec(s.t.Context(), sql, pgx.NamedArgs{"n": n, "monday": monday(*s.clock),
+			"customer": customer}); err != nil {
 			s.t.Fatal(err)
 		}
 	}
@@ -274,7 +285,8 @@ func TestManyGroups(t *testing.T) {
 		{"a supplier", "/?q=BPNL000000000042", pageSize},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if err := chromedp.Do(ctx, chromedp.Navigate(server.URL+c.path), chromedp.WaitVisible("footer")); err != nil {
+			if err := chromedp.Do(ctx, chromedp.Navigate(server.URL+c.path),
+				chromedp.WaitVisible("footer")); err != nil {
 				t.Fatal(err)
 			}
 			// Long tasks are reported a moment after they end.
@@ -287,7 +299,8 @@ func TestManyGroups(t *testing.T) {
 						content: n.domContentLoadedEventEnd - n.responseStart, longest});
 				}, 300);
 			})`)
-			t.Logf("%.0f ms at the server, %.0f kB, then %.0f ms until the page stands, longest task %.0f ms", m["server"], m["bytes"]/1000, m["content"], m["longest"])
+			t.Logf("%.0f ms at the server, %.0f kB, then %.0f ms until the page stands, longest task %.0f ms",
+				m["server"], m["bytes"]/1000, m["content"], m["longest"])
 			if int(m["rows"]) != c.rows {
 				t.Errorf("%v rows, want %d", m["rows"], c.rows)
 			}
@@ -298,7 +311,8 @@ func TestManyGroups(t *testing.T) {
 				t.Errorf("the page takes %.0f ms at the server", m["server"])
 			}
 			if m["content"] > 2000 || m["longest"] > 1000 {
-				t.Errorf("the browser stalls: %.0f ms until the page stands, longest task %.0f ms", m["content"], m["longest"])
+				t.Errorf("the browser stalls: %.0f ms until the page stands, longest task %.0f ms", m["content"],
+					m["longest"])
 			}
 		})
 	}

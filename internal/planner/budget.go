@@ -130,7 +130,8 @@ func (b budget) share(part float64) time.Duration {
 
 // tried is within for a query that may take too long: it is not tried where it did so
 // just now.
-func tried[T any](ctx context.Context, p *Pages, limit time.Duration, sql string, args pgx.NamedArgs) (all []T, isLate bool, err error) {
+func tried[T any](ctx context.Context, p *Pages, limit time.Duration, sql string, args pgx.NamedArgs) (all []T,
+	isLate bool, err error) {
 	query := fmt.Sprint(sql, args)
 	if p.late.has(query) {
 		return nil, true, nil
@@ -144,7 +145,8 @@ func tried[T any](ctx context.Context, p *Pages, limit time.Duration, sql string
 
 // within reads all rows of a query that may take as long as the limit. isLate tells
 // that it took longer, and rows are missing.
-func within[T any](ctx context.Context, pool *pgxpool.Pool, limit time.Duration, sql string, args pgx.NamedArgs) (all []T, isLate bool, err error) {
+func within[T any](ctx context.Context, pool *pgxpool.Pool, limit time.Duration, sql string,
+	args pgx.NamedArgs) (all []T, isLate bool, err error) {
 	err = pgx.BeginTxFunc(ctx, pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
 		// Compiling a query (jit) takes longer than the queries of the pages do.
 		set := fmt.Sprintf("set local statement_timeout = %d; set local jit = off", limit.Milliseconds())

@@ -24,10 +24,12 @@ func TestLongNames(t *testing.T) {
 	const groups, length = 12, 1 << 20
 	long := strings.Repeat("é", length/2)
 	body := func(i int) string {
-		text := groupText(fmt.Sprintf("0157ba42-d2a8-4e28-8565-7b07830c%04d", i), fmt.Sprint("name ", i, " ", long), "2026-11-20T10:00:00Z", "1/2", "1/2")
+		text := groupText(fmt.Sprintf("0157ba42-d2a8-4e28-8565-7b07830c%04d", i), fmt.Sprint("name ", i, " ", long),
+			"2026-11-20T10:00:00Z", "1/2", "1/2")
 		text = strings.Replace(text, `"MNR-1"`, `"M`+long+`","materialNumberSupplier":"S`+long+`"`, 1)
 		if i > 0 {
-			text = strings.Replace(text, `"supplierLocations"`, `"linkedCapacityGroups":["0157ba42-d2a8-4e28-8565-7b07830c0000"],"supplierLocations"`, 1)
+			text = strings.Replace(text, `"supplierLocations"`,
+				`"linkedCapacityGroups":["0157ba42-d2a8-4e28-8565-7b07830c0000"],"supplierLocations"`, 1)
 		}
 		return text
 	}
@@ -38,7 +40,8 @@ func TestLongNames(t *testing.T) {
 		t.Fatalf("%d groups are stored", n)
 	}
 	group := key{supplier, customer, uuid.MustParse("0157ba42-d2a8-4e28-8565-7b07830c0000")}.Path()
-	for _, path := range []string{"/", "/?q=name", "/?q=name+3", "/groups.csv", "/groups.xlsx", group, group + "/weeks.xlsx", group + "/changes.csv", "/partners"} {
+	for _, path := range []string{"/", "/?q=name", "/?q=name+3", "/groups.csv", "/groups.xlsx", group,
+		group + "/weeks.xlsx", group + "/changes.csv", "/partners"} {
 		w := s.get(path, 200)
 		if w.Body.Len() > 200_000 {
 			t.Errorf("%s has %d bytes", path, w.Body.Len())
@@ -72,10 +75,12 @@ func TestManyLinks(t *testing.T) {
 	s.fill()
 	var links strings.Builder
 	for i := range 100_000 {
-		fmt.Fprintf(&links, `{"materialNumberCustomer":"MNR-1","customerLocation":"BPNS8888888888XX","demandCategory":{"demandCategoryCode":"0001"},"loadFactor":%d.5},`, i)
+		fmt.Fprintf(&links,
+			`{"materialNumberCustomer":"MNR-1","customerLocation":"BPNS8888888888XX","demandCategory":{"demandCategoryCode":"0001"},"loadFactor":%d.5},`, i)
 	}
 	text := groupText("0157ba42-d2a8-4e28-8565-7b07830c1112", "Many links", "2026-11-20T10:00:00Z", "1/2", "1/2")
-	s.post("week-based-capacity-group", supplier, strings.Replace(text, `"linkedDemandSeries":[`, `"linkedDemandSeries":[`+links.String(), 1))
+	s.post("week-based-capacity-group", supplier, strings.Replace(text, `"linkedDemandSeries":[`,
+		`"linkedDemandSeries":[`+links.String(), 1))
 	if n := must(s.count("select count(*) from planning.capacity_group")); n != 3 {
 		t.Fatalf("%d groups are stored", n)
 	}
@@ -103,7 +108,8 @@ func TestLongLinks(t *testing.T) {
 	*s.clock = now
 	var links strings.Builder
 	for i := range 20_000 {
-		fmt.Fprintf(&links, `,{"materialNumberCustomer":"Z%d-%0500d","customerLocation":"BPNS8888888888XX","demandCategory":{"demandCategoryCode":"0001"}}`, i, 0)
+		fmt.Fprintf(&links,
+			`,{"materialNumberCustomer":"Z%d-%0500d","customerLocation":"BPNS8888888888XX","demandCategory":{"demandCategoryCode":"0001"}}`, i, 0)
 	}
 	text := groupText("0157ba42-d2a8-4e28-8565-7b07830c1112", "Long links", "2026-11-20T10:00:00Z", "1/2", "1/2")
 	s.post("week-based-capacity-group", supplier, strings.Replace(text, `"0001"}}]`, `"0001"}}`+links.String()+"]", 1))
@@ -111,7 +117,8 @@ func TestLongLinks(t *testing.T) {
 		t.Fatalf("%d links are stored", n)
 	}
 	page := s.get("/group/"+supplier+"/"+customer+"/0157ba42-d2a8-4e28-8565-7b07830c1112", 200).Body.String()
-	for _, want := range []string{"These are the first 500 of 20001", "<td>matched</td>", "<td>unmatched: demand</td>"} {
+	for _, want := range []string{"These are the first 500 of 20001", "<td>matched</td>",
+		"<td>unmatched: demand</td>"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page does not have %q", want)
 		}
@@ -137,9 +144,11 @@ func TestCutLists(t *testing.T) {
 	}
 	text := groupText(group, "Wide", "2026-11-20T10:00:00Z", "1/2", "1/2")
 	text = strings.Replace(text, `["BPNS6666666666YY"]`, "["+repeated(150, `"BPNS66666666%04d"`)+"]", 1)
-	text = strings.Replace(text, `"supplierLocations"`, `"linkedCapacityGroups":[`+repeated(600, `"0157ba42-d2a8-4e28-8565-7b0783%06d"`)+`],"supplierLocations"`, 1)
-	text = strings.Replace(text, `"supplierLocations"`, `"demandVolatilityParameters":{"startReferenceDateTime":"2026-11-02T00:00:00Z","measurementInterval":1,"rollingHorizonAlertThresholds":[`+
-		repeated(120, `{"sequenceNumber":%d,"subhorizonLength":1}`)+`]},"supplierLocations"`, 1)
+	text = strings.Replace(text, `"supplierLocations"`, `"linkedCapacityGroups":[`+repeated(600,
+		`"0157ba42-d2a8-4e28-8565-7b0783%06d"`)+`],"supplierLocations"`, 1)
+	text = strings.Replace(text, `"supplierLocations"`,
+		`"demandVolatilityParameters":{"startReferenceDateTime":"2026-11-02T00:00:00Z","measurementInterval":1,"rollingHorizonAlertThresholds":[`+
+			repeated(120, `{"sequenceNumber":%d,"subhorizonLength":1}`)+`]},"supplierLocations"`, 1)
 	s.post("week-based-capacity-group", supplier, text)
 	if n := must(s.count("select count(*) from planning.alert_threshold")); n != 120 {
 		t.Fatalf("%d thresholds are stored", n)
@@ -172,7 +181,8 @@ func TestLate(t *testing.T) {
 	tried := func(seconds float64) (isLate bool, took time.Duration) {
 		t.Helper()
 		begin := time.Now()
-		_, isLate, err := tried[struct{ N int }](t.Context(), s.made, limit, "select 1 as n from pg_sleep(@seconds)", map[string]any{"seconds": seconds})
+		_, isLate, err := tried[struct{ N int }](t.Context(), s.made, limit, "select 1 as n from pg_sleep(@seconds)",
+			map[string]any{"seconds": seconds})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -206,8 +216,10 @@ func TestGroupsThatLinkEachOther(t *testing.T) {
 		fmt.Fprintf(&links, `,"0157ba42-d2a8-4e28-8565-7b0783%06d"`, i)
 	}
 	for i := range groups {
-		text := groupText(fmt.Sprintf("0157ba42-d2a8-4e28-8565-7b0783%06d", i), "linked", "2026-11-20T10:00:00Z", "1/2", "1/2")
-		text = strings.Replace(text, `"supplierLocations"`, `"linkedCapacityGroups":[`+links.String()[1:]+`],"supplierLocations"`, 1)
+		text := groupText(fmt.Sprintf("0157ba42-d2a8-4e28-8565-7b0783%06d", i), "linked", "2026-11-20T10:00:00Z",
+			"1/2", "1/2")
+		text = strings.Replace(text, `"supplierLocations"`,
+			`"linkedCapacityGroups":[`+links.String()[1:]+`],"supplierLocations"`, 1)
 		body.WriteString("," + strings.Trim(text, "[]"))
 	}
 	s.post("week-based-capacity-group", supplier, "["+body.String()[1:]+"]")
@@ -221,7 +233,8 @@ func TestGroupsThatLinkEachOther(t *testing.T) {
 	}
 	t.Logf("first %v", time.Since(begin))
 	begin = time.Now()
-	if search := s.get("/?q=plugs", 200).Body.String(); !strings.Contains(search, "Spark plugs") || strings.Contains(search, "not worked out") {
+	if search := s.get("/?q=plugs", 200).Body.String(); !strings.Contains(search, "Spark plugs") ||
+		strings.Contains(search, "not worked out") {
 		t.Error("a search does not have the figures of another group")
 	}
 	t.Logf("search %v", time.Since(begin))
@@ -235,7 +248,8 @@ func TestGroupsThatLinkEachOther(t *testing.T) {
 	}
 	s.made.late.until = nil
 	rows, isLate, err := within[groupRow](t.Context(), s.made.pool, queryTimeout, groupsSQL, map[string]any{
-		"search": "", "from": now, "until": now, "weeks": 26, "at_once": s.made.atOnce, "materials": true, "only_bottlenecks": false, "limit": 50, "offset": 0,
+		"search": "", "from": now, "until": now, "weeks": 26, "at_once": s.made.atOnce, "materials": true,
+		"only_bottlenecks": false, "limit": 50, "offset": 0,
 	})
 	if err != nil || isLate || len(rows) != 50 || !rows[0].IsUnknown || rows[0].IsKept {
 		t.Errorf("%d groups, late %v, %+v: %v", len(rows), isLate, rows[:min(1, len(rows))], err)
@@ -247,7 +261,8 @@ func TestGroupsThatLinkEachOther(t *testing.T) {
 func TestWithin(t *testing.T) {
 	s := newSite(t)
 	ctx := context.Background()
-	_, isLate, err := within[struct{ N int }](ctx, s.made.pool, 50*time.Millisecond, "select 1 as n from pg_sleep(30)", nil)
+	_, isLate, err := within[struct{ N int }](ctx, s.made.pool, 50*time.Millisecond,
+		"select 1 as n from pg_sleep(30)", nil)
 	if err != nil || !isLate {
 		t.Errorf("a slow query: late %v, %v", isLate, err)
 	}

@@ -181,7 +181,8 @@ func (g groupPage) Summary() string {
 
 // With is the address of this page with another horizon.
 func (g groupPage) With(weeks int) string {
-	return g.Path() + "?" + url.Values{"weeks": {strconv.Itoa(weeks)}, "since": {g.Since.Format(time.DateOnly)}}.Encode()
+	return g.Path() + "?" + url.Values{"weeks": {strconv.Itoa(weeks)},
+		"since": {g.Since.Format(time.DateOnly)}}.Encode()
 }
 
 // As is the address of the weeks in another format, csv or xlsx.
@@ -191,7 +192,8 @@ func (g groupPage) As(format string) string {
 
 // ChangesAs is the address of the changes in another format.
 func (g groupPage) ChangesAs(format string) string {
-	return g.Path() + "/changes." + format + "?" + url.Values{"weeks": {strconv.Itoa(g.Weeks)}, "since": {g.Since.Format(time.DateOnly)}}.Encode()
+	return g.Path() + "/changes." + format + "?" + url.Values{"weeks": {strconv.Itoa(g.Weeks)},
+		"since": {g.Since.Format(time.DateOnly)}}.Encode()
 }
 
 // Of is the address of another group of the same supplier and customer.
@@ -219,13 +221,15 @@ func (p *Pages) group(ctx context.Context, r *http.Request) (string, any, error)
 	if g.Group, err = collectOne[group](ctx, p.pool, groupSQL, args); err != nil {
 		return "", nil, err
 	}
-	g.SQL, g.ChangesSQL, g.DetailsSQL, g.AlertsSQL = shownSQL(weeksSQL, args), shownSQL(changesSQL, args), shownSQL(detailsSQL, args), shownSQL(alertsSQL, args)
+	g.SQL, g.ChangesSQL, g.DetailsSQL, g.AlertsSQL = shownSQL(weeksSQL, args), shownSQL(changesSQL, args),
+		shownSQL(detailsSQL, args), shownSQL(alertsSQL, args)
 	if err := p.parts(ctx, &g, args); err != nil {
 		return "", nil, err
 	}
 	for i := range g.Rows {
 		w := &g.Rows[i]
-		if c := class(w.Week); c == "red" && (g.Worst == nil || class(g.Worst.Week) != "red") || c == "orange" && g.Worst == nil {
+		if c := class(w.Week); c == "red" && (g.Worst == nil || class(g.Worst.Week) != "red") || c == "orange" &&
+			g.Worst == nil {
 			g.Worst = w
 		}
 		g.HasDelta = g.HasDelta || w.DeltaProductionResult != nil
@@ -265,7 +269,8 @@ func (p *Pages) parts(ctx context.Context, g *groupPage, args pgx.NamedArgs) err
 }
 
 // part reads a part of the page, in at most half of the time that is left.
-func part[T any, L ~[]T](ctx context.Context, p *Pages, left budget, into *L, sql string, args pgx.NamedArgs) func() (isLate bool, err error) {
+func part[T any, L ~[]T](ctx context.Context, p *Pages, left budget, into *L, sql string,
+	args pgx.NamedArgs) func() (isLate bool, err error) {
 	return func() (isLate bool, err error) {
 		*into, isLate, err = tried[T](ctx, p, left.share(0.5), sql, args)
 		return isLate, err
@@ -278,10 +283,13 @@ func (g groupPage) sheet() ([]string, [][]any) {
 		rows = [][]any{{nil, "not worked out: too many links"}}
 	}
 	for i, w := range g.Rows {
-		rows[i] = []any{day{&w.PointInTime}, w.Result, w.Colour, number{w.Demand}, number{w.DeltaProductionResult}, number{w.ActualCapacity},
-			number{w.FlexibleCapacity}, number{w.MaximumCapacity}, number{w.AgreedCapacity}, number{w.Missing}, g.Group.Unit}
+		rows[i] = []any{day{&w.PointInTime}, w.Result, w.Colour, number{w.Demand}, number{w.DeltaProductionResult},
+			number{w.ActualCapacity},
+			number{w.FlexibleCapacity}, number{w.MaximumCapacity}, number{w.AgreedCapacity}, number{w.Missing},
+			g.Group.Unit}
 	}
-	return []string{"point_in_time", "result", "colour", "demand", "delta_production_result", "actual_capacity", "flexible_capacity", "maximum_capacity",
+	return []string{"point_in_time", "result", "colour", "demand", "delta_production_result", "actual_capacity",
+		"flexible_capacity", "maximum_capacity",
 		"agreed_capacity", "missing", "unit_of_measure"}, rows
 }
 
@@ -299,9 +307,12 @@ func (p *Pages) changes(ctx context.Context, r *http.Request) (string, any, erro
 func (g changesPage) sheet() ([]string, [][]any) {
 	rows := make([][]any, len(g.Changes))
 	for i, c := range g.Changes {
-		rows[i] = []any{day{&c.PointInTime}, number{c.DemandBefore}, number{c.DemandAfter}, number{c.ActualBefore}, number{c.ActualAfter},
-			number{c.MaximumBefore}, number{c.MaximumAfter}, number{c.AgreedBefore}, number{c.AgreedAfter}, g.Group.Unit}
+		rows[i] = []any{day{&c.PointInTime}, number{c.DemandBefore}, number{c.DemandAfter}, number{c.ActualBefore},
+			number{c.ActualAfter},
+			number{c.MaximumBefore}, number{c.MaximumAfter}, number{c.AgreedBefore}, number{c.AgreedAfter},
+			g.Group.Unit}
 	}
-	return []string{"point_in_time", "demand_before", "demand_after", "actual_before", "actual_after", "maximum_before", "maximum_after",
+	return []string{"point_in_time", "demand_before", "demand_after", "actual_before", "actual_after",
+		"maximum_before", "maximum_after",
 		"agreed_before", "agreed_after", "unit_of_measure"}, rows
 }

@@ -128,7 +128,8 @@ func (p *Pages) groups(ctx context.Context, r *http.Request) (string, any, error
 		return "", nil, err
 	}
 	q := r.URL.Query()
-	g := groupsPage{Search: strings.TrimSpace(q.Get("q")), Weeks: weeks, From: monday(p.config.Now().UTC()), Only: q.Get("only"), Page: 1}
+	g := groupsPage{Search: strings.TrimSpace(q.Get("q")), Weeks: weeks, From: monday(p.config.Now().UTC()),
+		Only: q.Get("only"), Page: 1}
 	if g.Only != "" && g.Only != "bottlenecks" {
 		return "", nil, errQuery{"only takes bottlenecks."}
 	}
@@ -141,7 +142,8 @@ func (p *Pages) groups(ctx context.Context, r *http.Request) (string, any, error
 		}
 	}
 	args := pgx.NamedArgs{
-		"search": g.Search, "from": g.From, "until": g.From.AddDate(0, 0, 7*weeks), "weeks": weeks, "at_once": p.atOnce, "materials": true,
+		"search": g.Search, "from": g.From, "until": g.From.AddDate(0, 0, 7*weeks), "weeks": weeks,
+		"at_once": p.atOnce, "materials": true,
 		"only_bottlenecks": g.Only == "bottlenecks", "limit": pageSize, "offset": (g.Page - 1) * pageSize,
 	}
 	g.SQL = shownSQL(groupsSQL, args)
@@ -206,10 +208,12 @@ func (p *Pages) strip(ctx context.Context, g *groupsPage, of []groupRow, limit t
 	}
 	suppliers, customers, ids := make([]string, len(of)), make([]string, len(of)), make([]pgtype.UUID, len(of))
 	for i, row := range of {
-		suppliers[i], customers[i], ids[i] = row.Supplier, row.Customer, pgtype.UUID{Bytes: row.CapacityGroupID, Valid: true}
+		suppliers[i], customers[i], ids[i] = row.Supplier, row.Customer,
+			pgtype.UUID{Bytes: row.CapacityGroupID, Valid: true}
 	}
 	weeks, isLate, err := tried[stripRow](ctx, p, limit, stripsSQL, pgx.NamedArgs{
-		"suppliers": suppliers, "customers": customers, "ids": ids, "from": g.From, "until": g.From.AddDate(0, 0, 7*g.Weeks),
+		"suppliers": suppliers, "customers": customers, "ids": ids, "from": g.From,
+		"until": g.From.AddDate(0, 0, 7*g.Weeks),
 	})
 	if err != nil || isLate {
 		return isLate, err
@@ -244,9 +248,11 @@ func wholeStrip(known []Week, from time.Time, n int) []Week {
 func (g groupsPage) sheet() ([]string, [][]any) {
 	rows := make([][]any, len(g.Rows))
 	for i, r := range g.Rows {
-		rows[i] = []any{r.Supplier, r.Customer, r.CapacityGroupID, r.Name, r.Unit, r.IsInactive, r.ReceivedAt, r.RedWeeks, r.OrangeWeeks,
+		rows[i] = []any{r.Supplier, r.Customer, r.CapacityGroupID, r.Name, r.Unit, r.IsInactive, r.ReceivedAt,
+			r.RedWeeks, r.OrangeWeeks,
 			r.OpenWeeks, day{r.FirstBottleneck}, number{r.Missing}, number{r.WeeksMissing}}
 	}
-	return []string{"supplier", "customer", "capacity_group_id", "name", "unit_of_measure", "is_inactive", "received_at", "red_weeks", "orange_weeks",
+	return []string{"supplier", "customer", "capacity_group_id", "name", "unit_of_measure", "is_inactive",
+		"received_at", "red_weeks", "orange_weeks",
 		"weeks_without_capacity", "first_bottleneck", "missing", "weeks_missing"}, rows
 }

@@ -74,7 +74,8 @@ func NewOpenIDConnect(ctx context.Context, c OpenIDConnectConfig, log *slog.Logg
 		return nil, fmt.Errorf("read what the OpenID provider %s offers: %w", c.Issuer, err)
 	}
 	// Every replica derives the same keys, so that all take each other's cookies.
-	keys, err := hkdf.Key(sha256.New, []byte(cmp.Or(c.SessionKey, c.ClientSecret)), nil, "dcm-receiver planning session", 64)
+	keys, err := hkdf.Key(sha256.New, []byte(cmp.Or(c.SessionKey, c.ClientSecret)), nil,
+		"dcm-receiver planning session", 64)
 	if err != nil {
 		return nil, fmt.Errorf("derive session keys: %w", err)
 	}
@@ -157,7 +158,8 @@ func (o *OpenIDConnect) begin(w http.ResponseWriter, r *http.Request, back strin
 		browser = rand.Text()
 	}
 	b := begun{
-		Browser: browser, Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Back: back, Until: time.Now().Add(loginTime),
+		Browser: browser, Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Back: back,
+		Until: time.Now().Add(loginTime),
 	}
 	state, err := o.cookies.Encode("state", b)
 	if err != nil {
@@ -166,7 +168,8 @@ func (o *OpenIDConnect) begin(w http.ResponseWriter, r *http.Request, back strin
 		return
 	}
 	o.setCookie(w, loginCookie, browser, sessionTime)
-	http.Redirect(w, r, o.config.AuthCodeURL(state, oidc.Nonce(b.Nonce), oauth2.S256ChallengeOption(b.Verifier)), http.StatusFound)
+	http.Redirect(w, r, o.config.AuthCodeURL(state, oidc.Nonce(b.Nonce), oauth2.S256ChallengeOption(b.Verifier)),
+		http.StatusFound)
 }
 
 // browser is the value of the login cookie, which names one browser.
@@ -200,7 +203,8 @@ func (o *OpenIDConnect) callback(w http.ResponseWriter, r *http.Request) {
 		o.refuse(w, "/", errors.New("the state in the address is not one that this program gave out"))
 		return
 	case !known:
-		o.refuse(w, b.Back, errors.New("the browser sent no login cookie: it takes none, or the login was begun in another browser"))
+		o.refuse(w, b.Back,
+			errors.New("the browser sent no login cookie: it takes none, or the login was begun in another browser"))
 		return
 	case time.Now().After(b.Until) || subtle.ConstantTimeCompare([]byte(browser), []byte(b.Browser)) != 1:
 		http.Redirect(w, r, local(b.Back), http.StatusFound)
@@ -252,7 +256,8 @@ func (o *OpenIDConnect) login(r *http.Request, b *begun) (s session, err error) 
 	token, err := o.config.Exchange(ctx, query.Get("code"), oauth2.VerifierOption(b.Verifier))
 	if refused, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
 		// Its body may hold more than the log should.
-		return s, fmt.Errorf("redeem the code: the provider answers %d %.100q", refused.Response.StatusCode, refused.ErrorCode)
+		return s, fmt.Errorf("redeem the code: the provider answers %d %.100q", refused.Response.StatusCode,
+			refused.ErrorCode)
 	}
 	if err != nil {
 		return s, fmt.Errorf("redeem the code: %w", err)
@@ -270,7 +275,8 @@ func (o *OpenIDConnect) login(r *http.Request, b *begun) (s session, err error) 
 		return s, fmt.Errorf("read the claims of the ID token: %w", err)
 	}
 	if azp := c.text("azp"); len(id.Audience) > 1 && azp != o.config.ClientID {
-		return s, fmt.Errorf("verify the ID token: it is for %d clients and was not made for this one (azp)", len(id.Audience))
+		return s, fmt.Errorf("verify the ID token: it is for %d clients and was not made for this one (azp)",
+			len(id.Audience))
 	}
 	s = session{User: cmp.Or(c.text("email"), id.Subject), Until: time.Now().Add(sessionTime)}
 	if c.isEmailVerified() {
@@ -286,7 +292,8 @@ func (o *OpenIDConnect) login(r *http.Request, b *begun) (s session, err error) 
 
 // notAllowed says in the log which claims came, without their values.
 func (o *OpenIDConnect) notAllowed(c claims, groups int) error {
-	reason := fmt.Sprintf("neither the address nor one of %d groups (claims %s) is in DCM_PLANNING_OIDC_ALLOWED; the token has the claims %s",
+	reason := fmt.Sprintf(
+		"neither the address nor one of %d groups (claims %s) is in DCM_PLANNING_OIDC_ALLOWED; the token has the claims %s",
 		groups, strings.Join(o.groups, ", "), strings.Join(slices.Sorted(maps.Keys(c)), ", "))
 	switch {
 	case c.text("email") != "" && !c.isEmailVerified():
@@ -302,7 +309,8 @@ func (o *OpenIDConnect) notAllowed(c claims, groups int) error {
 // local keeps a redirect on this host.
 func local(back string) string {
 	u, err := url.Parse(back)
-	if err != nil || u.Host != "" || u.Scheme != "" || !strings.HasPrefix(back, "/") || strings.HasPrefix(back, "//") || strings.HasPrefix(back, "/\\") {
+	if err != nil || u.Host != "" || u.Scheme != "" || !strings.HasPrefix(back, "/") ||
+		strings.HasPrefix(back, "//") || strings.HasPrefix(back, "/\\") {
 		return "/"
 	}
 	return back
@@ -325,7 +333,8 @@ func (o *OpenIDConnect) setCookie(w http.ResponseWriter, name string, v any, age
 		return
 	}
 	http.SetCookie(w, &http.Cookie{
-		Name: o.cookieName(name), Value: value, Path: "/", HttpOnly: true, Secure: o.secure, SameSite: http.SameSiteLaxMode,
-		MaxAge: int(age.Seconds()),
+		Name: o.cookieName(name), Value: value, Path: "/", HttpOnly: true, Secure: o.secure,
+		SameSite: http.SameSiteLaxMode,
+		MaxAge:   int(age.Seconds()),
 	})
 }

@@ -34,7 +34,8 @@ func newProvider(t *testing.T) *provider {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: key, KeyID: "1"}}, nil)
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: key, KeyID: "1"}},
+		nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,18 +47,21 @@ func newProvider(t *testing.T) *provider {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, map[string]any{
-			"issuer": p.URL, "authorization_endpoint": p.URL + "/authorize", "token_endpoint": p.URL + "/token", "jwks_uri": p.URL + "/keys",
+			"issuer": p.URL, "authorization_endpoint": p.URL + "/authorize", "token_endpoint": p.URL + "/token",
+			"jwks_uri":                              p.URL + "/keys",
 			"id_token_signing_alg_values_supported": []string{"RS256"}, "end_session_endpoint": p.URL + "/end",
 		})
 	})
 	mux.HandleFunc("/keys", func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "1", Algorithm: "RS256", Use: "sig"}}})
+		reply(w, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "1", Algorithm: "RS256",
+			Use: "sig"}}})
 	})
 	mux.HandleFunc("/authorize", func(w http.ResponseWriter, r *http.Request) {
 		q := r.URL.Query()
 		code := rand.Text()
 		p.asked, p.nonces[code] = q, q.Get("nonce")
-		http.Redirect(w, r, q.Get("redirect_uri")+"?"+url.Values{"state": {q.Get("state")}, "code": {code}}.Encode(), http.StatusFound)
+		http.Redirect(w, r, q.Get("redirect_uri")+"?"+url.Values{"state": {q.Get("state")}, "code": {code}}.Encode(),
+			http.StatusFound)
 	})
 	mux.HandleFunc("/end", func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "logged out of "+r.FormValue("client_id"))
@@ -72,7 +76,8 @@ func newProvider(t *testing.T) *provider {
 			return
 		}
 		claims := map[string]any{
-			"iss": p.URL, "sub": "4711", "aud": "pages", "exp": time.Now().Add(time.Hour).Unix(), "iat": time.Now().Unix(), "nonce": nonce,
+			"iss": p.URL, "sub": "4711", "aud": "pages", "exp": time.Now().Add(time.Hour).Unix(),
+			"iat": time.Now().Unix(), "nonce": nonce,
 		}
 		for name, value := range p.claims {
 			claims[name] = value
@@ -101,7 +106,10 @@ func browse(t *testing.T, claims map[string]any, config OpenIDConnectConfig) *br
 	t.Helper()
 	b := &browsed{provider: newProvider(t), log: &bytes.Buffer{}}
 	b.provider.claims = claims
-	b.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { behind(b.access).ServeHTTP(w, r) }))
+	b.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
+		r *http.Request) {
+		behind(b.access).ServeHTTP(w, r)
+	}))
 	t.Cleanup(b.Close)
 	b.configure(t, config)
 	jar, err := cookiejar.New(nil)
@@ -277,8 +285,10 @@ func TestOpenIDConnect(t *testing.T) {
 			claims:  map[string]any{"aud": []string{"pages", "other"}, "azp": "other"},
 			allowed: []string{"*"}, want: 403, log: "azp",
 		},
-		{name: "a token of another provider", claims: map[string]any{"iss": "https://other.example"}, want: 403, log: "issued by a different provider"},
-		{name: "an expired token", claims: map[string]any{"exp": time.Now().Add(-time.Hour).Unix()}, want: 403, log: "expired"},
+		{name: "a token of another provider", claims: map[string]any{"iss": "https://other.example"}, want: 403,
+			log: "issued by a different provider"},
+		{name: "an expired token", claims: map[string]any{"exp": time.Now().Add(-time.Hour).Unix()}, want: 403,
+			log: "expired"},
 		{
 			name:    "a token that expired a moment ago by our clock",
 			claims:  map[string]any{"exp": time.Now().Add(-20 * time.Second).Unix()},
@@ -354,7 +364,8 @@ func TestLoginBegunElsewhere(t *testing.T) {
 	if location := anna.step(t, callback); location != "/partners" {
 		t.Errorf("a browser with a login of its own is sent to %q", location)
 	}
-	if status, body, _ := anna.visit(t, "/login/callback?state=made-up&code=x"); status != 403 || !strings.Contains(body, "Try again") {
+	if status, body, _ := anna.visit(t, "/login/callback?state=made-up&code=x"); status != 403 ||
+		!strings.Contains(body, "Try again") {
 		t.Errorf("a made-up state: %d %s", status, body)
 	}
 }
@@ -368,13 +379,15 @@ func TestLoginProviderRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	state := callback.Query().Get("state")
-	if status, _, _ := b.visit(t, "/login/callback?"+url.Values{"state": {state}, "code": {"used"}}.Encode()); status != 403 {
+	if status, _, _ := b.visit(t, "/login/callback?"+url.Values{"state": {state},
+		"code": {"used"}}.Encode()); status != 403 {
 		t.Errorf("a code that is used: %d", status)
 	}
 	if !strings.Contains(b.log.String(), "invalid_grant") || strings.Contains(b.log.String(), "s3cret words") {
 		t.Errorf("log: %s", b.log)
 	}
-	b.visit(t, "/login/callback?"+url.Values{"state": {state}, "error": {"access_denied"}, "error_description": {"not today"}}.Encode())
+	b.visit(t, "/login/callback?"+url.Values{"state": {state}, "error": {"access_denied"},
+		"error_description": {"not today"}}.Encode())
 	if !strings.Contains(b.log.String(), "access_denied") || !strings.Contains(b.log.String(), "not today") {
 		t.Errorf("log: %s", b.log)
 	}
@@ -424,7 +437,8 @@ func TestTakenOffTheList(t *testing.T) {
 				t.Fatalf("the login: %d %s", status, body)
 			}
 			b.configure(t, OpenIDConnectConfig{Allowed: c.after})
-			if status, body, _ := b.visit(t, "/"); status != c.want || (c.want == 200) != strings.HasPrefix(body, "secret of ") {
+			if status, body, _ := b.visit(t, "/"); status != c.want ||
+				(c.want == 200) != strings.HasPrefix(body, "secret of ") {
 				t.Errorf("%d %s, want %d", status, body, c.want)
 			}
 		})
@@ -453,7 +467,8 @@ func TestSessionCookies(t *testing.T) {
 	p := newProvider(t)
 	access := func(secret, key string) *OpenIDConnect {
 		a, err := NewOpenIDConnect(t.Context(), OpenIDConnectConfig{
-			Issuer: p.URL, ClientID: "pages", ClientSecret: secret, SessionKey: key, URL: "https://pages.example", Allowed: []string{"*"},
+			Issuer: p.URL, ClientID: "pages", ClientSecret: secret, SessionKey: key, URL: "https://pages.example",
+			Allowed: []string{"*"},
 		}, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
@@ -479,8 +494,10 @@ func TestSessionCookies(t *testing.T) {
 		{name: "of another secret", cookie: cookie(access("other", ""), sessionCookie, anna), want: 302},
 		{name: "of a session key", cookie: cookie(access("s3cret", "k3y"), sessionCookie, anna), want: 302},
 		{name: "of a login", cookie: renamed, want: 302},
-		{name: "that has ended", cookie: cookie(ours, sessionCookie, session{User: "anna", Until: time.Now().Add(-time.Second)}), want: 302},
-		{name: "without a user", cookie: cookie(ours, sessionCookie, session{Until: time.Now().Add(time.Hour)}), want: 302},
+		{name: "that has ended", cookie: cookie(ours, sessionCookie,
+			session{User: "anna", Until: time.Now().Add(-time.Second)}), want: 302},
+		{name: "without a user", cookie: cookie(ours, sessionCookie, session{Until: time.Now().Add(time.Hour)}),
+			want: 302},
 		{name: "made up", cookie: &http.Cookie{Name: ours.cookieName(sessionCookie), Value: "YW5uYQ"}, want: 302},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -494,15 +511,17 @@ func TestSessionCookies(t *testing.T) {
 		})
 	}
 	c := cookie(ours, sessionCookie, anna)
-	if c.Name != "__Host-dcm_session" || c.Path != "/" || c.Domain != "" || !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode {
+	if c.Name != "__Host-dcm_session" || c.Path != "/" || c.Domain != "" || !c.Secure || !c.HttpOnly ||
+		c.SameSite != http.SameSiteLaxMode {
 		t.Errorf("the cookie of https pages is not closed: %+v", c)
 	}
 }
 
 func TestLocal(t *testing.T) {
 	for back, want := range map[string]string{
-		"/": "/", "/group/x?weeks=52": "/group/x?weeks=52", "": "/", "//evil.example": "/", `/\evil.example`: "/", "https://evil.example": "/",
-		"javascript:alert(1)": "/", "group": "/",
+		"/": "/", "/group/x?weeks=52": "/group/x?weeks=52", "": "/", "//evil.example": "/", `/\evil.example`: "/",
+		"https://evil.example": "/",
+		"javascript:alert(1)":  "/", "group": "/",
 	} {
 		if got := local(back); got != want {
 			t.Errorf("%q leads to %q, want %q", back, got, want)

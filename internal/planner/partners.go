@@ -61,8 +61,10 @@ func (g partnersPage) sheet() ([]string, [][]any) {
 		if len(r.Reasons) > 0 {
 			why = &r.Reasons[0].Reason
 		}
-		rows[i] = []any{r.BPNL, r.Groups, r.LastMessage, r.LastAccepted, r.Refused, why, r.Waiting, r.NotTaken, r.Why, r.Requests, r.GroupRequests}
+		rows[i] = []any{r.BPNL, r.Groups, r.LastMessage, r.LastAccepted, r.Refused, why, r.Waiting, r.NotTaken, r.Why,
+			r.Requests, r.GroupRequests}
 	}
-	return []string{"partner", "groups", "last_message", "last_accepted", "refused_in_7_days", "most_frequent_reason", "demands_waiting", "demands_refused", "delivery_reason",
+	return []string{"partner", "groups", "last_message", "last_accepted", "refused_in_7_days", "most_frequent_reason",
+		"demands_waiting", "demands_refused", "delivery_reason",
 		"requests_waiting", "requests_for_groups_in_7_days"}, rows
 }

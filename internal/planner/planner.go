@@ -76,7 +76,8 @@ func New(config Config, pool *pgxpool.Pool, log *slog.Logger) (*Pages, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	p := &Pages{config: config, pool: pool, log: log, pages: map[string]*template.Template{}, atOnce: atOnce, work: workTimeout,
+	p := &Pages{config: config, pool: pool, log: log, pages: map[string]*template.Template{}, atOnce: atOnce,
+		work:    workTimeout,
 		serving: make(turns, served), reading: make(turns, connections), rendering: make(turns, rendered)}
 	layout, err := template.New("layout.html").Funcs(functions).ParseFS(templateFiles, "templates/layout.html")
 	if err != nil {
@@ -124,7 +125,8 @@ func (p *Pages) Handler() http.Handler {
 func harden(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+		h.Set("Content-Security-Policy",
+			"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
@@ -163,7 +165,8 @@ func (p *Pages) page(name string, find find) http.HandlerFunc {
 			return
 		}
 		who := user(r)
-		p.render(w, r, http.StatusOK, name, shown{Title: title, Path: r.URL.Path, User: who.name, LogOut: who.canLogOut, Data: data})
+		p.render(w, r, http.StatusOK, name, shown{Title: title, Path: r.URL.Path, User: who.name,
+			LogOut: who.canLogOut, Data: data})
 	}
 }
 
@@ -202,10 +205,12 @@ func (p *Pages) render(w http.ResponseWriter, r *http.Request, status int, name 
 func (p *Pages) problem(w http.ResponseWriter, r *http.Request, err error) {
 	var query errQuery
 	var pg *pgconn.PgError
-	status, detail := http.StatusServiceUnavailable, "The database does not answer at present. Try again in a minute; if it stays so, tell the operators."
+	status, detail := http.StatusServiceUnavailable,
+		"The database does not answer at present. Try again in a minute; if it stays so, tell the operators."
 	switch {
 	case errors.Is(err, errNotFound), errors.Is(err, pgx.ErrNoRows):
-		status, detail = http.StatusNotFound, "There is nothing at this address. It may have been removed, or the link is incomplete."
+		status, detail = http.StatusNotFound,
+			"There is nothing at this address. It may have been removed, or the link is incomplete."
 	case errors.As(err, &query):
 		status, detail = http.StatusBadRequest, query.detail
 	case errors.Is(err, errBusy):

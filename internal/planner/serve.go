@@ -14,7 +14,8 @@ import (
 // Serve serves the pages on a listener, which it closes, until ctx ends. access
 // waits until it is known who may see them; nil means that ctx ended first. Until then
 // whoever comes is told so.
-func Serve(ctx context.Context, listener net.Listener, server *http.Server, config *pgxpool.Config, version string, access func(context.Context) Access, log *slog.Logger) error {
+func Serve(ctx context.Context, listener net.Listener, server *http.Server, config *pgxpool.Config, version string,
+	access func(context.Context) Access, log *slog.Logger) error {
 	var pages atomic.Pointer[http.Handler]
 	server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if pages := pages.Load(); pages != nil {
@@ -23,7 +24,8 @@ func Serve(ctx context.Context, listener net.Listener, server *http.Server, conf
 		}
 		w.Header().Set("Retry-After", "15")
 		w.Header().Set("Cache-Control", "no-store")
-		http.Error(w, "The provider that logs you in does not answer this program yet. Try again in a minute; its log says more.", http.StatusServiceUnavailable)
+		http.Error(w,
+			"The provider that logs you in does not answer this program yet. Try again in a minute; its log says more.", http.StatusServiceUnavailable)
 	})
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()

@@ -27,7 +27,8 @@ func TestWhileTheProviderIsAway(t *testing.T) {
 	known, ended := make(chan Access), make(chan error)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
-		ended <- Serve(ctx, listener, &http.Server{}, config, "test", func(context.Context) Access { return <-known }, slog.New(slog.DiscardHandler))
+		ended <- Serve(ctx, listener, &http.Server{}, config, "test", func(context.Context) Access { return <-known },
+			slog.New(slog.DiscardHandler))
 	}()
 	client := http.Client{Timeout: 5 * time.Second}
 	status := func() (int, string) {

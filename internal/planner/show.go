@@ -13,8 +13,10 @@ import (
 
 // functions are what the templates show values with.
 var functions = template.FuncMap{
-	"text": text, "day": showDay, "instant": showInstant, "age": age, "sign": sign, "class": class, "group": groupDigits,
-	"or": orElse, "short": short, "horizons": func() []int { return horizons }, "status": showStatus, "counts": counts, "id": showID, "pair": pair,
+	"text": text, "day": showDay, "instant": showInstant, "age": age, "sign": sign, "class": class,
+	"group": groupDigits,
+	"or":    orElse, "short": short, "horizons": func() []int { return horizons }, "status": showStatus,
+	"counts": counts, "id": showID, "pair": pair,
 	"cut": cut, "unit": unit, "cw": calendarWeek, "old": old,
 }
 

@@ -114,13 +114,18 @@ func binariesFor(data string) (string, error) {
 	if major == 0 {
 		dir, err := FindBinaries()
 		if err != nil {
-			return "", fmt.Errorf("%w: set DATABASE_URL, or install Postgres %d or later (`make run` and `make test` do; Debian, Ubuntu: apt-get install postgresql)", err, oldest)
+			return "",
+				fmt.Errorf(
+					"%w: set DATABASE_URL, or install Postgres %d or later (`make run` and `make test` do; Debian, Ubuntu: apt-get install postgresql)", err, oldest)
 		}
 		return dir, nil
 	}
 	dir, err := find("/", os.Getenv("PATH"), major)
 	if err != nil {
-		return "", fmt.Errorf("%s was made by Postgres %d, which runs it only: install that version, or move the folder away (%w)", data, major, err)
+		return "",
+			fmt.Errorf(
+				"%s was made by Postgres %d, which runs it only: install that version, or move the folder away (%w)",
+				data, major, err)
 	}
 	return dir, nil
 }

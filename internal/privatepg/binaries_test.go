@@ -32,15 +32,19 @@ func TestFind(t *testing.T) {
 	}{
 		{"nothing", nil, 0, "no Postgres server found"},
 		{"PATH before all", there{"bin": "14.3", "usr/lib/postgresql/16/bin": "16.2"}, 0, "bin"},
-		{"Debian, newest first", there{"usr/lib/postgresql/9.6/bin": "9.6.24", "usr/lib/postgresql/14/bin": "14.3", "usr/lib/postgresql/16/bin": "16.2 (Debian 16.2-1)"}, 0, "usr/lib/postgresql/16/bin"},
-		{"Debian, the data's version", there{"usr/lib/postgresql/14/bin": "14.3", "usr/lib/postgresql/16/bin": "16.2"}, 14, "usr/lib/postgresql/14/bin"},
+		{"Debian, newest first", there{"usr/lib/postgresql/9.6/bin": "9.6.24", "usr/lib/postgresql/14/bin": "14.3",
+			"usr/lib/postgresql/16/bin": "16.2 (Debian 16.2-1)"}, 0, "usr/lib/postgresql/16/bin"},
+		{"Debian, the data's version", there{"usr/lib/postgresql/14/bin": "14.3",
+			"usr/lib/postgresql/16/bin": "16.2"}, 14, "usr/lib/postgresql/14/bin"},
 		{"the data's version is missing", there{"usr/lib/postgresql/16/bin": "16.2"}, 14, "16 in "},
 		{"too old", there{"usr/lib/postgresql/12/bin": "12.9"}, 0, "12 in "},
 		{"too old in PATH", there{"bin": "12.9", "usr/pgsql-17/bin": "17beta1"}, 0, "usr/pgsql-17/bin"},
 		{"Red Hat", there{"usr/pgsql-15/bin": "15.1", "usr/pgsql-13/bin": "13.1"}, 0, "usr/pgsql-15/bin"},
 		{"Homebrew, arm", there{"opt/homebrew/opt/postgresql@16/bin": "16.2"}, 0, "opt/homebrew/opt/postgresql@16/bin"},
-		{"Homebrew, Intel", there{"usr/local/opt/postgresql@14/bin": "14.9", "usr/local/opt/postgresql@15/bin": "15.2"}, 0, "usr/local/opt/postgresql@15/bin"},
-		{"Postgres.app", there{"Applications/Postgres.app/Contents/Versions/15/bin": "15.2", "Applications/Postgres.app/Contents/Versions/latest/bin": "16.2"}, 0, "Applications/Postgres.app/Contents/Versions/15/bin"},
+		{"Homebrew, Intel", there{"usr/local/opt/postgresql@14/bin": "14.9",
+			"usr/local/opt/postgresql@15/bin": "15.2"}, 0, "usr/local/opt/postgresql@15/bin"},
+		{"Postgres.app", there{"Applications/Postgres.app/Contents/Versions/15/bin": "15.2",
+			"Applications/Postgres.app/Contents/Versions/latest/bin": "16.2"}, 0, "Applications/Postgres.app/Contents/Versions/15/bin"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			root := t.TempDir()

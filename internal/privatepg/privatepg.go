@@ -181,7 +181,8 @@ func (s *Server) PsqlCommand() string {
 	if own := filepath.Join(s.bin, psql); !inPath(psql) && isProgram(own) {
 		psql = own
 	}
-	return strings.Join([]string{shellQuote(psql), "-h", shellQuote(s.socketDir), "-p", port, "-U", role, database}, " ")
+	return strings.Join([]string{shellQuote(psql), "-h", shellQuote(s.socketDir), "-p", port, "-U", role, database},
+		" ")
 }
 
 // Exited is closed when the server's process has ended, for whatever reason.
@@ -283,7 +284,8 @@ func (s *Server) initialise(ctx context.Context, as *syscall.Credential, durable
 		return fmt.Errorf("initialise the private Postgres: %w", ctx.Err())
 	}
 	if !p.cmd.ProcessState.Success() {
-		return fmt.Errorf("initialise the private Postgres: %s: %s (all of it in %s)", p.cmd.ProcessState, lastComplaint(log.Name()), log.Name())
+		return fmt.Errorf("initialise the private Postgres: %s: %s (all of it in %s)", p.cmd.ProcessState,
+			lastComplaint(log.Name()), log.Name())
 	}
 	_ = os.Remove(log.Name())
 	if err := os.Rename(unfinished, s.data()); err != nil {
@@ -320,7 +322,8 @@ func (s *Server) placeSocket(as *syscall.Credential) (string, error) {
 		s.socketDir = dir
 		return dir, nil
 	}
-	return "", fmt.Errorf("find a place for the socket of the private Postgres: neither %s nor %s can hold one", s.data(), os.TempDir())
+	return "", fmt.Errorf("find a place for the socket of the private Postgres: neither %s nor %s can hold one",
+		s.data(), os.TempDir())
 }
 
 // socketLink leads to the socket's folder where that is not the data folder,
@@ -376,7 +379,8 @@ func (s *Server) ready(ctx context.Context) error {
 		if err == nil {
 			defer conn.Close(context.WithoutCancel(ctx))
 			var exists bool
-			if err := conn.QueryRow(ctx, "select exists (select from pg_database where datname = $1)", database).Scan(&exists); err != nil {
+			if err := conn.QueryRow(ctx, "select exists (select from pg_database where datname = $1)",
+				database).Scan(&exists); err != nil {
 				return fmt.Errorf("look for the database %s: %w", database, err)
 			}
 			if !exists {
@@ -391,9 +395,11 @@ func (s *Server) ready(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			return fmt.Errorf("start the private Postgres: %s: %s (all of it in %s)", s.process.cmd.ProcessState, lastComplaint(s.LogFile()), s.LogFile())
+			return fmt.Errorf("start the private Postgres: %s: %s (all of it in %s)", s.process.cmd.ProcessState,
+				lastComplaint(s.LogFile()), s.LogFile())
 		case <-ctx.Done():
-			return fmt.Errorf("wait for the private Postgres: %w; the last that it said: %s (all of it in %s)", ctx.Err(), lastComplaint(s.LogFile()), s.LogFile())
+			return fmt.Errorf("wait for the private Postgres: %w; the last that it said: %s (all of it in %s)",
+				ctx.Err(), lastComplaint(s.LogFile()), s.LogFile())
 		case <-time.After(poll):
 		}
 	}

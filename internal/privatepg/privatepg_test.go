@@ -185,7 +185,8 @@ func TestRestartKeepsData(t *testing.T) {
 	if got := value(t, s.URL(database), "select word from kept"); got != "kept" {
 		t.Errorf("read %q after a restart", got)
 	}
-	if got := value(t, s.URL(database), "select count(*)::text from pg_ls_dir('.') f where f like 'postmaster.pid'"); got != "1" {
+	if got := value(t, s.URL(database),
+		"select count(*)::text from pg_ls_dir('.') f where f like 'postmaster.pid'"); got != "1" {
 		t.Errorf("%s lock files", got)
 	}
 }
@@ -207,7 +208,8 @@ func TestSecondProgramIsRefused(t *testing.T) {
 	dir := filledDir(t)
 	program, in, first := program(t, dir)
 	_, err := Start(t.Context(), Options{Dir: dir})
-	if !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "another program is running the private Postgres in "+dir) || strings.Contains(err.Error(), "\n") {
+	if !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(),
+		"another program is running the private Postgres in "+dir) || strings.Contains(err.Error(), "\n") {
 		t.Errorf("second start: %v", err)
 	}
 	if got := value(t, first.URL, "select 'up'"); got != "up" {
@@ -393,7 +395,8 @@ func TestLeftOvers(t *testing.T) {
 			t.Fatal(err)
 		}
 		eventually(t, "the session is busy", func() bool {
-			return value(t, s.URL(database), "select count(*)::text from pg_stat_activity where state = 'active' and query like '%generate_series%' and pid <> pg_backend_pid()") == "1"
+			return value(t, s.URL(database),
+				"select count(*)::text from pg_stat_activity where state = 'active' and query like '%generate_series%' and pid <> pg_backend_pid()") == "1"
 		})
 		if err := syscall.Kill(s.PID(), syscall.SIGKILL); err != nil {
 			t.Fatal(err)
@@ -408,7 +411,8 @@ func TestLeftOvers(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := Start(t.Context(), Options{Dir: dir})
-		if err == nil || !strings.Contains(err.Error(), "was made by Postgres 12") || strings.Contains(err.Error(), "\n") {
+		if err == nil || !strings.Contains(err.Error(), "was made by Postgres 12") ||
+			strings.Contains(err.Error(), "\n") {
 			t.Errorf("start: %v", err)
 		}
 	})
@@ -416,7 +420,8 @@ func TestLeftOvers(t *testing.T) {
 
 func TestFailureNamesTheReason(t *testing.T) {
 	dir := filledDir(t)
-	_, err := Start(t.Context(), Options{Dir: dir, Settings: map[string]string{"fsync": "off", "max_connections": "many"}})
+	_, err := Start(t.Context(), Options{Dir: dir, Settings: map[string]string{"fsync": "off",
+		"max_connections": "many"}})
 	if err == nil || !strings.Contains(err.Error(), `invalid value for parameter "max_connections": "many"`) {
 		t.Errorf("start: %v", err)
 	}

@@ -38,7 +38,8 @@ func (p *process) ended() bool {
 // startIn runs a program of Postgres on the data folder dir, as another user
 // where as is set, with its output in log. death is the signal that it gets
 // when this program ends without stopping it (Linux only).
-func startIn(dir string, as *syscall.Credential, death syscall.Signal, log *os.File, program string, args ...string) (*process, error) {
+func startIn(dir string, as *syscall.Credential, death syscall.Signal, log *os.File, program string,
+	args ...string) (*process, error) {
 	d, err := os.Open(dir)
 	if err != nil {
 		return nil, fmt.Errorf("run %s: %w", filepath.Base(program), err)
@@ -55,7 +56,8 @@ func startIn(dir string, as *syscall.Credential, death syscall.Signal, log *os.F
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	// Nothing of this program's environment: neither PG* variables, which
 	// would change the server, nor keys, which are none of its business.
-	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LD_LIBRARY_PATH=" + os.Getenv("LD_LIBRARY_PATH"), "LC_ALL=C", "TZ=UTC"}
+	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LD_LIBRARY_PATH=" + os.Getenv("LD_LIBRARY_PATH"), "LC_ALL=C",
+		"TZ=UTC"}
 	// A process group of its own: Ctrl-C in a terminal must reach the program
 	// only, which still has requests to finish before it stops the server.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: as}
@@ -76,7 +78,8 @@ func startIn(dir string, as *syscall.Credential, death syscall.Signal, log *os.F
 	}()
 	if err := <-started; err != nil {
 		if as != nil {
-			return nil, fmt.Errorf("run %s as user %d, since Postgres refuses root: %w", filepath.Base(program), as.Uid, err)
+			return nil, fmt.Errorf("run %s as user %d, since Postgres refuses root: %w", filepath.Base(program),
+				as.Uid, err)
 		}
 		return nil, fmt.Errorf("run %s: %w", filepath.Base(program), err)
 	}
@@ -167,7 +170,9 @@ func serverUser(data string) (*syscall.Credential, error) {
 		}
 		return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, nil
 	}
-	return nil, errors.New("the private Postgres cannot run as root, and this machine has neither a user postgres nor nobody: add one, or set DATABASE_URL")
+	return nil,
+		errors.New(
+			"the private Postgres cannot run as root, and this machine has neither a user postgres nor nobody: add one, or set DATABASE_URL")
 }
 
 // giveTo makes dir belong to the server's user.

@@ -19,7 +19,8 @@ func BenchmarkReceive(b *testing.B) {
 	f := newFixture(b, nil)
 	server := httptest.NewServer(f.partner)
 	b.Cleanup(server.Close)
-	body := example.Message(example.Options{Groups: 1, Weeks: 104, Supplier: example.Supplier, Customer: example.Customer, Now: now})
+	body := example.Message(example.Options{Groups: 1, Weeks: 104, Supplier: example.Supplier,
+		Customer: example.Customer, Now: now})
 	id := body[bytes.Index(body, []byte(`"capacityGroupId": "`))+20:][:36]
 	changed := body[bytes.Index(body, []byte(`"actualCapacity": `))+18:][:3]
 	var n atomic.Int64

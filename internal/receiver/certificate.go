@@ -73,6 +73,7 @@ func (c *Certificate) times() (times [2]time.Time) {
 // Expiry is the metric of when it ends.
 func (c *Certificate) Expiry() prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "dcm_tls_certificate_expiry_timestamp_seconds", Help: "When the certificate of the partner listener expires.",
+		Name: "dcm_tls_certificate_expiry_timestamp_seconds",
+		Help: "When the certificate of the partner listener expires.",
 	}, func() float64 { return float64(c.get().Leaf.NotAfter.Unix()) })
 }

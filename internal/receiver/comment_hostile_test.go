@@ -25,14 +25,18 @@ const hostileText = "\u202eabc\u2066\u200b\x1b[2J\u009b2J\r\ufeff"
 
 // fools reports whether a text that is shown could do that.
 func fools(s string) bool {
-	return strings.ContainsFunc(s, func(r rune) bool { return r != '\n' && (unicode.Is(unicode.Cc, r) || unicode.Is(unicode.Cf, r)) })
+	return strings.ContainsFunc(s, func(r rune) bool {
+		return r != '\n' &&
+			(unicode.Is(unicode.Cc, r) || unicode.Is(unicode.Cf, r))
+	})
 }
 
 // oneRemark is a message of one comment on the fixture's group, with one property set
 // to a value as it stands in JSON.
 func oneRemark(id, property, value string) string {
-	members := map[string]string{"commentId": strconv.Quote(id), "objectId": strconv.Quote(groupID), "objectType": strconv.Quote(dcm.CapacityGroupType),
-		"supplier": strconv.Quote(example.Supplier), "customer": strconv.Quote(example.Customer)}
+	members := map[string]string{"commentId": strconv.Quote(id), "objectId": strconv.Quote(groupID),
+		"objectType": strconv.Quote(dcm.CapacityGroupType),
+		"supplier":   strconv.Quote(example.Supplier), "customer": strconv.Quote(example.Customer)}
 	members[property] = value
 	var object []string
 	for name, value := range members {
@@ -61,14 +65,20 @@ func TestHostileComments(t *testing.T) {
 		pointer               string // of the error, within the comment
 		stored                string // text or author afterwards
 	}{
-		{"5,000 characters of one byte", "commentText", asJSON(strings.Repeat("a", 5000)), 201, "", strings.Repeat("a", 5000)},
-		{"5,000 characters of four bytes, two UTF-16 units each", "commentText", asJSON(strings.Repeat("😀", 5000)), 201, "", strings.Repeat("😀", 5000)},
-		{"5,000 characters, each escaped as a pair of surrogates", "commentText", `"` + strings.Repeat(`\ud83d\ude00`, 5000) + `"`, 201, "", strings.Repeat("😀", 5000)},
-		{"5,000 characters in 2,500 combinations", "commentText", asJSON(strings.Repeat("e\u0301", 2500)), 201, "", strings.Repeat("e\u0301", 2500)},
+		{"5,000 characters of one byte", "commentText", asJSON(strings.Repeat("a", 5000)), 201, "",
+			strings.Repeat("a", 5000)},
+		{"5,000 characters of four bytes, two UTF-16 units each", "commentText", asJSON(strings.Repeat("😀", 5000)),
+			201, "", strings.Repeat("😀", 5000)},
+		{"5,000 characters, each escaped as a pair of surrogates", "commentText",
+			`"` + strings.Repeat(`\ud83d\ude00`, 5000) + `"`, 201, "", strings.Repeat("😀", 5000)},
+		{"5,000 characters in 2,500 combinations", "commentText", asJSON(strings.Repeat("e\u0301", 2500)), 201, "",
+			strings.Repeat("e\u0301", 2500)},
 		{"5,001 characters of one byte", "commentText", asJSON(strings.Repeat("a", 5001)), 400, "/commentText", ""},
 		{"5,001 characters of four bytes", "commentText", asJSON(strings.Repeat("😀", 5001)), 400, "/commentText", ""},
-		{"5,001 characters in 2,501 combinations", "commentText", asJSON(strings.Repeat("e\u0301", 2500) + "e"), 400, "/commentText", ""},
-		{"5,001 characters, the last a line end", "commentText", asJSON(strings.Repeat("a", 5000) + "\n"), 400, "/commentText", ""},
+		{"5,001 characters in 2,501 combinations", "commentText", asJSON(strings.Repeat("e\u0301", 2500) + "e"), 400,
+			"/commentText", ""},
+		{"5,001 characters, the last a line end", "commentText", asJSON(strings.Repeat("a", 5000) + "\n"), 400,
+			"/commentText", ""},
 		{"a text far too long", "commentText", asJSON(strings.Repeat("a", 100_000)), 400, "/commentText", ""},
 		{"controls in the text", "commentText", hostile, 201, "", hostileText},
 		{"lines in the text", "commentText", `"a\nb\r\nc\u2028d"`, 201, "", "a\nb\r\nc\u2028d"},
@@ -82,16 +92,19 @@ func TestHostileComments(t *testing.T) {
 		{"no UTF-8", "commentText", "\"\xff\"", 422, "", ""},
 		{"a text that is a list", "commentText", `["Bananenkurve"]`, 400, "/commentText", ""},
 		{"a text that is null", "commentText", `null`, 400, "/commentText", ""},
-		{"controls in the author", "author", asJSON("\u202emoc.elpmaxe@anna\u2066"), 201, "", "\u202emoc.elpmaxe@anna\u2066"},
+		{"controls in the author", "author", asJSON("\u202emoc.elpmaxe@anna\u2066"), 201, "",
+			"\u202emoc.elpmaxe@anna\u2066"},
 		{"NUL in the author", "author", `"anna\u0000@example.com"`, 400, "/author", ""},
 		{"an author with blanks", "author", `"anna b@example.com"`, 400, "/author", ""},
 		{"an author without end", "author", asJSON("anna@" + strings.Repeat("a", 256)), 400, "/author", ""},
-		{"an author of 255 characters of four bytes", "author", asJSON("anna@" + strings.Repeat("😀", 255)), 201, "", "anna@" + strings.Repeat("😀", 255)},
+		{"an author of 255 characters of four bytes", "author", asJSON("anna@" + strings.Repeat("😀", 255)), 201, "",
+			"anna@" + strings.Repeat("😀", 255)},
 		{"an author that is an object", "author", `{"mail":"anna@example.com"}`, 400, "/author", ""},
 		{"hostile commentId", "commentId", hostile, 400, "/commentId", ""},
 		{"hostile objectId", "objectId", hostile, 400, "/objectId", ""},
 		{"hostile objectType", "objectType", hostile, 400, "/objectType", ""},
-		{"an endless objectType", "objectType", asJSON("urn:samm:io.catenax." + strings.Repeat("a", 65)), 400, "/objectType", ""},
+		{"an endless objectType", "objectType", asJSON("urn:samm:io.catenax." + strings.Repeat("a", 65)), 400,
+			"/objectType", ""},
 		{"hostile supplier", "supplier", hostile, 400, "/supplier", ""},
 		{"hostile customer", "customer", hostile, 400, "/customer", ""},
 		{"hostile commentType", "commentType", hostile, 400, "/commentType", ""},
@@ -111,8 +124,10 @@ func TestHostileComments(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			id := uuid.NewString()
 			body := oneRemark(id, c.property, c.value)
-			if strings.HasPrefix(c.property, "commentTxt") || strings.HasPrefix(c.property, "x\\") { // as JSON quotes it, not as Go does
-				body = strings.Replace(body, strconv.Quote(c.property), map[bool]string{true: `"x\ud800"`, false: asJSON(c.property)}[c.status == 422], 1)
+			// as JSON quotes it, not as Go does
+			if strings.HasPrefix(c.property, "commentTxt") || strings.HasPrefix(c.property, "x\\") {
+				body = strings.Replace(body, strconv.Quote(c.property),
+					map[bool]string{true: `"x\ud800"`, false: asJSON(c.property)}[c.status == 422], 1)
 			}
 			w := f.post(dcm.CommentEndpoint.Path, []byte(body))
 			if w.Code != c.status {
@@ -131,7 +146,8 @@ func TestHostileComments(t *testing.T) {
 			}
 			if c.status == 201 && (c.property == "commentText" || c.property == "author") {
 				column := map[string]string{"commentText": "comment_text", "author": "author"}[c.property]
-				if got := f.query(`select `+column+` from planning.comment where comment_id = $1`, id); !slices.Equal(got, []string{c.stored}) {
+				if got := f.query(`select `+column+` from planning.comment where comment_id = $1`,
+					id); !slices.Equal(got, []string{c.stored}) {
 					t.Errorf("stored %.100q, want %.100q", got, c.stored)
 				}
 			}
@@ -204,7 +220,8 @@ func pointersResolve(t *testing.T, body []byte, w *httptest.ResponseRecorder) (p
 // back from the view as another JSON reader reads it in the body.
 func FuzzComments(f *testing.F) {
 	fixture := newFixture(f, withComments)
-	if w := fixture.post(dcm.CapacityGroupEndpoint.Path, read(f, "testdata/cx-0128/id-based-comment/group.json")); w.Code != 201 {
+	if w := fixture.post(dcm.CapacityGroupEndpoint.Path,
+		read(f, "testdata/cx-0128/id-based-comment/group.json")); w.Code != 201 {
 		f.Fatal(w.Code, w.Body)
 	}
 	conn, err := pgx.Connect(context.Background(), fixture.url)
@@ -212,7 +229,8 @@ func FuzzComments(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { _ = conn.Close(context.Background()) })
-	for _, name := range []string{"list-create-change-delete-again", "rule-8-bpnl-as-author-and-odd-characters", "rule-1-sunday-and-date-twice", "rule-6-delete"} {
+	for _, name := range []string{"list-create-change-delete-again", "rule-8-bpnl-as-author-and-odd-characters",
+		"rule-1-sunday-and-date-twice", "rule-6-delete"} {
 		f.Add(read(f, "testdata/cx-0128/id-based-comment/"+name+"/request.json"))
 	}
 	f.Add([]byte(oneRemark(oneComment, "commentText", `"\u202e\ud83d\ude00\u0000"`)))
@@ -241,7 +259,8 @@ func FuzzComments(f *testing.F) {
 			t.Fatal(err)
 		}
 		var text, author *string
-		if err := conn.QueryRow(context.Background(), `select comment_text, author from planning.comment where $1 in (supplier, customer) and comment_id = $2`,
+		if err := conn.QueryRow(context.Background(),
+			`select comment_text, author from planning.comment where $1 in (supplier, customer) and comment_id = $2`,
 			example.Supplier, a.Results[0].CommentId).Scan(&text, &author); err != nil {
 			t.Fatalf("answered 201, but: %v", err)
 		}

@@ -43,14 +43,16 @@ const (
 // commentFixture has a group to comment on.
 func commentFixture(t *testing.T) *fixture {
 	f := newFixture(t, withComments)
-	if w := f.post(dcm.CapacityGroupEndpoint.Path, read(t, "testdata/cx-0128/id-based-comment/group.json")); w.Code != 201 {
+	if w := f.post(dcm.CapacityGroupEndpoint.Path, read(t,
+		"testdata/cx-0128/id-based-comment/group.json")); w.Code != 201 {
 		t.Fatal(w.Code, w.Body)
 	}
 	return f
 }
 
 func (f *fixture) comment(more string) (status int) {
-	w := f.post(dcm.CommentEndpoint.Path, []byte(commentOn(groupID, dcm.CapacityGroupType, example.Supplier, example.Supplier, example.Customer, oneComment, more)))
+	w := f.post(dcm.CommentEndpoint.Path, []byte(commentOn(groupID, dcm.CapacityGroupType, example.Supplier,
+		example.Supplier, example.Customer, oneComment, more)))
 	return w.Code
 }
 
@@ -64,7 +66,8 @@ func TestADeletedCommentIsGone(t *testing.T) {
 	const text, author = "Bananenkrümmung", "unbekannte.person@example.com"
 	content := fmt.Sprintf(`,"commentText":%q,"author":%q,"changedAt":"2026-11-20T10:00:00Z"`, text, author)
 	message := func(more string) []byte {
-		return []byte(commentOn(groupID, dcm.CapacityGroupType, example.Supplier, example.Supplier, example.Customer, oneComment, more))
+		return []byte(commentOn(groupID, dcm.CapacityGroupType, example.Supplier, example.Supplier, example.Customer,
+			oneComment, more))
 	}
 	if status := f.comment(content); status != 201 {
 		t.Fatal(status)
@@ -86,7 +89,8 @@ func TestADeletedCommentIsGone(t *testing.T) {
 	if w := f.post(dcm.CommentEndpoint.Path, cutOff[:bytes.Index(cutOff, []byte(author))+len(author)]); w.Code != 422 {
 		t.Errorf("cut off: %d", w.Code)
 	}
-	notOurs := bytes.Replace(message(content), []byte(`"receiverBpn":"`+example.Customer), []byte(`"receiverBpn":"BPNL0000000000ZZ`), 1)
+	notOurs := bytes.Replace(message(content), []byte(`"receiverBpn":"`+example.Customer),
+		[]byte(`"receiverBpn":"BPNL0000000000ZZ`), 1)
 	if w := f.post(dcm.CommentEndpoint.Path, notOurs); w.Code != 400 {
 		t.Errorf("another receiver: %d", w.Code)
 	}
@@ -117,7 +121,8 @@ func TestADeletedCommentIsGone(t *testing.T) {
 	if found := f.everywhere(text, author); len(found) > 0 {
 		t.Errorf("still in %v", found)
 	}
-	if left := f.query(`select strings.left from (select string_agg(key, ' ' order by key) as left from dcm.comment c, jsonb_each_text(to_jsonb(c)) where value is not null) strings`); left[0] !=
+	if left := f.query(
+		`select strings.left from (select string_agg(key, ' ' order by key) as left from dcm.comment c, jsonb_each_text(to_jsonb(c)) where value is not null) strings`); left[0] !=
 		"comment_id content_hash customer deleted_at deleted_at_nanosecond first_received_at originator partner received_at supplier" {
 		t.Errorf("what is left of it: %s", left)
 	}
@@ -128,7 +133,8 @@ func TestADeletedCommentIsGone(t *testing.T) {
 	}
 	r := request("", nil)
 	r.Method, r.URL.Path, r.URL.RawQuery = "GET", "/messages", "limit=100"
-	if w := f.do(r); w.Code != 200 || strings.Contains(w.Body.String(), text) || strings.Contains(w.Body.String(), author) || len(w.Body.String()) < 5000 {
+	if w := f.do(r); w.Code != 200 || strings.Contains(w.Body.String(), text) ||
+		strings.Contains(w.Body.String(), author) || len(w.Body.String()) < 5000 {
 		t.Errorf("answers that are fetched: %d %s", w.Code, w.Body)
 	}
 }
@@ -137,14 +143,16 @@ func TestADeletedCommentIsGone(t *testing.T) {
 // their rows: as it is, escaped in JSON, or among bytes.
 func (f *fixture) everywhere(words ...string) (found []string) {
 	f.t.Helper()
-	tables := f.query(`select format('%I.%I', c.relnamespace::regnamespace, c.relname) from pg_class c where c.relkind in ('r', 'm', 'p') and c.relnamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace) and c.relnamespace::regnamespace::text not like 'pg_toast%' order by 1`)
+	tables := f.query(
+		`select format('%I.%I', c.relnamespace::regnamespace, c.relname) from pg_class c where c.relkind in ('r', 'm', 'p') and c.relnamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace) and c.relnamespace::regnamespace::text not like 'pg_toast%' order by 1`)
 	if len(tables) < 5 {
 		f.t.Fatalf("tables %v", tables)
 	}
 	for _, table := range tables {
 		for _, word := range words {
 			quoted := strings.Trim(strconv.QuoteToASCII(word), `"`)
-			if n := f.query(`select count(*)::text from `+table+` as r where position($1 in r::text) > 0 or position($2 in r::text) > 0 or position(encode(convert_to($1, 'UTF8'), 'hex') in r::text) > 0`, word, quoted); n[0] != "0" {
+			if n := f.query(
+				`select count(*)::text from `+table+` as r where position($1 in r::text) > 0 or position($2 in r::text) > 0 or position(encode(convert_to($1, 'UTF8'), 'hex') in r::text) > 0`, word, quoted); n[0] != "0" {
 				found = append(found, table)
 			}
 		}
@@ -183,13 +191,15 @@ func TestCommentsOfBothRoles(t *testing.T) {
 		{"of somebody else", "BPNL7777777777ZZ", "BPNL7777777777ZZ", "BPNL0000000000US", 403},
 		{"on somebody else's", "BPNL7777777777ZZ", "BPNL6666666666YY", "BPNL0000000000US", 403},
 	} {
-		r := request(dcm.CommentEndpoint.Path, strings.NewReader(commentOn(demandID, dcm.MaterialDemandType, c.sender, c.supplier, c.customer, oneComment, "")))
+		r := request(dcm.CommentEndpoint.Path, strings.NewReader(commentOn(demandID, dcm.MaterialDemandType, c.sender,
+			c.supplier, c.customer, oneComment, "")))
 		r.Header.Set("Edc-Bpn", c.sender)
 		if w := f.do(r); w.Code != c.status {
 			t.Errorf("%s: %d %s; want %d", c.name, w.Code, w.Body, c.status)
 		}
 	}
-	if n := f.query("select count(*)::text from planning.comment where object = 'WeekBasedMaterialDemand' and direction = 'received'"); n[0] != "2" {
+	if n := f.query(
+		"select count(*)::text from planning.comment where object = 'WeekBasedMaterialDemand' and direction = 'received'"); n[0] != "2" {
 		t.Errorf("%s comments", n[0])
 	}
 }
@@ -206,7 +216,9 @@ func TestOneCommentAtATime(t *testing.T) {
 		codes := map[int]int{}
 		for i := range 8 {
 			wait.Go(func() {
-				w := replicas[i%2].post(dcm.CommentEndpoint.Path, []byte(commentOn(groupID, dcm.CapacityGroupType, example.Supplier, example.Supplier, example.Customer, id, `,"changedAt":"2026-11-20T10:00:00Z"`)))
+				w := replicas[i%2].post(dcm.CommentEndpoint.Path,
+					[]byte(commentOn(groupID, dcm.CapacityGroupType, example.Supplier, example.Supplier,
+						example.Customer, id, `,"changedAt":"2026-11-20T10:00:00Z"`)))
 				mu.Lock()
 				defer mu.Unlock()
 				codes[w.Code]++
@@ -222,7 +234,8 @@ func TestOneCommentAtATime(t *testing.T) {
 				if i == 3 {
 					more = `,"requestDelete":true`
 				}
-				replicas[i%2].post(dcm.CommentEndpoint.Path, []byte(commentOn(groupID, dcm.CapacityGroupType, example.Supplier, example.Supplier, example.Customer, id, more)))
+				replicas[i%2].post(dcm.CommentEndpoint.Path, []byte(commentOn(groupID, dcm.CapacityGroupType,
+					example.Supplier, example.Supplier, example.Customer, id, more)))
 			})
 		}
 		wait.Wait()
@@ -237,16 +250,20 @@ func TestOneCommentAtATime(t *testing.T) {
 func TestCommentsInOneTransaction(t *testing.T) {
 	f := commentFixture(t)
 	of := func(id, more string) remark {
-		return remark{id: id, object: groupID, objectType: dcm.CapacityGroupType, supplier: example.Supplier, customer: example.Customer, text: more, requestDelete: more == ""}
+		return remark{id: id, object: groupID, objectType: dcm.CapacityGroupType, supplier: example.Supplier,
+			customer: example.Customer, text: more, requestDelete: more == ""}
 	}
-	first := inEnvelope(dcm.CommentEndpoint, example.Supplier, example.Customer, of(modelIDs[0], "a").json(), of(modelIDs[1], "b").json())
+	first := inEnvelope(dcm.CommentEndpoint, example.Supplier, example.Customer, of(modelIDs[0], "a").json(),
+		of(modelIDs[1], "b").json())
 	if w := f.post(dcm.CommentEndpoint.Path, []byte(first)); w.Code != 200 {
 		t.Fatal(w.Code, w.Body)
 	}
 	nothing := of(oneComment, "on nothing")
 	nothing.object = oneComment
-	second := inEnvelope(dcm.CommentEndpoint, example.Supplier, example.Customer, of(modelIDs[0], "changed").json(), of(modelIDs[1], "").json(), of(modelIDs[2], "new").json(), nothing.json())
-	if w := f.post(dcm.CommentEndpoint.Path, []byte(second)); w.Code != 400 || !slices.Equal(rulesOf(w), []int{7, 6, 8, 4}) {
+	second := inEnvelope(dcm.CommentEndpoint, example.Supplier, example.Customer, of(modelIDs[0], "changed").json(),
+		of(modelIDs[1], "").json(), of(modelIDs[2], "new").json(), nothing.json())
+	if w := f.post(dcm.CommentEndpoint.Path, []byte(second)); w.Code != 400 ||
+		!slices.Equal(rulesOf(w), []int{7, 6, 8, 4}) {
 		t.Fatal(w.Code, w.Body)
 	}
 	if got := f.query(`select count(distinct xmin::text) || ' ' || count(*) from (
@@ -258,7 +275,8 @@ func TestCommentsInOneTransaction(t *testing.T) {
 // TestNoCommentsByCX0048: that standard has no such endpoint.
 func TestNoCommentsByCX0048(t *testing.T) {
 	f := newFixture(t, nil)
-	if w := f.post(dcm.CommentEndpoint.Path, []byte("[]")); w.Code != http.StatusNotFound || strings.Contains(w.Body.String(), dcm.CommentEndpoint.Path) {
+	if w := f.post(dcm.CommentEndpoint.Path, []byte("[]")); w.Code != http.StatusNotFound ||
+		strings.Contains(w.Body.String(), dcm.CommentEndpoint.Path) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }

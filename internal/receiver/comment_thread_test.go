@@ -20,19 +20,25 @@ import (
 func TestOneThread(t *testing.T) {
 	c, partners := newCommented(t, 2)
 	partner, other := partners[0], partners[1]
-	const child, grandchild, unlinked = "aaaaaaaa-0000-4000-8000-00000000000a", "aaaaaaaa-0000-4000-8000-00000000000b", "aaaaaaaa-0000-4000-8000-00000000000c"
+	const child, grandchild, unlinked = "aaaaaaaa-0000-4000-8000-00000000000a",
+		"aaaaaaaa-0000-4000-8000-00000000000b", "aaaaaaaa-0000-4000-8000-00000000000c"
 	group := func(sender, id, name string, children ...string) string {
-		g := linked{object: object{id: id, supplier: sender, customer: example.Customer, changedAt: now.Add(time.Second), week: "2026-12-07"}, links: "series"}.json()
+		g := linked{object: object{id: id, supplier: sender, customer: example.Customer,
+			changedAt: now.Add(time.Second), week: "2026-12-07"}, links: "series"}.json()
 		if len(children) > 0 { // instead of the series, which has the demand's material "m"
 			_, rest, _ := strings.Cut(g, `,"linkedDemandSeries"`)
-			g = strings.Replace(g, `,"linkedDemandSeries"`+rest, `,"linkedCapacityGroups":["`+strings.Join(children, `","`)+`"]}`, 1)
+			g = strings.Replace(g, `,"linkedDemandSeries"`+rest,
+				`,"linkedCapacityGroups":["`+strings.Join(children, `","`)+`"]}`, 1)
 		}
 		return strings.Replace(g, `"name":"n"`, `"name":"`+name+`"`, 1)
 	}
 	for _, sender := range partners {
-		r := request(dcm.CapacityGroupEndpoint.Path, strings.NewReader(inEnvelope(dcm.CapacityGroupEndpoint, sender, example.Customer,
-			group(sender, commentedGroup, "parent", child), group(sender, child, "child", grandchild, commentedGroup), // a circle
-			group(sender, grandchild, "grandchild"), strings.Replace(group(sender, unlinked, "unlinked"), `"materialNumberCustomer":"m"`, `"materialNumberCustomer":"x"`, 1))))
+		r := request(dcm.CapacityGroupEndpoint.Path, strings.NewReader(inEnvelope(dcm.CapacityGroupEndpoint, sender,
+			example.Customer,
+			// a circle
+			group(sender, commentedGroup, "parent", child), group(sender, child, "child", grandchild, commentedGroup),
+			group(sender, grandchild, "grandchild"), strings.Replace(group(sender, unlinked, "unlinked"),
+				`"materialNumberCustomer":"m"`, `"materialNumberCustomer":"x"`, 1))))
 		r.Header.Set("Edc-Bpn", sender)
 		if w := c.do(r); w.Code != 200 {
 			t.Fatal(w.Code, w.Body)
@@ -47,10 +53,14 @@ func TestOneThread(t *testing.T) {
 		{partner, child, dcm.CapacityGroupType, "deleted"},
 	} {
 		id := "f5c151e4-30b5-4456-94fd-2a7b559b612" + string(rune('0'+i))
-		comment := remark{id: id, object: said.object, objectType: said.objectType, supplier: said.sender, customer: example.Customer, text: said.text}.json()
-		posted := strings.TrimSuffix(comment, "}") + `,"postedAt":"` + now.Add(time.Duration(i)*time.Minute).Format(time.RFC3339) + `"}`
-		for _, body := range []string{posted, strings.TrimSuffix(comment, "}") + `,"requestDelete":true}`}[:map[bool]int{true: 2, false: 1}[said.text == "deleted"]] {
-			r := request(dcm.CommentEndpoint.Path, strings.NewReader(inEnvelope(dcm.CommentEndpoint, said.sender, example.Customer, body)))
+		comment := remark{id: id, object: said.object, objectType: said.objectType, supplier: said.sender,
+			customer: example.Customer, text: said.text}.json()
+		posted := strings.TrimSuffix(comment, "}") + `,"postedAt":"` +
+			now.Add(time.Duration(i)*time.Minute).Format(time.RFC3339) + `"}`
+		for _, body := range []string{posted, strings.TrimSuffix(comment, "}") +
+			`,"requestDelete":true}`}[:map[bool]int{true: 2, false: 1}[said.text == "deleted"]] {
+			r := request(dcm.CommentEndpoint.Path, strings.NewReader(inEnvelope(dcm.CommentEndpoint, said.sender,
+				example.Customer, body)))
 			r.Header.Set("Edc-Bpn", said.sender)
 			if w := c.do(r); w.Code >= 300 {
 				t.Fatal(w.Code, w.Body)
@@ -58,17 +68,20 @@ func TestOneThread(t *testing.T) {
 		}
 	}
 	document := string(read(t, "../../api/planners.md"))
-	query := regexp.MustCompile("(?s)### What was said about a group.*?```sql\n(.*?);\n```").FindStringSubmatch(document)
+	query := regexp.MustCompile("(?s)### What was said about a group.*?```sql\n(.*?);\n```").FindStringSubmatch(
+		document)
 	if query == nil {
 		t.Fatal("api/planners.md does not have the question")
 	}
-	sql := strings.NewReplacer("'BPNL00000000SUP1'", "'"+partner+"'", "'Plant as a whole'", "'parent'").Replace(query[1])
+	sql := strings.NewReplacer("'BPNL00000000SUP1'", "'"+partner+"'", "'Plant as a whole'",
+		"'parent'").Replace(query[1])
 	conn, err := pgx.Connect(context.Background(), c.url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close(context.Background()) }()
-	rows, err := conn.Query(context.Background(), "select direction || ' ' || about || ': ' || comment_text from ("+sql+") thread")
+	rows, err := conn.Query(context.Background(),
+		"select direction || ' ' || about || ': ' || comment_text from ("+sql+") thread")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +99,8 @@ func TestOneThread(t *testing.T) {
 			theirs = append(theirs, line)
 		}
 	}
-	want := []string{"received grandchild: on the grandchild", "received parent: on the parent", "received m: on the demand"}
+	want := []string{"received grandchild: on the grandchild", "received parent: on the parent",
+		"received m: on the demand"}
 	if diff := cmp.Diff(want, theirs); diff != "" || ours != 1 {
 		t.Errorf("%d of ours, and %s", ours, diff)
 	}

@@ -47,7 +47,8 @@ func (g linked) json() string {
 	more := map[string]string{"series": "," + series, "groups": "," + groups, "both": "," + series + "," + groups,
 		"empty lists": `,"linkedDemandSeries":[],"linkedCapacityGroups":[]`}[g.links]
 	if !g.start.IsZero() {
-		more += fmt.Sprintf(`,"demandVolatilityParameters":{"startReferenceDateTime":%q,"measurementInterval":4}`, g.start.Format(time.RFC3339Nano))
+		more += fmt.Sprintf(`,"demandVolatilityParameters":{"startReferenceDateTime":%q,"measurementInterval":4}`,
+			g.start.Format(time.RFC3339Nano))
 	}
 	return strings.TrimSuffix(g.object.json(), "}") + more + "}"
 }
@@ -110,7 +111,8 @@ func statusOf(codes []int) int {
 	return 200
 }
 
-var modelIDs = []string{"0157ba42-d2a8-4e28-8565-7b07830c1110", "be4d8470-2de6-43d2-b5f8-2e5d3eebf3fd", "00000000-0000-0000-0000-000000000000"}
+var modelIDs = []string{"0157ba42-d2a8-4e28-8565-7b07830c1110", "be4d8470-2de6-43d2-b5f8-2e5d3eebf3fd",
+	"00000000-0000-0000-0000-000000000000"}
 
 // TestModelOfCX0128 sends random histories of several suppliers side by side to two
 // replicas on one database, with and without the switch that suspends rule 5. Their
@@ -124,7 +126,8 @@ func TestModelOfCX0128(t *testing.T) {
 		c.Now = func() time.Time { return base.Add(time.Duration(clock.Load())) }
 	}
 	f := newFixture(t, by)
-	replicas := map[bool][]*fixture{false: {f, onDatabase(t, f.url, by)}, true: {onDatabase(t, f.url, by), onDatabase(t, f.url, by)}}
+	replicas := map[bool][]*fixture{false: {f, onDatabase(t, f.url, by)},
+		true: {onDatabase(t, f.url, by), onDatabase(t, f.url, by)}}
 	for _, r := range replicas[true] {
 		r.store.TellRequested()
 	}
@@ -141,26 +144,33 @@ func TestModelOfCX0128(t *testing.T) {
 			histories[s] = rapid.SliceOfN(rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) linked {
 				g := linked{
 					object: object{
-						id:        rapid.SampledFrom(modelIDs).Draw(rt, "id"),
-						customer:  rapid.SampledFrom([]string{example.Customer, example.Customer, "BPNL8888888888YY", "BPNL9999999999ZZ"}).Draw(rt, "customer"),
-						supplier:  rapid.SampledFrom([]string{supplier, supplier, supplier, supplier, "BPNL0000000000ZZ"}).Draw(rt, "supplier"),
-						changedAt: base.Add(time.Duration(rapid.IntRange(0, 3).Draw(rt, "changedAt"))).In(time.FixedZone("", rapid.SampledFrom([]int{0, 3600, -7200}).Draw(rt, "zone"))),
-						quantity:  rapid.IntRange(0, 2).Draw(rt, "quantity"),
-						week:      rapid.SampledFrom([]string{"2026-12-07", "2026-12-14", "2026-12-21", "2026-12-28", "2026-12-15"}).Draw(rt, "week"),
+						id: rapid.SampledFrom(modelIDs).Draw(rt, "id"),
+						customer: rapid.SampledFrom([]string{example.Customer, example.Customer, "BPNL8888888888YY",
+							"BPNL9999999999ZZ"}).Draw(rt, "customer"),
+						supplier: rapid.SampledFrom([]string{supplier, supplier, supplier, supplier,
+							"BPNL0000000000ZZ"}).Draw(rt, "supplier"),
+						changedAt: base.Add(time.Duration(rapid.IntRange(0, 3).Draw(rt, "changedAt"))).In(
+							time.FixedZone("", rapid.SampledFrom([]int{0, 3600, -7200}).Draw(rt, "zone"))),
+						quantity: rapid.IntRange(0, 2).Draw(rt, "quantity"),
+						week: rapid.SampledFrom([]string{"2026-12-07", "2026-12-14", "2026-12-21", "2026-12-28",
+							"2026-12-15"}).Draw(rt, "week"),
 					},
-					links: rapid.SampledFrom([]string{"series", "series", "series", "groups", "groups", "both", "neither", "empty lists"}).Draw(rt, "links"),
+					links: rapid.SampledFrom([]string{"series", "series", "series", "groups", "groups", "both",
+						"neither", "empty lists"}).Draw(rt, "links"),
 				}
 				// At the time of a message, or right before it, or never: few, so that a
 				// later message has the same.
 				if hour := rapid.SampledFrom([]int{-1, 2, 2, 5}).Draw(rt, "start"); hour >= 0 {
-					g.start = base.Add(time.Duration(hour)*time.Hour - time.Duration(rapid.IntRange(0, 1).Draw(rt, "nanosecond"))).In(g.changedAt.Location())
+					g.start = base.Add(time.Duration(hour)*time.Hour - time.Duration(rapid.IntRange(0, 1).Draw(rt,
+						"nanosecond"))).In(g.changedAt.Location())
 				}
 				return g
 			}), 1, 3), messages, messages).Draw(rt, "history")
 			// One measurement goes on in every world: sent before its start, and again after it.
 			running := linked{
-				object: object{id: "5d2f6c1e-0b7a-4c35-9b1d-3f0c9a4be7d1", customer: example.Customer, supplier: supplier, changedAt: base, week: "2026-12-07"},
-				links:  "series", start: base.Add(2 * time.Hour),
+				object: object{id: "5d2f6c1e-0b7a-4c35-9b1d-3f0c9a4be7d1", customer: example.Customer,
+					supplier: supplier, changedAt: base, week: "2026-12-07"},
+				links: "series", start: base.Add(2 * time.Hour),
 			}
 			for _, i := range []int{0, messages - 1} {
 				histories[s][i] = append(histories[s][i], running)
@@ -195,7 +205,8 @@ func TestModelOfCX0128(t *testing.T) {
 					for _, g := range histories[s][i] {
 						objects = append(objects, g.json())
 					}
-					r := request(dcm.CapacityGroupEndpoint.Path, strings.NewReader(inEnvelope(dcm.CapacityGroupEndpoint, supplier, example.Customer, objects...)))
+					r := request(dcm.CapacityGroupEndpoint.Path, strings.NewReader(
+						inEnvelope(dcm.CapacityGroupEndpoint, supplier, example.Customer, objects...)))
 					r.Header.Set("Edc-Bpn", supplier)
 					answers[s] = replicas[suspended][(s+i)%2].do(r)
 				})
@@ -210,7 +221,8 @@ func TestModelOfCX0128(t *testing.T) {
 					seen[rule]++
 				}
 				if got := rulesOf(w); w.Code != statusOf(codes) || !slices.Equal(got, rules) {
-					rt.Errorf("message %d of supplier %d: status %d, rules %v; the model says %d, %v: %+v", i, s, w.Code, got, statusOf(codes), rules, histories[s][i])
+					rt.Errorf("message %d of supplier %d: status %d, rules %v; the model says %d, %v: %+v", i, s,
+						w.Code, got, statusOf(codes), rules, histories[s][i])
 				}
 			}
 		}
@@ -221,7 +233,8 @@ func TestModelOfCX0128(t *testing.T) {
 				if !g.start.IsZero() {
 					start = fmt.Sprintf(" %d", g.start.UnixNano())
 				}
-				want = append(want, fmt.Sprintf("%s %s %d %s %d%s", g.customer, g.id, g.changedAt.UnixNano(), g.week, g.quantity, start))
+				want = append(want, fmt.Sprintf("%s %s %d %s %d%s", g.customer, g.id, g.changedAt.UnixNano(), g.week,
+					g.quantity, start))
 			}
 			slices.Sort(want)
 			got := f.query(`select concat_ws(' ', g.customer, g.capacity_group_id,
@@ -266,7 +279,8 @@ func (c remark) json() string {
 	if c.invalid {
 		more += `,"listOfReferenceDates":["2026-11-24"]`
 	}
-	return fmt.Sprintf(`{"commentId":%q,"objectId":%q,"objectType":%q,"supplier":%q,"customer":%q%s}`, c.id, c.object, c.objectType, c.supplier, c.customer, more)
+	return fmt.Sprintf(`{"commentId":%q,"objectId":%q,"objectType":%q,"supplier":%q,"customer":%q%s}`, c.id, c.object,
+		c.objectType, c.supplier, c.customer, more)
 }
 
 // remarkKnown is what is left of a comment: what it says, or when it was deleted.
@@ -359,8 +373,10 @@ func newCommented(t *testing.T, partners int) (*commented, []string) {
 	for i := range partners {
 		partner := fmt.Sprintf("BPNL%012d", i+1)
 		names = append(names, partner)
-		r := request(dcm.CapacityGroupEndpoint.Path, strings.NewReader(inEnvelope(dcm.CapacityGroupEndpoint, partner, example.Customer,
-			linked{object: object{id: commentedGroup, supplier: partner, customer: example.Customer, changedAt: now, week: "2026-12-07"}, links: "series"}.json())))
+		r := request(dcm.CapacityGroupEndpoint.Path, strings.NewReader(inEnvelope(dcm.CapacityGroupEndpoint, partner,
+			example.Customer,
+			linked{object: object{id: commentedGroup, supplier: partner, customer: example.Customer, changedAt: now,
+				week: "2026-12-07"}, links: "series"}.json())))
 		r.Header.Set("Edc-Bpn", partner)
 		if w := f.do(r); w.Code != 201 {
 			t.Fatal(w.Code, w.Body)
@@ -389,7 +405,8 @@ func newCommented(t *testing.T, partners int) (*commented, []string) {
 
 // known is what is there before the first message.
 func (c *commented) known(partner string) remarksKnown {
-	return remarksKnown{partner + " " + example.Customer + " " + ourComment: {changedAt: now, object: commentedGroup, text: "ours", isOurs: true}}
+	return remarksKnown{partner + " " + example.Customer + " " +
+		ourComment: {changedAt: now, object: commentedGroup, text: "ours", isOurs: true}}
 }
 
 func (c *commented) send(replica int, sender string, comments ...remark) *httptest.ResponseRecorder {
@@ -397,7 +414,8 @@ func (c *commented) send(replica int, sender string, comments ...remark) *httpte
 	for _, o := range comments {
 		objects = append(objects, o.json())
 	}
-	r := request(dcm.CommentEndpoint.Path, strings.NewReader(inEnvelope(dcm.CommentEndpoint, sender, example.Customer, objects...)))
+	r := request(dcm.CommentEndpoint.Path, strings.NewReader(inEnvelope(dcm.CommentEndpoint, sender, example.Customer,
+		objects...)))
 	r.Header.Set("Edc-Bpn", sender)
 	return c.replicas[replica%len(c.replicas)].do(r)
 }
@@ -430,10 +448,11 @@ func (known remarksKnown) seen() (rows []string) {
 func drawRemark(partner string, of func(n int) int) remark {
 	choose := func(from ...string) string { return from[of(len(from))] }
 	c := remark{
-		id:         choose(modelIDs[0], modelIDs[0], modelIDs[1], ourComment, strings.ToUpper(modelIDs[0])),
-		object:     choose(commentedGroup, commentedGroup, commentedGroup, commentedDemand, modelIDs[1]),
-		objectType: choose(dcm.CapacityGroupType, dcm.CapacityGroupType, dcm.CapacityGroupType, dcm.MaterialDemandType, "urn:samm:io.catenax.id_based_comment"),
-		supplier:   partner, customer: example.Customer,
+		id:     choose(modelIDs[0], modelIDs[0], modelIDs[1], ourComment, strings.ToUpper(modelIDs[0])),
+		object: choose(commentedGroup, commentedGroup, commentedGroup, commentedDemand, modelIDs[1]),
+		objectType: choose(dcm.CapacityGroupType, dcm.CapacityGroupType, dcm.CapacityGroupType,
+			dcm.MaterialDemandType, "urn:samm:io.catenax.id_based_comment"),
+		supplier: partner, customer: example.Customer,
 		text: choose("", "one", "two", "three"), requestDelete: of(6) == 0, invalid: of(12) == 0,
 	}
 	if c.object == commentedDemand && of(4) > 0 { // most of them meet no rule 4
@@ -482,7 +501,8 @@ func TestModelOfComments(t *testing.T) {
 					}
 					w := c.send(s+i, partner, sent...)
 					if got := rulesOf(w); w.Code != statusOf(codes) || !slices.Equal(got, rules) {
-						t.Errorf("message %d of %s: status %d, rules %v; the model says %d, %v: %+v", i, partner, w.Code, got, statusOf(codes), rules, sent)
+						t.Errorf("message %d of %s: status %d, rules %v; the model says %d, %v: %+v", i, partner,
+							w.Code, got, statusOf(codes), rules, sent)
 						return
 					}
 					mu.Lock()
@@ -532,17 +552,21 @@ func TestAtOnceOrInSomeOrder(t *testing.T) {
 	for round, partner := range partners {
 		known, groupsThere := c.known(partner), groupsKnown{}
 		if round%4 > 0 { // in most rounds they meet what is there already
-			first := remark{id: modelIDs[0], object: commentedGroup, objectType: dcm.CapacityGroupType, supplier: partner, customer: example.Customer, text: "first",
+			first := remark{id: modelIDs[0], object: commentedGroup, objectType: dcm.CapacityGroupType,
+				supplier: partner, customer: example.Customer, text: "first",
 				changedAt: now.Add(-time.Second)}
-			if rule, _ := known.judge(first, partner, now, c.exchanged); !slices.Equal(rulesOf(c.send(0, partner, first)), []int{rule}) {
+			if rule, _ := known.judge(first, partner, now, c.exchanged); !slices.Equal(
+				rulesOf(c.send(0, partner, first)), []int{rule}) {
 				t.Fatal("the first comment is not taken")
 			}
 			sent++
 		}
 		comments := make([]remark, messages)
 		for i := range comments {
-			comments[i] = remark{id: modelIDs[0], object: commentedGroup, objectType: dcm.CapacityGroupType, supplier: partner, customer: example.Customer,
-				text: fmt.Sprint(i), changedAt: now.Add(time.Duration(random.IntN(3)-1) * time.Microsecond), requestDelete: random.IntN(5) == 0}
+			comments[i] = remark{id: modelIDs[0], object: commentedGroup, objectType: dcm.CapacityGroupType,
+				supplier: partner, customer: example.Customer,
+				text: fmt.Sprint(i), changedAt: now.Add(time.Duration(random.IntN(3)-1) * time.Microsecond),
+				requestDelete: random.IntN(5) == 0}
 			if i > 0 && random.IntN(4) == 0 {
 				comments[i] = comments[i-1] // sent again
 			}
@@ -558,30 +582,35 @@ func TestAtOnceOrInSomeOrder(t *testing.T) {
 		wait.Wait()
 		sent += messages
 		left := c.stored(partner)
-		if !inSomeOrder(indexes, known, func(k remarksKnown) remarksKnown { return maps.Clone(k) }, func(k remarksKnown, i int) bool {
-			rule, code := k.judge(comments[i], partner, now, c.exchanged)
-			return slices.Equal(got[i], []int{rule, code})
-		}, func(k remarksKnown) bool { return slices.Equal(k.seen(), left) }) {
-			t.Errorf("round %d: no order of the messages explains the verdicts %v and what is stored: %+v", round, got, comments)
+		if !inSomeOrder(indexes, known, func(k remarksKnown) remarksKnown { return maps.Clone(k) },
+			func(k remarksKnown, i int) bool {
+				rule, code := k.judge(comments[i], partner, now, c.exchanged)
+				return slices.Equal(got[i], []int{rule, code})
+			}, func(k remarksKnown) bool { return slices.Equal(k.seen(), left) }) {
+			t.Errorf("round %d: no order of the messages explains the verdicts %v and what is stored: %+v", round,
+				got, comments)
 		}
 
 		groups := make([]linked, messages)
 		for i := range groups {
-			groups[i] = linked{object: object{id: modelIDs[1], supplier: partner, customer: example.Customer, week: "2026-12-07",
+			groups[i] = linked{object: object{id: modelIDs[1], supplier: partner, customer: example.Customer,
+				week:      "2026-12-07",
 				changedAt: now.Add(time.Duration(random.IntN(3))), quantity: i}, links: "series"}
 			if n := random.IntN(4); n > 0 {
 				groups[i].start = now.Add(time.Duration(n-2) * time.Nanosecond) // past, now, future
 			}
 		}
 		post := func(replica int, g linked) *httptest.ResponseRecorder {
-			r := request(dcm.CapacityGroupEndpoint.Path, strings.NewReader(inEnvelope(dcm.CapacityGroupEndpoint, partner, example.Customer, g.json())))
+			r := request(dcm.CapacityGroupEndpoint.Path, strings.NewReader(inEnvelope(dcm.CapacityGroupEndpoint,
+				partner, example.Customer, g.json())))
 			r.Header.Set("Edc-Bpn", partner)
 			return c.replicas[replica].do(r)
 		}
 		if round%4 > 0 {
 			first := groups[0]
 			first.changedAt, first.start = now.Add(-time.Second), time.Time{}
-			if rule, _ := groupsThere.judge(first, partner, now, false); !slices.Equal(rulesOf(post(0, first)), []int{rule}) {
+			if rule, _ := groupsThere.judge(first, partner, now, false); !slices.Equal(rulesOf(post(0, first)),
+				[]int{rule}) {
 				t.Fatal("the first group is not taken")
 			}
 		}
@@ -592,18 +621,22 @@ func TestAtOnceOrInSomeOrder(t *testing.T) {
 			})
 		}
 		wait.Wait()
-		stored := c.query("select actual_capacity::text from planning.capacity where supplier = $1 and capacity_group_id = $2", partner, modelIDs[1])
-		if !inSomeOrder(indexes, groupsThere, func(k groupsKnown) groupsKnown { return maps.Clone(k) }, func(k groupsKnown, i int) bool {
-			rule, code := k.judge(groups[i], partner, now, false)
-			return slices.Equal(got[i], []int{rule, code})
-		}, func(k groupsKnown) bool {
-			var left []string
-			for _, g := range k {
-				left = append(left, fmt.Sprint(g.quantity))
-			}
-			return slices.Equal(left, stored)
-		}) {
-			t.Errorf("round %d: no order of the messages explains the verdicts %v and %v stored: %+v", round, got, stored, groups)
+		stored := c.query(
+			"select actual_capacity::text from planning.capacity where supplier = $1 and capacity_group_id = $2",
+			partner, modelIDs[1])
+		if !inSomeOrder(indexes, groupsThere, func(k groupsKnown) groupsKnown { return maps.Clone(k) },
+			func(k groupsKnown, i int) bool {
+				rule, code := k.judge(groups[i], partner, now, false)
+				return slices.Equal(got[i], []int{rule, code})
+			}, func(k groupsKnown) bool {
+				var left []string
+				for _, g := range k {
+					left = append(left, fmt.Sprint(g.quantity))
+				}
+				return slices.Equal(left, stored)
+			}) {
+			t.Errorf("round %d: no order of the messages explains the verdicts %v and %v stored: %+v", round, got,
+				stored, groups)
 		}
 	}
 	if entries := c.query(`select count(*)::text from planning.message_object o join planning.message m on m.id = o.message and m.sender = o.sender

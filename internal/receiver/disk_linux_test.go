@@ -47,12 +47,14 @@ func TestFullDisk(t *testing.T) {
 	t.Cleanup(func() { run("drop tablespace " + name) })
 	run("create database " + name + " template " + template.Database + " tablespace " + name)
 	t.Cleanup(func() { run("drop database " + name + " with (force)") })
-	f := onDatabase(t, fmt.Sprintf("host=%s port=%d user=%s dbname=%s", template.Host, template.Port, template.User, name), nil)
+	f := onDatabase(t, fmt.Sprintf("host=%s port=%d user=%s dbname=%s", template.Host, template.Port, template.User,
+		name), nil)
 
 	// Groups until one finds no room: the pages that are there have some yet.
 	post := func() *httptest.ResponseRecorder {
 		return f.post(dcm.CapacityGroupEndpoint.Path, example.Message(example.Options{
-			Groups: 1, Weeks: 104, Seed: uint64(time.Now().UnixNano()), Supplier: example.Supplier, Customer: example.Customer, Now: now}))
+			Groups: 1, Weeks: 104, Seed: uint64(time.Now().UnixNano()), Supplier: example.Supplier,
+			Customer: example.Customer, Now: now}))
 	}
 	ready := func() *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()

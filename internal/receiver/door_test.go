@@ -63,7 +63,8 @@ func TestAMessageIsFound(t *testing.T) {
 	messageID := uuid.New()
 	send := func(id fmt.Stringer) (instance string) {
 		var answer struct{ Instance string }
-		w := f.post(dcm.RequestForUpdateEndpoint.Path, fmt.Appendf(nil, `{"messageHeader":{"header":{"messageId":%q}}}`, id))
+		w := f.post(dcm.RequestForUpdateEndpoint.Path, fmt.Appendf(nil,
+			`{"messageHeader":{"header":{"messageId":%q}}}`, id))
 		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
 			t.Fatal(err)
 		}
@@ -80,7 +81,8 @@ func TestAMessageIsFound(t *testing.T) {
 	instance := send(messageID)
 	ours := uuid.MustParse(strings.TrimPrefix(instance, "/messages/"))
 	for _, id := range []string{
-		ours.String(), strings.ToUpper(ours.String()), ours.URN(), strings.ReplaceAll(ours.URN(), ":", "%3A"), strings.ReplaceAll(ours.URN(), ":", "%3a"),
+		ours.String(), strings.ToUpper(ours.String()), ours.URN(), strings.ReplaceAll(ours.URN(), ":", "%3A"),
+		strings.ReplaceAll(ours.URN(), ":", "%3a"),
 		messageID.String(), strings.ReplaceAll(messageID.URN(), ":", "%3A"),
 	} {
 		if found := get("/messages/" + id); found.Instance != instance {
@@ -109,20 +111,30 @@ func TestReadyMeansAMessageCanBeStored(t *testing.T) {
 		sender  string // a part of what the sender is told
 	}{
 		{"all is well", nil, "", ""},
-		{"a newer schema that this program can work with", []string{fmt.Sprintf("insert into dcm.schema_version (version_id, is_applied) values (%d, true)", migrations.Version+1)}, "", ""},
+		{"a newer schema that this program can work with", []string{fmt.Sprintf(
+			"insert into dcm.schema_version (version_id, is_applied) values (%d, true)",
+			migrations.Version+1)}, "", ""},
 		{"a newer schema that it cannot work with", []string{
-			"insert into dcm.schema_version (version_id, is_applied) values (99, true)", "update dcm.compatibility set oldest_program = 99",
+			"insert into dcm.schema_version (version_id, is_applied) values (99, true)",
+			"update dcm.compatibility set oldest_program = 99",
 			"alter table dcm.message rename column status to code",
 		}, "migration 99", "not set up completely"},
 		{"an older schema", []string{
-			"delete from dcm.schema_version where version_id > 24", "alter table dcm.message drop column problem cascade",
+			"delete from dcm.schema_version where version_id > 24",
+			"alter table dcm.message drop column problem cascade",
 		}, "at migration 24", "not set up completely"},
-		{"no right to insert groups", []string{"revoke insert on dcm.capacity_group from app"}, "INSERT on dcm.capacity_group for app", "not set up completely"},
-		{"no right to update groups", []string{"revoke update on dcm.capacity_group from app"}, "UPDATE on dcm.capacity_group for app", "not set up completely"},
-		{"no right to the journal", []string{"revoke insert on dcm.message from app"}, "INSERT on dcm.message for app", "not set up completely"},
-		{"no right to the history", []string{"revoke insert on dcm.capacity_group_history from app"}, "INSERT on dcm.capacity_group_history for app", "not set up completely"},
-		{"no right to the schema", []string{"revoke usage on schema dcm from app"}, "a right is missing", "not set up completely"},
-		{"read-only", []string{"alter role app set default_transaction_read_only = on"}, "read-only", "nothing of the message was stored"},
+		{"no right to insert groups", []string{"revoke insert on dcm.capacity_group from app"},
+			"INSERT on dcm.capacity_group for app", "not set up completely"},
+		{"no right to update groups", []string{"revoke update on dcm.capacity_group from app"},
+			"UPDATE on dcm.capacity_group for app", "not set up completely"},
+		{"no right to the journal", []string{"revoke insert on dcm.message from app"},
+			"INSERT on dcm.message for app", "not set up completely"},
+		{"no right to the history", []string{"revoke insert on dcm.capacity_group_history from app"},
+			"INSERT on dcm.capacity_group_history for app", "not set up completely"},
+		{"no right to the schema", []string{"revoke usage on schema dcm from app"}, "a right is missing",
+			"not set up completely"},
+		{"read-only", []string{"alter role app set default_transaction_read_only = on"}, "read-only",
+			"nothing of the message was stored"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFixture(t, nil)
@@ -152,19 +164,24 @@ func TestReadyMeansAMessageCanBeStored(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			url := fmt.Sprintf("host=%s port=%d user=%s dbname=%s sslmode=disable", config.Host, config.Port, app, config.Database)
+			url := fmt.Sprintf("host=%s port=%d user=%s dbname=%s sslmode=disable", config.Host, config.Port, app,
+				config.Database)
 			f = onDatabase(t, url, func(c *receiver.Config) { c.RequestTimeout = 5 * time.Second })
-			message := example.Message(example.Options{Groups: 1, Weeks: 3, Supplier: example.Supplier, Customer: example.Customer, Now: now})
+			message := example.Message(example.Options{Groups: 1, Weeks: 3, Supplier: example.Supplier,
+				Customer: example.Customer, Now: now})
 			first := f.post(dcm.CapacityGroupEndpoint.Path, message)
-			changed := example.Message(example.Options{Groups: 1, Weeks: 3, Supplier: example.Supplier, Customer: example.Customer, Now: now.Add(time.Hour)})
-			newer := f.post(dcm.CapacityGroupEndpoint.Path, bytes.Replace(changed, []byte(`"maximumCapacity": `), []byte(`"maximumCapacity": 1`), 1))
+			changed := example.Message(example.Options{Groups: 1, Weeks: 3, Supplier: example.Supplier,
+				Customer: example.Customer, Now: now.Add(time.Hour)})
+			newer := f.post(dcm.CapacityGroupEndpoint.Path, bytes.Replace(changed, []byte(`"maximumCapacity": `),
+				[]byte(`"maximumCapacity": 1`), 1))
 			stored := first.Code == 201 && newer.Code == 200
 			w := httptest.NewRecorder()
 			f.operations.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz", nil))
 			if (w.Code == 200) != stored {
 				t.Errorf("/readyz says %d %s; messages got %d, %d", w.Code, w.Body, first.Code, newer.Code)
 			}
-			if want := strings.ReplaceAll(c.ready, "app", app); w.Code == 200 && want != "" || !strings.Contains(w.Body.String(), want) {
+			if want := strings.ReplaceAll(c.ready, "app", app); w.Code == 200 && want != "" ||
+				!strings.Contains(w.Body.String(), want) {
 				t.Errorf("/readyz says %d %s, not %q", w.Code, w.Body, want)
 			}
 			if c.sender != "" {
@@ -172,11 +189,13 @@ func TestReadyMeansAMessageCanBeStored(t *testing.T) {
 				if first.Code == 201 {
 					refused = newer
 				}
-				if refused.Code != 503 || !strings.Contains(refused.Body.String(), c.sender) || refused.Header().Get("Retry-After") == "" {
+				if refused.Code != 503 || !strings.Contains(refused.Body.String(), c.sender) ||
+					refused.Header().Get("Retry-After") == "" {
 					t.Errorf("the sender is told %d %s", refused.Code, refused.Body)
 				}
 			}
-			if strings.Contains(c.ready, " for app") && !strings.Contains(f.log.String(), strings.TrimSuffix(strings.SplitAfter(c.ready, "dcm.")[1], " for app")) {
+			if strings.Contains(c.ready, " for app") && !strings.Contains(f.log.String(),
+				strings.TrimSuffix(strings.SplitAfter(c.ready, "dcm.")[1], " for app")) {
 				t.Errorf("the log does not name the table: %s", f.log)
 			}
 		})
@@ -187,11 +206,13 @@ func TestReadyMeansAMessageCanBeStored(t *testing.T) {
 // gets 503 with Retry-After, and nothing of it is stored.
 func TestBytesHeldAtOnce(t *testing.T) {
 	f := newFixture(t, func(c *receiver.Config) { c.MaxBuffered = 32 << 10 })
-	small := example.Message(example.Options{Groups: 1, Weeks: 4, Seed: 1, Supplier: example.Supplier, Customer: example.Customer, Now: now})
+	small := example.Message(example.Options{Groups: 1, Weeks: 4, Seed: 1, Supplier: example.Supplier,
+		Customer: example.Customer, Now: now})
 	if w := f.post(dcm.CapacityGroupEndpoint.Path, small); w.Code != http.StatusCreated {
 		t.Errorf("%d bytes: %d %s", len(small), w.Code, w.Body)
 	}
-	large := example.Message(example.Options{Groups: 10, Weeks: 104, Seed: 2, Supplier: example.Supplier, Customer: example.Customer, Now: now})
+	large := example.Message(example.Options{Groups: 10, Weeks: 104, Seed: 2, Supplier: example.Supplier,
+		Customer: example.Customer, Now: now})
 	w := f.post(dcm.CapacityGroupEndpoint.Path, large)
 	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
 		t.Errorf("%d bytes: %d %s", len(large), w.Code, w.Body)
@@ -206,7 +227,8 @@ func TestBytesHeldAtOnce(t *testing.T) {
 func TestMessagesAtOnce(t *testing.T) {
 	f := newFixture(t, func(c *receiver.Config) { c.MaxInFlight = 1 })
 	message := func(seed uint64) []byte {
-		return example.Message(example.Options{Groups: 1, Weeks: 4, Seed: seed, Supplier: example.Supplier, Customer: example.Customer, Now: now})
+		return example.Message(example.Options{Groups: 1, Weeks: 4, Seed: seed, Supplier: example.Supplier,
+			Customer: example.Customer, Now: now})
 	}
 	ctx := context.Background()
 	conn, err := pgx.Connect(ctx, f.url)

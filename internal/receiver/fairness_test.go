@@ -29,7 +29,8 @@ type arena struct {
 }
 
 func (a *arena) post(ctx context.Context, sender string, body []byte) (int, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, a.server.URL+"/"+dcm.CapacityGroupEndpoint.Path, bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, a.server.URL+"/"+dcm.CapacityGroupEndpoint.Path,
+		bytes.NewReader(body))
 	if err != nil {
 		return 0, err
 	}
@@ -59,7 +60,8 @@ func (a *arena) ignore(ctx context.Context, body []byte) {
 	}
 	defer conn.Close()
 	_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
-	fmt.Fprintf(conn, "POST /%s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nEdc-Bpn: %s\r\nContent-Length: %d\r\n\r\n",
+	fmt.Fprintf(conn,
+		"POST /%s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nEdc-Bpn: %s\r\nContent-Length: %d\r\n\r\n",
 		dcm.CapacityGroupEndpoint.Path, attacker, len(body))
 	_, _ = conn.Write(body)
 	<-ctx.Done()
@@ -79,7 +81,8 @@ func TestTooLargeIsHeard(t *testing.T) {
 		if !announced {
 			length = "Transfer-Encoding: chunked"
 		}
-		fmt.Fprintf(conn, "POST /%s HTTP/1.1\r\nHost: x\r\nEdc-Bpn: %s\r\n%s\r\n\r\n", dcm.CapacityGroupEndpoint.Path, example.Supplier, length)
+		fmt.Fprintf(conn, "POST /%s HTTP/1.1\r\nHost: x\r\nEdc-Bpn: %s\r\n%s\r\n\r\n", dcm.CapacityGroupEndpoint.Path,
+			example.Supplier, length)
 		piece := bytes.Repeat([]byte(" "), 1<<20)
 		for range size / len(piece) {
 			if !announced {
@@ -125,8 +128,10 @@ func TestRefusalsAreHeard(t *testing.T) {
 		{"no key", "POST " + capacityGroups, "", "401"},
 		{"no sender", "POST " + capacityGroups, "X-Api-Key: key", "401"},
 		{"a partner that may not send", "POST " + capacityGroups, "X-Api-Key: key\r\nEdc-Bpn: BPNL00000000NONE", "403"},
-		{"another content type", "POST " + capacityGroups, "X-Api-Key: key\r\nContent-Type: text/plain\r\nEdc-Bpn: " + example.Supplier, "415"},
-		{"more bytes than the partner's share", "POST " + capacityGroups, "X-Api-Key: key\r\nEdc-Bpn: " + example.Supplier, "503"},
+		{"another content type", "POST " + capacityGroups, "X-Api-Key: key\r\nContent-Type: text/plain\r\nEdc-Bpn: " +
+			example.Supplier, "415"},
+		{"more bytes than the partner's share", "POST " + capacityGroups,
+			"X-Api-Key: key\r\nEdc-Bpn: " + example.Supplier, "503"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			conn, err := net.Dial("tcp", server.Listener.Addr().String())
@@ -135,7 +140,8 @@ func TestRefusalsAreHeard(t *testing.T) {
 			}
 			defer conn.Close()
 			const size = 4 << 20
-			fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: x\r\n%s\r\nContent-Length: %d\r\n\r\n", c.request, strings.TrimSpace("X: y\r\n"+c.header), size)
+			fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: x\r\n%s\r\nContent-Length: %d\r\n\r\n", c.request,
+				strings.TrimSpace("X: y\r\n"+c.header), size)
 			piece := bytes.Repeat([]byte(" "), 1<<20)
 			for range size / len(piece) {
 				if _, err := conn.Write(piece); err != nil {
@@ -157,12 +163,15 @@ func TestRefusalsAreHeard(t *testing.T) {
 func TestWhoAsksFirstSendsNothing(t *testing.T) {
 	server := httptest.NewServer(newFixture(t, nil).partner)
 	defer server.Close()
-	for _, c := range []struct{ path, status string }{{"/" + dcm.CapacityGroupEndpoint.Path, "413"}, {"/nowhere", "404"}} {
+	for _, c := range []struct{ path, status string }{{"/" + dcm.CapacityGroupEndpoint.Path, "413"},
+		{"/nowhere", "404"}} {
 		conn, err := net.Dial("tcp", server.Listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nEdc-Bpn: %s\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", c.path, example.Supplier, 20<<20)
+		fmt.Fprintf(conn,
+			"POST %s HTTP/1.1\r\nHost: x\r\nEdc-Bpn: %s\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n",
+			c.path, example.Supplier, 20<<20)
 		answer := make([]byte, 64)
 		_ = conn.SetReadDeadline(time.Now().Add(5 * time.Second))
 		n, err := conn.Read(answer)
@@ -190,12 +199,14 @@ func TestUnreadAnswersHoldNoToken(t *testing.T) {
 	deadline := time.Now().Add(90 * time.Second) // large lists on a busy machine under the race detector
 	for f.metric("dcm_buffered_bytes") < 1<<20 || f.metric("dcm_requests_in_flight") > 0 {
 		if time.Now().After(deadline) {
-			t.Fatalf("%g bytes are held, %g messages in flight", f.metric("dcm_buffered_bytes"), f.metric("dcm_requests_in_flight"))
+			t.Fatalf("%g bytes are held, %g messages in flight", f.metric("dcm_buffered_bytes"),
+				f.metric("dcm_requests_in_flight"))
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
 	for range 20 {
-		if status, err := a.post(ctx, example.Supplier, example.Message(example.Options{Groups: 1, Weeks: 4, Supplier: example.Supplier, Customer: example.Customer, Now: now})); err != nil || status >= 300 {
+		if status, err := a.post(ctx, example.Supplier, example.Message(example.Options{Groups: 1, Weeks: 4,
+			Supplier: example.Supplier, Customer: example.Customer, Now: now})); err != nil || status >= 300 {
 			t.Errorf("%d %v", status, err)
 		}
 	}

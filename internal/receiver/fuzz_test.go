@@ -27,7 +27,8 @@ func FuzzReceive(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Cleanup(func() { _ = conn.Close(context.Background()) })
-	f.Add(example.Message(example.Options{Groups: 1, Weeks: 2, Supplier: example.Supplier, Customer: example.Customer, Now: now}))
+	f.Add(example.Message(example.Options{Groups: 1, Weeks: 2, Supplier: example.Supplier, Customer: example.Customer,
+		Now: now}))
 	f.Add(read(f, "testdata/week-based-capacity-group/quantities-are-exact/request.json"))
 	f.Add(read(f, "testdata/week-based-capacity-group/list-same-id-twice-in-the-order-sent/request.json"))
 	f.Add(read(f, "testdata/id-based-request-for-update/one-demand/request.json"))
@@ -66,13 +67,15 @@ func comesBack(t *testing.T, conn *pgx.Conn, body, answer []byte) {
 	var name string
 	var changedAt time.Time
 	var nanosecond int
-	if err := conn.QueryRow(context.Background(), `select name, changed_at, changed_at_nanosecond from planning.capacity_group where supplier = $1 and capacity_group_id = $2`,
+	if err := conn.QueryRow(context.Background(),
+		`select name, changed_at, changed_at_nanosecond from planning.capacity_group where supplier = $1 and capacity_group_id = $2`,
 		example.Supplier, a.Results[0].CapacityGroupId).Scan(&name, &changedAt, &nanosecond); err != nil {
 		t.Fatalf("answered 201, but: %v", err)
 	}
 	want, err := time.Parse(time.RFC3339Nano, object["changedAt"].(string))
 	if name != object["name"] || err == nil && !changedAt.Add(time.Duration(nanosecond)).Equal(want) {
-		t.Errorf("stored %q of %s+%d ns; sent %q of %s", name, changedAt, nanosecond, object["name"], object["changedAt"])
+		t.Errorf("stored %q of %s+%d ns; sent %q of %s", name, changedAt, nanosecond, object["name"],
+			object["changedAt"])
 	}
 	capacities, _ := object["capacities"].([]any)
 	for _, c := range capacities {
@@ -80,10 +83,12 @@ func comesBack(t *testing.T, conn *pgx.Conn, body, answer []byte) {
 		stored := make([]*string, 4)
 		if err := conn.QueryRow(context.Background(), `select actual_capacity::text, maximum_capacity::text, agreed_capacity::text, delta_production_result::text
 			from planning.capacity where supplier = $1 and capacity_group_id = $2 and point_in_time = $3::text::date`,
-			example.Supplier, a.Results[0].CapacityGroupId, c["pointInTime"]).Scan(&stored[0], &stored[1], &stored[2], &stored[3]); err != nil {
+			example.Supplier, a.Results[0].CapacityGroupId, c["pointInTime"]).Scan(&stored[0], &stored[1], &stored[2],
+			&stored[3]); err != nil {
 			t.Fatalf("week %s: %v", c["pointInTime"], err)
 		}
-		for i, property := range []string{"actualCapacity", "maximumCapacity", "agreedCapacity", "deltaProductionResult"} {
+		for i, property := range []string{"actualCapacity", "maximumCapacity", "agreedCapacity",
+			"deltaProductionResult"} {
 			number, _ := c[property].(json.Number)
 			same(t, number, stored[i])
 		}

@@ -76,7 +76,8 @@ func judgeObjects[T any](rc *Receiver, o objects[T]) judge {
 
 // decide runs the rules over the objects in the order sent: what one of them
 // stores is known to the next.
-func decide[T any](e *store.Entry, ground *store.Ground, sent []payload.Object[T], situations []rules.Situation[T], contents []store.Content, o objects[T]) {
+func decide[T any](e *store.Entry, ground *store.Ground, sent []payload.Object[T], situations []rules.Situation[T],
+	contents []store.Content, o objects[T]) {
 	e.Standard, e.Results = o.table.Standard, make([]store.Result, len(sent))
 	codes := make([]int, len(sent))
 	ids := make([]uuid.UUID, len(sent)) // of their own: the answer must not hold the objects
@@ -96,11 +97,13 @@ func decide[T any](e *store.Entry, ground *store.Ground, sent []payload.Object[T
 			ids[i], id = *object.ID, &ids[i]
 		}
 		e.Results[i] = store.Result{
-			ObjectID: id, Rule: verdict.Rule, Outcome: verdict.Outcome, Errors: listed(object.Errors), Warnings: listed(object.Warnings),
+			ObjectID: id, Rule: verdict.Rule, Outcome: verdict.Outcome, Errors: listed(object.Errors),
+			Warnings: listed(object.Warnings),
 		}
 		for _, d := range verdict.Details {
 			list := &e.Results[i].Errors
-			list.Errors = append(list.Errors, schemas.Violation{Pointer: object.Pointer + "/" + d.Property, Detail: d.Text})
+			list.Errors = append(list.Errors, schemas.Violation{Pointer: object.Pointer + "/" + d.Property,
+				Detail: d.Text})
 		}
 	}
 	e.Status = rules.Status(codes)
@@ -197,7 +200,8 @@ func (rc *Receiver) unreadable(ctx context.Context, in *inbound, err error) (sto
 }
 
 // refused journals a message that is refused as a whole.
-func (rc *Receiver) refused(ctx context.Context, in *inbound, e store.Entry, found payload.Errors) (store.Entry, error) {
+func (rc *Receiver) refused(ctx context.Context, in *inbound, e store.Entry, found payload.Errors) (store.Entry,
+	error) {
 	e.Status, e.Problem, e.Errors = http.StatusBadRequest, refusedProblem, listed(found)
 	boundErrors(&e)
 	return rc.journal(ctx, in, e)

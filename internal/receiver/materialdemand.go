@@ -17,7 +17,8 @@ func (rc *Receiver) judgeMaterialDemands() judge {
 		table: &rc.config.Standard.MaterialDemands,
 		ours:  rc.isSupplier,
 		subject: func(d *dcm.MaterialDemand, _ string) store.Subject {
-			return store.Subject{Key: store.Key{Supplier: d.Supplier, Customer: d.Customer, ID: d.ID}, Material: d.MaterialNumberCustomer}
+			return store.Subject{Key: store.Key{Supplier: d.Supplier, Customer: d.Customer, ID: d.ID},
+				Material: d.MaterialNumberCustomer}
 		},
 		write: func(s *rules.Situation[dcm.MaterialDemand], content store.Content) store.Write {
 			return store.WriteMaterialDemand(s.Object, content)

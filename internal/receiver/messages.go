@@ -63,7 +63,8 @@ func (rc *Receiver) show(find func(context.Context, *http.Request, string) (read
 
 // find reads what is shown, in the sender's turn. The text counts as its share until
 // it is given back.
-func (rc *Receiver) find(w http.ResponseWriter, r *http.Request, sender string, find func(context.Context, *http.Request, string) (reading, *answer)) (text []byte, refused *answer) {
+func (rc *Receiver) find(w http.ResponseWriter, r *http.Request, sender string,
+	find func(context.Context, *http.Request, string) (reading, *answer)) (text []byte, refused *answer) {
 	if !rc.messages.Take(sender, 1) {
 		return nil, rc.heldBack(w, sender, "messages")
 	}
@@ -112,7 +113,8 @@ func (rc *Receiver) appendShown(b []byte, m *store.Recorded) []byte {
 }
 
 func (rc *Receiver) showMessage(ctx context.Context, r *http.Request, sender string) (found reading, _ *answer) {
-	notFound := refusal(http.StatusNotFound, "unknown-message", "No such message", "there is no message of yours with this ID; entries are kept for a limited time")
+	notFound := refusal(http.StatusNotFound, "unknown-message", "No such message",
+		"there is no message of yours with this ID; entries are kept for a limited time")
 	text, err := url.PathUnescape(chi.URLParam(r, "id"))
 	if err != nil {
 		return found, &notFound

@@ -37,16 +37,19 @@ func newMetrics(rc *Receiver) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "dcm_messages_total", Help: "Requests on the partner listener by endpoint and HTTP status of the answer.",
+			Name: "dcm_messages_total",
+			Help: "Requests on the partner listener by endpoint and HTTP status of the answer.",
 		}, []string{"endpoint", "status"}),
 		objects: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dcm_objects_total", Help: "Objects by endpoint, standard, the rule of it that decided, and outcome.",
 		}, []string{"endpoint", "standard", "rule", "outcome"}),
 		future: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "dcm_future_changed_at_total", Help: "Valid objects whose changedAt is more than a day ahead: once stored, they lock out every honest later message.",
+			Name: "dcm_future_changed_at_total",
+			Help: "Valid objects whose changedAt is more than a day ahead: once stored, they lock out every honest later message.",
 		}, []string{"endpoint"}),
 		heldBack: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "dcm_partner_held_back_total", Help: "Requests answered 503 because their sender had its share already: of bytes, messages or work.",
+			Name: "dcm_partner_held_back_total",
+			Help: "Requests answered 503 because their sender had its share already: of bytes, messages or work.",
 		}, []string{"partner", "share"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "dcm_request_duration_seconds", Help: "Time from a message's arrival to the end of its answer.",
@@ -57,19 +60,22 @@ func newMetrics(rc *Receiver) *metrics {
 			Buckets: prometheus.ExponentialBuckets(1024, 4, 8), // 1 KiB to 16 MiB
 		}, []string{"endpoint"}),
 		lastAccepted: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "dcm_partner_last_accepted_timestamp_seconds", Help: "When the last message of a partner was answered 200 or 201.",
+			Name: "dcm_partner_last_accepted_timestamp_seconds",
+			Help: "When the last message of a partner was answered 200 or 201.",
 		}, []string{"partner"}),
 		storeErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dcm_store_errors_total", Help: "Failures of the store that were answered 503, by kind.",
 		}, []string{"kind"}),
 		unrecorded: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "dcm_messages_unrecorded_total", Help: "Messages that changed nothing and were only counted, because their partner sent more of them than are recorded in an hour; planning.message_count says who.",
+			Name: "dcm_messages_unrecorded_total",
+			Help: "Messages that changed nothing and were only counted, because their partner sent more of them than are recorded in an hour; planning.message_count says who.",
 		}, []string{"endpoint"}),
 		removed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "dcm_journal_removed_total", Help: "Journal entries removed after their retention time.",
 		}),
 		overview: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "dcm_overview_as_of_timestamp_seconds", Help: "What was stored before this is in the planners' overview (planning.group_overview, planning.capacity_total); 0 if it is not whole yet.",
+			Name: "dcm_overview_as_of_timestamp_seconds",
+			Help: "What was stored before this is in the planners' overview (planning.group_overview, planning.capacity_total); 0 if it is not whole yet.",
 		}),
 		faults: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "dcm_faults_total", Help: "Faults in the program, answered 503; each is in the log.",
@@ -92,11 +98,16 @@ func newMetrics(rc *Receiver) *metrics {
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
-	m.registry.MustRegister(m.messages, m.objects, m.future, m.heldBack, m.duration, m.bytes, m.lastAccepted, m.storeErrors, m.removed, m.unrecorded, m.faults, m.overview,
-		gauge("dcm_requests_in_flight", "Messages being judged at this moment.", func() float64 { return float64(rc.messages.Held()) }),
-		gauge("dcm_requests_in_flight_limit", "Messages that may be judged at once; beyond it the answer is 503.", func() float64 { return float64(rc.config.MaxInFlight) }),
-		gauge("dcm_buffered_bytes", "Memory held for bodies, and for answers that are not read yet.", func() float64 { return float64(rc.bytes.Held()) }),
-		gauge("dcm_work_waiting", "Messages that wait for their sender's turn.", func() float64 { return float64(rc.small.Waiting() + rc.work.Waiting()) }),
+	m.registry.MustRegister(m.messages, m.objects, m.future, m.heldBack, m.duration, m.bytes, m.lastAccepted,
+		m.storeErrors, m.removed, m.unrecorded, m.faults, m.overview,
+		gauge("dcm_requests_in_flight", "Messages being judged at this moment.",
+			func() float64 { return float64(rc.messages.Held()) }),
+		gauge("dcm_requests_in_flight_limit", "Messages that may be judged at once; beyond it the answer is 503.",
+			func() float64 { return float64(rc.config.MaxInFlight) }),
+		gauge("dcm_buffered_bytes", "Memory held for bodies, and for answers that are not read yet.",
+			func() float64 { return float64(rc.bytes.Held()) }),
+		gauge("dcm_work_waiting", "Messages that wait for their sender's turn.",
+			func() float64 { return float64(rc.small.Waiting() + rc.work.Waiting()) }),
 		gauge("dcm_ready", "1 if messages can be taken, else 0.", func() float64 {
 			if rc.notReady(context.Background()) != nil {
 				return 0
@@ -105,7 +116,8 @@ func newMetrics(rc *Receiver) *metrics {
 		}),
 		storeCollector{rc.store},
 	)
-	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dcm_build_info", Help: "Always 1; the labels say what is running."}, []string{"version", "revision", "goversion"})
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dcm_build_info",
+		Help: "Always 1; the labels say what is running."}, []string{"version", "revision", "goversion"})
 	version, revision := BuildInfo()
 	build.WithLabelValues(version, revision, runtime.Version()).Set(1)
 	m.registry.MustRegister(build)
@@ -122,7 +134,8 @@ func (m *metrics) observe(in *inbound, a *answered, took time.Duration) {
 	m.duration.WithLabelValues(in.Endpoint).Observe(took.Seconds())
 	m.bytes.WithLabelValues(in.Endpoint).Observe(float64(in.Bytes))
 	for _, v := range a.verdicts {
-		m.objects.WithLabelValues(in.Endpoint, a.standard, strconv.Itoa(v.rule), string(v.outcome)).Add(float64(v.objects))
+		m.objects.WithLabelValues(in.Endpoint, a.standard, strconv.Itoa(v.rule),
+			string(v.outcome)).Add(float64(v.objects))
 	}
 	if in.future > 0 {
 		m.future.WithLabelValues(in.Endpoint).Add(float64(in.future))
@@ -161,17 +174,22 @@ func (m *metrics) accepted(partner string, at time.Time) {
 type storeCollector struct{ store *store.Store }
 
 var (
-	connections     = prometheus.NewDesc("dcm_store_connections", "Connections to the database by state; limit is how many there may be.", []string{"state"}, nil)
-	acquires        = prometheus.NewDesc("dcm_store_acquires_total", "How often a connection was taken from the pool.", nil, nil)
-	groupCommits    = prometheus.NewDesc("dcm_store_group_commits_total", "Transactions of small messages that came at once, by result; after a failed one each message had one of its own.", []string{"result"}, nil)
-	acquiresSeconds = prometheus.NewDesc("dcm_store_acquire_seconds_total", "Time spent waiting for a connection.", nil, nil)
+	connections = prometheus.NewDesc("dcm_store_connections",
+		"Connections to the database by state; limit is how many there may be.", []string{"state"}, nil)
+	acquires = prometheus.NewDesc("dcm_store_acquires_total",
+		"How often a connection was taken from the pool.", nil, nil)
+	groupCommits = prometheus.NewDesc("dcm_store_group_commits_total",
+		"Transactions of small messages that came at once, by result; after a failed one each message had one of its own.", []string{"result"}, nil)
+	acquiresSeconds = prometheus.NewDesc("dcm_store_acquire_seconds_total", "Time spent waiting for a connection.",
+		nil, nil)
 )
 
 func (c storeCollector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
 
 func (c storeCollector) Collect(ch chan<- prometheus.Metric) {
 	stat := c.store.Stat()
-	for state, n := range map[string]int32{"idle": stat.IdleConns(), "used": stat.AcquiredConns(), "limit": stat.MaxConns()} {
+	for state, n := range map[string]int32{"idle": stat.IdleConns(), "used": stat.AcquiredConns(),
+		"limit": stat.MaxConns()} {
 		ch <- prometheus.MustNewConstMetric(connections, prometheus.GaugeValue, float64(n), state)
 	}
 	committed, failed := c.store.GroupCommits()

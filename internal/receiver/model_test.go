@@ -93,20 +93,25 @@ func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		run++
 		base := time.Date(2026, 1, 1, 0, 0, 0, 999, time.UTC)
-		ids := []string{"0157ba42-d2a8-4e28-8565-7b07830c1110", "be4d8470-2de6-43d2-b5f8-2e5d3eebf3fd", "00000000-0000-0000-0000-000000000000"}
+		ids := []string{"0157ba42-d2a8-4e28-8565-7b07830c1110", "be4d8470-2de6-43d2-b5f8-2e5d3eebf3fd",
+			"00000000-0000-0000-0000-000000000000"}
 		histories := make([][][]object, 3)
 		suppliers := make([]string, len(histories))
 		for s := range histories {
 			suppliers[s] = fmt.Sprintf("BPNL%06dTEST%02d", run, s)
 			histories[s] = rapid.SliceOfN(rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) object {
 				o := object{
-					id:       rapid.SampledFrom(ids).Draw(rt, "id"),
-					customer: rapid.SampledFrom([]string{example.Customer, example.Customer, "BPNL8888888888YY", "BPNL9999999999ZZ"}).Draw(rt, "customer"),
-					supplier: rapid.SampledFrom([]string{suppliers[s], suppliers[s], suppliers[s], "BPNL0000000000ZZ"}).Draw(rt, "supplier"),
+					id: rapid.SampledFrom(ids).Draw(rt, "id"),
+					customer: rapid.SampledFrom([]string{example.Customer, example.Customer, "BPNL8888888888YY",
+						"BPNL9999999999ZZ"}).Draw(rt, "customer"),
+					supplier: rapid.SampledFrom([]string{suppliers[s], suppliers[s], suppliers[s],
+						"BPNL0000000000ZZ"}).Draw(rt, "supplier"),
 					// Neighbours differ by a nanosecond, and are written in different zones.
-					changedAt: base.Add(time.Duration(rapid.IntRange(0, 3).Draw(rt, "changedAt"))).In(time.FixedZone("", rapid.SampledFrom([]int{0, 3600, -7200}).Draw(rt, "zone"))),
-					quantity:  rapid.IntRange(0, 2).Draw(rt, "quantity"),
-					week:      rapid.SampledFrom([]string{"2026-12-07", "2026-12-14", "2026-12-21", "2026-12-15"}).Draw(rt, "week"),
+					changedAt: base.Add(time.Duration(rapid.IntRange(0, 3).Draw(rt, "changedAt"))).In(
+						time.FixedZone("", rapid.SampledFrom([]int{0, 3600, -7200}).Draw(rt, "zone"))),
+					quantity: rapid.IntRange(0, 2).Draw(rt, "quantity"),
+					week: rapid.SampledFrom([]string{"2026-12-07", "2026-12-14", "2026-12-21",
+						"2026-12-15"}).Draw(rt, "week"),
 				}
 				if rapid.Bool().Draw(rt, "capitals") {
 					o.id = "urn:uuid:" + strings.ToUpper(o.id)
@@ -130,7 +135,9 @@ func TestModel(t *testing.T) {
 					}
 					rules, status := models[s].judge(suppliers[s], plain)
 					if got := rulesOf(w); w.Code != status || !slices.Equal(got, rules) {
-						faults <- fmt.Sprintf("message %d of supplier %d: status %d, rules %v; the model says %d, %v\n%s", i, s, w.Code, got, status, rules, list(objects))
+						faults <- fmt.Sprintf(
+							"message %d of supplier %d: status %d, rules %v; the model says %d, %v\n%s", i, s, w.Code,
+							got, status, rules, list(objects))
 					}
 				}
 			})
@@ -143,7 +150,8 @@ func TestModel(t *testing.T) {
 		for s, supplier := range suppliers {
 			var want []string
 			for _, o := range models[s] {
-				want = append(want, fmt.Sprintf("%s %s %d %s %d", o.customer, strings.ToLower(o.id), o.changedAt.UnixNano(), o.week, o.quantity))
+				want = append(want, fmt.Sprintf("%s %s %d %s %d", o.customer, strings.ToLower(o.id),
+					o.changedAt.UnixNano(), o.week, o.quantity))
 			}
 			slices.Sort(want)
 			got := f.query(`select concat_ws(' ', g.customer, g.capacity_group_id,
@@ -209,7 +217,8 @@ func TestSameIDAtTheSameMoment(t *testing.T) {
 		if count[5] != 1 {
 			t.Errorf("round %d: rules %v; want rule 5 exactly once", round, count)
 		}
-		if got := f.query(`select actual_capacity::text from planning.capacity where capacity_group_id = $1`, o.id); !slices.Equal(got, []string{fmt.Sprint(senders/2 - 1)}) {
+		if got := f.query(`select actual_capacity::text from planning.capacity where capacity_group_id = $1`,
+			o.id); !slices.Equal(got, []string{fmt.Sprint(senders/2 - 1)}) {
 			t.Errorf("round %d: %v is stored, want the newest", round, got)
 		}
 	}
@@ -221,7 +230,8 @@ func TestListsInOppositeOrder(t *testing.T) {
 	f := newFixture(t, nil)
 	objects := make([]object, 500)
 	for i := range objects {
-		objects[i] = object{id: uuid.NewString(), customer: example.Customer, supplier: example.Supplier, week: "2026-12-07", changedAt: now}
+		objects[i] = object{id: uuid.NewString(), customer: example.Customer, supplier: example.Supplier,
+			week: "2026-12-07", changedAt: now}
 	}
 	for round := range 3 {
 		var wait sync.WaitGroup
@@ -252,7 +262,8 @@ func TestListsInOppositeOrder(t *testing.T) {
 // is still at work; the journal shows which are repeats.
 func TestRepeatsSideBySide(t *testing.T) {
 	f := newFixture(t, nil)
-	body := example.Message(example.Options{Groups: 3, Weeks: 10, Supplier: example.Supplier, Customer: example.Customer, Now: now})
+	body := example.Message(example.Options{Groups: 3, Weeks: 10, Supplier: example.Supplier,
+		Customer: example.Customer, Now: now})
 	var wait sync.WaitGroup
 	for range 6 {
 		wait.Go(func() {
@@ -261,18 +272,23 @@ func TestRepeatsSideBySide(t *testing.T) {
 			}
 		})
 		wait.Go(func() {
-			if w := f.post(dcm.RequestForUpdateEndpoint.Path, []byte(`{"messageHeader":{"header":{"messageId":"0157ba42-d2a8-4e28-8565-7b07830c1110"}}}`)); w.Code != 400 {
+			if w := f.post(dcm.RequestForUpdateEndpoint.Path, []byte(
+				`{"messageHeader":{"header":{"messageId":"0157ba42-d2a8-4e28-8565-7b07830c1110"}}}`)); w.Code != 400 {
 				t.Errorf("%d %s", w.Code, w.Body)
 			}
 		})
 	}
 	wait.Wait()
-	got := f.query(`select concat(endpoint, ' ', is_repeat, ' ', count(*)) from planning.message group by endpoint, is_repeat order by 1`)
-	want := []string{"id-based-request-for-update f 1", "id-based-request-for-update t 5", "week-based-capacity-group f 1", "week-based-capacity-group t 5"}
+	got := f.query(
+		`select concat(endpoint, ' ', is_repeat, ' ', count(*)) from planning.message group by endpoint, is_repeat order by 1`)
+	want := []string{"id-based-request-for-update f 1", "id-based-request-for-update t 5",
+		"week-based-capacity-group f 1", "week-based-capacity-group t 5"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if got := f.query(`select concat(rule, ' ', count(*)) from planning.message_object group by rule order by 1`); !slices.Equal(got, []string{"5 3", "7 15"}) {
+	if got := f.query(
+		`select concat(rule, ' ', count(*)) from planning.message_object group by rule order by 1`); !slices.Equal(
+		got, []string{"5 3", "7 15"}) {
 		t.Errorf("rules %v", got)
 	}
 }
@@ -283,7 +299,8 @@ func TestQueryModes(t *testing.T) {
 	for _, mode := range []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"} {
 		t.Run(mode, func(t *testing.T) {
 			url := pgtest.New(t)
-			f := onDatabase(t, url+map[bool]string{true: "&", false: "?"}[strings.Contains(url, "?")]+"default_query_exec_mode="+mode, nil)
+			f := onDatabase(t, url+map[bool]string{true: "&", false: "?"}[strings.Contains(url,
+				"?")]+"default_query_exec_mode="+mode, nil)
 			f.url = url
 			body := read(t, "testdata/week-based-capacity-group/quantities-are-exact/request.json")
 			for i, want := range []int{201, 200} {
@@ -291,16 +308,19 @@ func TestQueryModes(t *testing.T) {
 					t.Fatalf("message %d: %d %s\n%s", i, w.Code, w.Body, f.log)
 				}
 			}
-			many := example.Message(example.Options{Groups: 20, Weeks: 104, Supplier: example.Supplier, Customer: example.Customer, Now: now})
+			many := example.Message(example.Options{Groups: 20, Weeks: 104, Supplier: example.Supplier,
+				Customer: example.Customer, Now: now})
 			for range 2 {
 				if w := f.post(dcm.CapacityGroupEndpoint.Path, many); w.Code != 200 {
 					t.Fatalf("%d %s\n%s", w.Code, w.Body, f.log)
 				}
 			}
-			if w := f.post(dcm.RequestForUpdateEndpoint.Path, read(t, "testdata/id-based-request-for-update/one-demand/request.json")); w.Code != 200 {
+			if w := f.post(dcm.RequestForUpdateEndpoint.Path, read(t,
+				"testdata/id-based-request-for-update/one-demand/request.json")); w.Code != 200 {
 				t.Fatalf("%d %s\n%s", w.Code, w.Body, f.log)
 			}
-			if got := f.query(`select delta_production_result::text from planning.capacity where delta_production_result is not null`); !slices.Equal(got, []string{"-12345678901234567890.123456789"}) {
+			if got := f.query(
+				`select delta_production_result::text from planning.capacity where delta_production_result is not null`); !slices.Equal(got, []string{"-12345678901234567890.123456789"}) {
 				t.Errorf("stored %v", got)
 			}
 			r := httptest.NewRequest("GET", "/messages?refused=false&limit=2", nil)
@@ -334,7 +354,8 @@ func TestOneIDAMaterial(t *testing.T) {
 			t.Errorf("round %d: %v", round, codes)
 		}
 	}
-	if got := f.query(`select count(*)::text from planning.message_object where rule = 5 and outcome = 'ignored'`); got[0] != "70" {
+	if got := f.query(
+		`select count(*)::text from planning.message_object where rule = 5 and outcome = 'ignored'`); got[0] != "70" {
 		t.Errorf("%s met rule 5, want 70", got[0])
 	}
 }

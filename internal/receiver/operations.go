@@ -19,7 +19,8 @@ import (
 // Operations is the handler of the operations listener.
 func (rc *Receiver) Operations() http.Handler {
 	r := chi.NewRouter()
-	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(rc.metrics.registry, promhttp.HandlerOpts{EnableOpenMetrics: true}))
+	r.Method(http.MethodGet, "/metrics", promhttp.HandlerFor(rc.metrics.registry,
+		promhttp.HandlerOpts{EnableOpenMetrics: true}))
 	r.Get("/livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	r.Get("/readyz", func(w http.ResponseWriter, r *http.Request) {
 		if err := rc.notReady(r.Context()); err != nil {
@@ -170,7 +171,8 @@ func (rc *Receiver) keepOverview(ctx context.Context) {
 			rc.metrics.overview.Set(float64(asOf.UnixMilli()) / 1000)
 		}
 		if err != nil && ctx.Err() == nil && !failing {
-			rc.log.Warn("the planners' overview was not brought to the present; trying again", "error", store.Describe(err))
+			rc.log.Warn("the planners' overview was not brought to the present; trying again", "error",
+				store.Describe(err))
 		}
 		failing = err != nil
 		select {

@@ -97,7 +97,8 @@ func appendResult(b []byte, index int, idName string, r *store.Result) []byte {
 	b = append(b, `,"rule":`...)
 	b = strconv.AppendInt(b, int64(r.Rule), 10)
 	b = append(append(append(b, `,"outcome":"`...), r.Outcome...), `"}`...)
-	return appendRemarks(b, begin, &remarks{r.Errors.Errors, r.Errors.MoreErrors, r.Warnings.Errors, r.Warnings.MoreErrors})
+	return appendRemarks(b, begin, &remarks{r.Errors.Errors, r.Errors.MoreErrors, r.Warnings.Errors,
+		r.Warnings.MoreErrors})
 }
 
 // member begins another member of the object that b ends with, which began at
@@ -131,7 +132,8 @@ func send(w http.ResponseWriter, status int, text []byte) {
 	control, start, written := http.NewResponseController(w), time.Now(), 0
 	for piece := range slices.Chunk(text, 64<<10) {
 		written += len(piece)
-		_ = control.SetWriteDeadline(start.Add(grace + time.Duration(written)*time.Second/answerRate)) // not every connection has one
+		// not every connection has one
+		_ = control.SetWriteDeadline(start.Add(grace + time.Duration(written)*time.Second/answerRate))
 		if _, err := w.Write(piece); err != nil {
 			return // the sender is gone; what is stored stays
 		}

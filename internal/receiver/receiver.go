@@ -164,7 +164,8 @@ func (rc *Receiver) unpanicked(next http.Handler) http.Handler {
 		defer func() {
 			if fault := recover(); fault != nil && fault != http.ErrAbortHandler {
 				rc.metrics.faults.Inc()
-				rc.log.Error("a fault in the program; please report it", "fault", fmt.Sprintf("%T", fault), "path", r.URL.Path, "stack", string(debug.Stack()))
+				rc.log.Error("a fault in the program; please report it", "fault", fmt.Sprintf("%T", fault), "path",
+					r.URL.Path, "stack", string(debug.Stack()))
 				w.Header().Set("Retry-After", retryAfter)
 				rc.refuse(w, noEndpoint, unavailable("the receiver met a fault; try again"))
 			}
@@ -243,7 +244,8 @@ func refused(a *answer) answered {
 
 // process does with a message all that takes memory and time, and returns what is
 // to be answered.
-func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, in *inbound, endpoint dcm.Endpoint, judge judge) answered {
+func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, in *inbound, endpoint dcm.Endpoint,
+	judge judge) answered {
 	if a := rc.admit(w, r, &in.Arrival, http.MethodPost); a != nil {
 		hearOut(w, r)
 		return refused(a)
@@ -265,7 +267,8 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, in *inbound,
 		return refused(rc.heldBack(w, in.Sender, "bytes"))
 	case err != nil:
 		w.Header().Set("Connection", "close")
-		a := refusal(http.StatusBadRequest, "incomplete", "The body did not arrive", "the body could not be read to its end; send it again")
+		a := refusal(http.StatusBadRequest, "incomplete", "The body did not arrive",
+			"the body could not be read to its end; send it again")
 		return refused(&a)
 	}
 	if !rc.messages.Take(in.Sender, 1) {
@@ -290,7 +293,8 @@ func (rc *Receiver) process(w http.ResponseWriter, r *http.Request, in *inbound,
 		return refused(a)
 	}
 	whole := rc.answerTo(in.ID, in.MessageIDAsSent, endpoint, entry)
-	return answered{status: rc.status(entry), standard: entry.Standard, objects: entry.Objects, verdicts: verdictsOf(entry.Results), text: whole.text()}
+	return answered{status: rc.status(entry), standard: entry.Standard, objects: entry.Objects,
+		verdicts: verdictsOf(entry.Results), text: whole.text()}
 }
 
 // begin waits for the sender's turn. What is small has processors and memory of its
@@ -305,11 +309,14 @@ func (rc *Receiver) begin(ctx context.Context, sender string, load fair.Load) (d
 
 // judged has a message judged and stored. It returns its journal entry, or why it
 // has none.
-func (rc *Receiver) judged(ctx context.Context, w http.ResponseWriter, in *inbound, tooLarge bodyTooLarge, judge judge) (entry store.Entry, _ *answer) {
+func (rc *Receiver) judged(ctx context.Context, w http.ResponseWriter, in *inbound, tooLarge bodyTooLarge,
+	judge judge) (entry store.Entry, _ *answer) {
 	var err error
 	if tooLarge.read > 0 {
-		entry, err = rc.journal(ctx, in, store.Entry{Status: http.StatusRequestEntityTooLarge, Problem: tooLargeProblem, Errors: store.ErrorList{Errors: []schemas.Violation{
-			{Detail: fmt.Sprintf("the body is larger than 15 MiB (%d bytes); send fewer objects in one message", MaxBody)}}}})
+		entry, err = rc.journal(ctx, in, store.Entry{Status: http.StatusRequestEntityTooLarge,
+			Problem: tooLargeProblem, Errors: store.ErrorList{Errors: []schemas.Violation{
+				{Detail: fmt.Sprintf("the body is larger than 15 MiB (%d bytes); send fewer objects in one message",
+					MaxBody)}}}})
 	} else {
 		entry, err = judge(ctx, in)
 	}
@@ -322,7 +329,8 @@ func (rc *Receiver) judged(ctx context.Context, w http.ResponseWriter, in *inbou
 	if err != nil {
 		rc.ready.lookAgain()
 		rc.metrics.storeErrors.WithLabelValues(store.Kind(err)).Inc()
-		rc.log.ErrorContext(ctx, "store failed; answered 503", "error", store.Describe(err), "kind", store.Kind(err), "message", in.ID)
+		rc.log.ErrorContext(ctx, "store failed; answered 503", "error", store.Describe(err), "kind", store.Kind(err),
+			"message", in.ID)
 		w.Header().Set("Retry-After", retryAfter)
 		a := unavailable(whyUnavailable(err))
 		return entry, &a
@@ -358,7 +366,8 @@ func unavailable(detail string) answer {
 func (rc *Receiver) heldBack(w http.ResponseWriter, sender, share string) *answer {
 	rc.metrics.holdBack(sender, share)
 	w.Header().Set("Retry-After", retryAfter)
-	a := unavailable("the receiver has as many of your messages at work, or of your answers unread, as it can take; nothing of this one was stored, send it again")
+	a := unavailable(
+		"the receiver has as many of your messages at work, or of your answers unread, as it can take; nothing of this one was stored, send it again")
 	return &a
 }
 
@@ -376,7 +385,8 @@ func (rc *Receiver) admit(w http.ResponseWriter, r *http.Request, a *store.Arriv
 	}
 	if r.Method != method {
 		w.Header().Set("Allow", method)
-		return refuse(http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed", "this endpoint takes "+method+" only")
+		return refuse(http.StatusMethodNotAllowed, "method-not-allowed", "Method not allowed",
+			"this endpoint takes "+method+" only")
 	}
 	if !rc.keyMatches(r.Header.Values("X-Api-Key")) {
 		w.Header().Set("WWW-Authenticate", `ApiKey header="X-Api-Key"`)
@@ -420,11 +430,14 @@ func checkContent(r *http.Request) *answer {
 		err = nil // the type itself was read
 	}
 	if contentType != "" && (err != nil || mediaType != "application/json") {
-		a := refusal(http.StatusUnsupportedMediaType, "content-type", "Unsupported content type", "send Content-Type: application/json")
+		a := refusal(http.StatusUnsupportedMediaType, "content-type", "Unsupported content type",
+			"send Content-Type: application/json")
 		return &a
 	}
-	if len(r.Header.Values("Content-Encoding")) > 0 { // also identity, which is no encoding to name here (RFC 9110 §8.4.1)
-		a := refusal(http.StatusUnsupportedMediaType, "content-encoding", "Unsupported content encoding", "send the body as it is, without Content-Encoding")
+	// also identity, which is no encoding to name here (RFC 9110 §8.4.1)
+	if len(r.Header.Values("Content-Encoding")) > 0 {
+		a := refusal(http.StatusUnsupportedMediaType, "content-encoding", "Unsupported content encoding",
+			"send the body as it is, without Content-Encoding")
 		return &a
 	}
 	return nil
@@ -456,7 +469,8 @@ const (
 
 // readBody reads the whole body. Its memory is the sender's share until release is
 // called.
-func (rc *Receiver) readBody(w http.ResponseWriter, r *http.Request, sender string) (body []byte, release func(), err error) {
+func (rc *Receiver) readBody(w http.ResponseWriter, r *http.Request, sender string) (body []byte, release func(),
+	err error) {
 	held := int64(0)
 	release = func() { rc.bytes.Give(sender, held) }
 	incoming := newIncoming(w, r)
@@ -586,9 +600,11 @@ func (rc *Receiver) logMessage(ctx context.Context, in *inbound, a *answered, to
 		messageID = in.MessageID.String()
 	}
 	record := slog.NewRecord(time.Now(), level, "message", 0) // 0: nobody has to find out which line this is
-	record.AddAttrs(slog.String("endpoint", in.Endpoint), slog.Int("status", a.status), slog.String("problem", a.problem),
+	record.AddAttrs(slog.String("endpoint", in.Endpoint), slog.Int("status", a.status),
+		slog.String("problem", a.problem),
 		slog.String("sender", in.Sender), slog.String("agreement", in.Agreement), slog.String("id", in.ID.String()),
-		slog.String("messageId", messageID), slog.Int("objects", a.objects), slog.String("standard", a.standard), slog.GroupAttrs("rules", byRule...),
+		slog.String("messageId", messageID), slog.Int("objects", a.objects), slog.String("standard", a.standard),
+		slog.GroupAttrs("rules", byRule...),
 		slog.Int64("bytes", in.Bytes), slog.Float64("seconds", took.Seconds()))
 	_ = rc.log.Handler().Handle(ctx, record) // as slog itself does
 }

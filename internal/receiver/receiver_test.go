@@ -51,8 +51,10 @@ func newFixture(t testing.TB, change func(*receiver.Config)) *fixture {
 func onDatabase(t testing.TB, url string, change func(*receiver.Config)) *fixture {
 	t.Helper()
 	config := receiver.Config{
-		Standard: receiver.Standards[0], CustomerBPNLs: []string{example.Customer, "BPNL8888888888YY"}, SupplierBPNLs: []string{example.Supplier}, SenderHeader: "Edc-Bpn", UnparsableStatus: 422,
-		RequestTimeout: 20 * time.Second, MaxInFlight: 256, MaxBuffered: 128 << 20, Now: func() time.Time { return now },
+		Standard: receiver.Standards[0], CustomerBPNLs: []string{example.Customer, "BPNL8888888888YY"},
+		SupplierBPNLs: []string{example.Supplier}, SenderHeader: "Edc-Bpn", UnparsableStatus: 422,
+		RequestTimeout: 20 * time.Second, MaxInFlight: 256, MaxBuffered: 128 << 20,
+		Now: func() time.Time { return now },
 	}
 	if change != nil {
 		change(&config)
@@ -136,7 +138,8 @@ func TestCases(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t, func(c *receiver.Config) { c.Standard = standard })
 			if endpoint == dcm.CommentEndpoint.Path { // there is a group to comment on
-				if w := f.post(dcm.CapacityGroupEndpoint.Path, read(t, filepath.Join(filepath.Dir(dir), "group.json"))); w.Code != 201 {
+				if w := f.post(dcm.CapacityGroupEndpoint.Path, read(t,
+					filepath.Join(filepath.Dir(dir), "group.json"))); w.Code != 201 {
 					t.Fatal(w.Code, w.Body)
 				}
 			}
@@ -155,7 +158,8 @@ func TestCases(t *testing.T) {
 				t.Errorf("instance is %v", got["instance"])
 			}
 			delete(got, "instance") // differs each time
-			have := indent(t, map[string]any{"status": w.Code, "contentType": w.Header().Get("Content-Type"), "answer": got, "stored": f.stored(endpoint)})
+			have := indent(t, map[string]any{"status": w.Code, "contentType": w.Header().Get("Content-Type"),
+				"answer": got, "stored": f.stored(endpoint)})
 			expected := filepath.Join(dir, "expected.json")
 			if *update {
 				if err := os.WriteFile(expected, have, 0o644); err != nil {
@@ -174,8 +178,10 @@ func TestCases(t *testing.T) {
 func (f *fixture) stored(endpoint string) map[string]any {
 	if endpoint == dcm.MaterialDemandEndpoint.Path {
 		return map[string]any{
-			"demands": f.query(`select concat_ws(' ', direction, supplier, customer, material_demand_id, material_number_customer, unit_of_measure, to_char(changed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') || lpad(changed_at_nanosecond::text, 3, '0')) from planning.material_demand order by 1`),
-			"weeks":   f.query(`select concat_ws(' ', material_demand_id, material_number_customer, customer_location, demand_category_code, point_in_time, demand) from planning.demand order by 1`),
+			"demands": f.query(
+				`select concat_ws(' ', direction, supplier, customer, material_demand_id, material_number_customer, unit_of_measure, to_char(changed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') || lpad(changed_at_nanosecond::text, 3, '0')) from planning.material_demand order by 1`),
+			"weeks": f.query(
+				`select concat_ws(' ', material_demand_id, material_number_customer, customer_location, demand_category_code, point_in_time, demand) from planning.demand order by 1`),
 		}
 	}
 	if endpoint == dcm.CommentEndpoint.Path {
@@ -183,8 +189,10 @@ func (f *fixture) stored(endpoint string) map[string]any {
 			posted_at at time zone 'UTC', changed_at at time zone 'UTC', direction, simulation_id) from planning.comment order by 1`)}
 	}
 	return map[string]any{
-		"groups": f.query(`select concat_ws(' ', supplier, customer, capacity_group_id, to_char(changed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') || lpad(changed_at_nanosecond::text, 3, '0')) from planning.capacity_group order by 1`),
-		"weeks":  f.query(`select concat_ws(' ', point_in_time, actual_capacity, maximum_capacity, agreed_capacity, delta_production_result) from planning.capacity order by capacity_group_id, point_in_time`),
+		"groups": f.query(
+			`select concat_ws(' ', supplier, customer, capacity_group_id, to_char(changed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') || lpad(changed_at_nanosecond::text, 3, '0')) from planning.capacity_group order by 1`),
+		"weeks": f.query(
+			`select concat_ws(' ', point_in_time, actual_capacity, maximum_capacity, agreed_capacity, delta_production_result) from planning.capacity order by capacity_group_id, point_in_time`),
 		"requests": f.query(`select concat_ws(' ', coalesce(material_demand_id::text, 'all'), 'changed after ' || (changed_at at time zone 'UTC'), 'answer by ' || (expected_response_by at time zone 'UTC'))
 			from planning.request_for_update
 			union all select concat_ws(' ', 'capacity group', coalesce(capacity_group_id::text, 'all'), 'changed after ' || (changed_at at time zone 'UTC')) from planning.request_for_capacity_group order by 1`),
@@ -248,16 +256,21 @@ func TestOrderOfRefusals(t *testing.T) {
 		problem         string
 		header, journal string
 	}{
-		{"unknown path", func(r *http.Request) { r.URL.Path = "/capacity"; r.Method = "PUT" }, notJSON, 404, "unknown-path", "", ""},
+		{"unknown path", func(r *http.Request) { r.URL.Path = "/capacity"; r.Method = "PUT" }, notJSON, 404,
+			"unknown-path", "", ""},
 		{"trailing slash", func(r *http.Request) { r.URL.Path += "/" }, notJSON, 404, "unknown-path", "", ""},
-		{"GET", func(r *http.Request) { r.Method = "GET"; r.Header.Del("X-Api-Key") }, notJSON, 405, "method-not-allowed", "Allow: POST", ""},
+		{"GET", func(r *http.Request) { r.Method = "GET"; r.Header.Del("X-Api-Key") }, notJSON, 405,
+			"method-not-allowed", "Allow: POST", ""},
 		{"PUT", func(r *http.Request) { r.Method = "PUT" }, notJSON, 405, "method-not-allowed", "Allow: POST", ""},
-		{"no key", func(r *http.Request) { r.Header.Del("X-Api-Key"); r.Header.Del("Edc-Bpn") }, notJSON, 401, "no-key", "Www-Authenticate: ApiKey header=\"X-Api-Key\"", ""},
+		{"no key", func(r *http.Request) { r.Header.Del("X-Api-Key"); r.Header.Del("Edc-Bpn") }, notJSON, 401,
+			"no-key", "Www-Authenticate: ApiKey header=\"X-Api-Key\"", ""},
 		{"wrong key", func(r *http.Request) { r.Header.Set("X-Api-Key", "new-ke") }, notJSON, 401, "no-key", "", ""},
 		{"two keys", func(r *http.Request) { r.Header.Add("X-Api-Key", "old-key") }, notJSON, 401, "no-key", "", ""},
-		{"no sender", func(r *http.Request) { r.Header.Del("Edc-Bpn"); r.Header.Set("Content-Type", "text/plain") }, notJSON, 401, "no-sender", "", ""},
+		{"no sender", func(r *http.Request) { r.Header.Del("Edc-Bpn"); r.Header.Set("Content-Type", "text/plain") },
+			notJSON, 401, "no-sender", "", ""},
 		{"bad sender", func(r *http.Request) { r.Header.Set("Edc-Bpn", "BPNL1") }, notJSON, 401, "no-sender", "", ""},
-		{"two senders", func(r *http.Request) { r.Header.Add("Edc-Bpn", "BPNL7777777777ZZ") }, notJSON, 401, "no-sender", "", ""},
+		{"two senders", func(r *http.Request) { r.Header.Add("Edc-Bpn", "BPNL7777777777ZZ") }, notJSON, 401,
+			"no-sender", "", ""},
 		{"not a partner", func(r *http.Request) {
 			r.Header.Set("Edc-Bpn", "BPNL7777777777ZZ")
 			r.Header.Set("Content-Type", "text/plain")
@@ -266,17 +279,25 @@ func TestOrderOfRefusals(t *testing.T) {
 			r.Header.Set("Content-Type", "application/xml")
 			r.ContentLength = receiver.MaxBody + 1
 		}, notJSON, 415, "content-type", "", ""},
-		{"broken content type", func(r *http.Request) { r.Header.Set("Content-Type", ";") }, notJSON, 415, "content-type", "", ""},
-		{"gzip", func(r *http.Request) { r.Header.Set("Content-Encoding", "gzip") }, notJSON, 415, "content-encoding", "", ""},
-		{"identity", func(r *http.Request) { r.Header["Content-Encoding"] = []string{"identity"} }, notJSON, 415, "content-encoding", "", ""},
-		{"identity, then gzip", func(r *http.Request) { r.Header["Content-Encoding"] = []string{"identity", "gzip"} }, notJSON, 415, "content-encoding", "", ""},
-		{"nothing, then gzip", func(r *http.Request) { r.Header["Content-Encoding"] = []string{"", "gzip"} }, notJSON, 415, "content-encoding", "", ""},
-		{"announced too large", func(r *http.Request) { r.ContentLength = 15<<20 + 1 }, notJSON, 413, "too-large", "", "413"},
+		{"broken content type", func(r *http.Request) { r.Header.Set("Content-Type", ";") }, notJSON, 415,
+			"content-type", "", ""},
+		{"gzip", func(r *http.Request) { r.Header.Set("Content-Encoding", "gzip") }, notJSON, 415, "content-encoding",
+			"", ""},
+		{"identity", func(r *http.Request) { r.Header["Content-Encoding"] = []string{"identity"} }, notJSON, 415,
+			"content-encoding", "", ""},
+		{"identity, then gzip", func(r *http.Request) { r.Header["Content-Encoding"] = []string{"identity", "gzip"} },
+			notJSON, 415, "content-encoding", "", ""},
+		{"nothing, then gzip", func(r *http.Request) { r.Header["Content-Encoding"] = []string{"", "gzip"} }, notJSON,
+			415, "content-encoding", "", ""},
+		{"announced too large", func(r *http.Request) { r.ContentLength = 15<<20 + 1 }, notJSON, 413, "too-large", "",
+			"413"},
 		{"too large", func(*http.Request) {}, strings.Repeat(" ", 15<<20+1), 413, "too-large", "", "413"},
 		{"not JSON", func(*http.Request) {}, notJSON, 422, "not-json", "", "422"},
-		{"just small enough", func(r *http.Request) { r.Header.Set("X-Api-Key", "old-key") }, "[]" + strings.Repeat(" ", 15<<20-2), 400, "refused", "", "400"},
+		{"just small enough", func(r *http.Request) { r.Header.Set("X-Api-Key", "old-key") },
+			"[]" + strings.Repeat(" ", 15<<20-2), 400, "refused", "", "400"},
 		{"no content type", func(r *http.Request) { r.Header.Del("Content-Type") }, "[]", 400, "refused", "", "400"},
-		{"charset", func(r *http.Request) { r.Header.Set("Content-Type", `APPLICATION/JSON; Charset="utf-8"`) }, "[]", 400, "refused", "", "400"},
+		{"charset", func(r *http.Request) { r.Header.Set("Content-Type", `APPLICATION/JSON; Charset="utf-8"`) }, "[]",
+			400, "refused", "", "400"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := request(dcm.CapacityGroupEndpoint.Path, strings.NewReader(c.body))
@@ -292,7 +313,8 @@ func TestOrderOfRefusals(t *testing.T) {
 			if err := json.Unmarshal(w.Body.Bytes(), &problem); err != nil {
 				t.Fatal(err)
 			}
-			if w.Code != c.status || problem.Status != c.status || problem.Type != "urn:dcm-receiver:problem:"+c.problem || problem.Title == "" || problem.Detail == "" {
+			if w.Code != c.status || problem.Status != c.status ||
+				problem.Type != "urn:dcm-receiver:problem:"+c.problem || problem.Title == "" || problem.Detail == "" {
 				t.Errorf("%d %+v; want %d %s", w.Code, problem, c.status, c.problem)
 			}
 			if got := w.Header().Get("Content-Type"); got != "application/problem+json" {
@@ -307,7 +329,8 @@ func TestOrderOfRefusals(t *testing.T) {
 			}
 		})
 	}
-	if log := f.log.String(); strings.Contains(log, "new-ke") || strings.Contains(log, "old-key") || strings.Contains(log, notJSON) {
+	if log := f.log.String(); strings.Contains(log, "new-ke") || strings.Contains(log, "old-key") ||
+		strings.Contains(log, notJSON) {
 		t.Error("a key or a value of the payload is in the log")
 	}
 	metrics := f.metrics()
@@ -316,7 +339,8 @@ func TestOrderOfRefusals(t *testing.T) {
 		if status == 404 {
 			endpoint = "other"
 		}
-		if line := fmt.Sprintf(`dcm_messages_total{endpoint="%s",status="%d"} %d`, endpoint, status, n); !strings.Contains(metrics, line+"\n") {
+		if line := fmt.Sprintf(`dcm_messages_total{endpoint="%s",status="%d"} %d`, endpoint, status,
+			n); !strings.Contains(metrics, line+"\n") {
 			t.Errorf("metrics lack %s", line)
 		}
 	}
@@ -342,7 +366,8 @@ func TestOneIDInSeveralRelationships(t *testing.T) {
 	f := newFixture(t, nil)
 	send := func(supplier, customer string, seconds int) int {
 		r := request(dcm.CapacityGroupEndpoint.Path, bytes.NewReader(example.Message(example.Options{
-			Groups: 1, Weeks: 3, Seed: 1, Supplier: supplier, Customer: customer, Now: now.Add(time.Duration(seconds) * time.Second)})))
+			Groups: 1, Weeks: 3, Seed: 1, Supplier: supplier, Customer: customer,
+			Now: now.Add(time.Duration(seconds) * time.Second)})))
 		r.Header.Set("Edc-Bpn", supplier)
 		return f.do(r).Code
 	}
@@ -362,7 +387,8 @@ func TestOneIDInSeveralRelationships(t *testing.T) {
 			t.Errorf("%s for %s, %+d s: %d, want %d", c.supplier, c.customer, c.seconds, got, c.want)
 		}
 	}
-	if got := f.query(`select count(distinct capacity_group_id) || ' of ' || count(*) from planning.capacity_group`); got[0] != "1 of 3" {
+	if got := f.query(
+		`select count(distinct capacity_group_id) || ' of ' || count(*) from planning.capacity_group`); got[0] != "1 of 3" {
 		t.Errorf("IDs: %s, want 1 of 3", got[0])
 	}
 }
@@ -386,7 +412,8 @@ func TestNULNeverReachesTheStore(t *testing.T) {
 		if w := f.post(dcm.CapacityGroupEndpoint.Path, []byte(body)); w.Code != want {
 			t.Errorf("%.100s: %d %s; want %d", body, w.Code, w.Body, want)
 		}
-		if w := f.post(dcm.RequestForUpdateEndpoint.Path, []byte(body)); w.Code != 200 && w.Code != 400 && w.Code != 422 {
+		if w := f.post(dcm.RequestForUpdateEndpoint.Path, []byte(body)); w.Code != 200 && w.Code != 400 &&
+			w.Code != 422 {
 			t.Errorf("request for update %.100s: %d %s", body, w.Code, w.Body)
 		}
 	}
@@ -396,7 +423,8 @@ func TestNULNeverReachesTheStore(t *testing.T) {
 // others.
 func TestMessages(t *testing.T) {
 	f := newFixture(t, nil)
-	message := example.Message(example.Options{Groups: 1, Weeks: 3, Supplier: example.Supplier, Customer: example.Customer, Now: now})
+	message := example.Message(example.Options{Groups: 1, Weeks: 3, Supplier: example.Supplier,
+		Customer: example.Customer, Now: now})
 	get := func(path, sender string) (int, map[string]any) {
 		r := httptest.NewRequest("GET", path, nil)
 		r.Header.Set("Edc-Bpn", sender)
@@ -416,17 +444,21 @@ func TestMessages(t *testing.T) {
 	created := answer(f.post(dcm.CapacityGroupEndpoint.Path, message))
 	unreadable := answer(f.post(dcm.CapacityGroupEndpoint.Path, []byte("{")))
 	again := answer(f.post(dcm.CapacityGroupEndpoint.Path, message))
-	spelt := answer(f.post(dcm.RequestForUpdateEndpoint.Path, []byte(`{"messageHeader":{"header":{"messageId":"urn:uuid:0157BA42-D2A8-4E28-8565-7B07830C1110"}}}`)))
-	for name, want := range map[string]map[string]any{"created": created, "unreadable": unreadable, "again": again, "header refused": spelt} {
+	spelt := answer(f.post(dcm.RequestForUpdateEndpoint.Path,
+		[]byte(`{"messageHeader":{"header":{"messageId":"urn:uuid:0157BA42-D2A8-4E28-8565-7B07830C1110"}}}`)))
+	for name, want := range map[string]map[string]any{"created": created, "unreadable": unreadable, "again": again,
+		"header refused": spelt} {
 		status, shown := get(want["instance"].(string), example.Supplier)
 		if diff := cmp.Diff(any(want), shown["answer"]); status != 200 || diff != "" {
 			t.Errorf("%s: %d, %s", name, status, diff)
 		}
 	}
-	if status, shown := get("/messages/0157ba42-d2a8-4e28-8565-7b07830c1110", example.Supplier); status != 200 || shown["status"] != 400.0 || shown["messageId"] != "urn:uuid:0157BA42-D2A8-4E28-8565-7B07830C1110" {
+	if status, shown := get("/messages/0157ba42-d2a8-4e28-8565-7b07830c1110", example.Supplier); status != 200 ||
+		shown["status"] != 400.0 || shown["messageId"] != "urn:uuid:0157BA42-D2A8-4E28-8565-7B07830C1110" {
 		t.Errorf("by the sender's own ID: %d %v", status, shown)
 	}
-	if status, shown := get("/messages/"+created["messageId"].(string), example.Supplier); status != 200 || shown["status"] != 200.0 {
+	if status, shown := get("/messages/"+created["messageId"].(string), example.Supplier); status != 200 ||
+		shown["status"] != 200.0 {
 		t.Errorf("of repeats the latest: %d %v", status, shown)
 	}
 	for _, path := range []string{created["instance"].(string), "/messages/" + created["messageId"].(string)} {
@@ -470,7 +502,8 @@ func TestMessages(t *testing.T) {
 	}
 	// A list leaves large answers out; they are there by themselves.
 	large := bytes.Repeat([]byte(`{"name":5,"supplier":6,"customer":7},`), 90)
-	instance := answer(f.post(dcm.CapacityGroupEndpoint.Path, []byte(`[`+string(large[:len(large)-1])+`]`)))["instance"].(string)
+	instance := answer(f.post(dcm.CapacityGroupEndpoint.Path,
+		[]byte(`[`+string(large[:len(large)-1])+`]`)))["instance"].(string)
 	_, page := get("/messages?limit=1", example.Supplier)
 	_, shown := get(instance, example.Supplier)
 	if first := page["messages"].([]any)[0].(map[string]any); first["instance"] != instance || shown["answer"] == nil {
@@ -487,7 +520,8 @@ func TestOperations(t *testing.T) {
 		return w.Code, w.Body.String()
 	}
 	for path, want := range map[string]string{
-		"/livez": "ok", "/readyz": "ok", "/openapi.yaml": "openapi: 3.1", "/schemas/common.json": `"$defs"`, "/metrics": "dcm_ready 1",
+		"/livez": "ok", "/readyz": "ok", "/openapi.yaml": "openapi: 3.1", "/schemas/common.json": `"$defs"`,
+		"/metrics": "dcm_ready 1",
 	} {
 		if status, body := get(path); status != 200 || !strings.Contains(body, want) {
 			t.Errorf("%s: %d %.100s", path, status, body)
@@ -525,7 +559,9 @@ func TestMetricNames(t *testing.T) {
 			continue
 		}
 		listed[name] = true
-		elsewhere := strings.HasPrefix(name, "dcm_edc_") || strings.HasPrefix(name, "dcm_tls_") || strings.HasPrefix(name, "dcm_outbox_") || strings.HasPrefix(name, "dcm_go_") || strings.HasPrefix(name, "dcm_process_")
+		elsewhere := strings.HasPrefix(name, "dcm_edc_") || strings.HasPrefix(name, "dcm_tls_") ||
+			strings.HasPrefix(name, "dcm_outbox_") || strings.HasPrefix(name, "dcm_go_") ||
+			strings.HasPrefix(name, "dcm_process_")
 		if !have[name] && !elsewhere {
 			t.Errorf("%s is listed, but there is no such metric", name)
 		}

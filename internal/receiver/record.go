@@ -67,7 +67,8 @@ func (r *recording) add(in *inbound, status int) {
 	if r.counts == nil {
 		r.counts = map[store.CountKey]store.Count{}
 	}
-	key := store.CountKey{Sender: in.Sender, Endpoint: in.Endpoint, Status: status, Hour: in.ReceivedAt.UTC().Truncate(time.Hour)}
+	key := store.CountKey{Sender: in.Sender, Endpoint: in.Endpoint, Status: status,
+		Hour: in.ReceivedAt.UTC().Truncate(time.Hour)}
 	c := r.counts[key]
 	r.counts[key] = store.Count{Messages: c.Messages + 1, Bytes: c.Bytes + in.Bytes}
 }
@@ -128,7 +129,8 @@ func (rc *Receiver) limitRecord(in *inbound, e *store.Entry, changes bool) {
 		e.Record = store.NotAtAll
 		detail = "more messages that change nothing came from this sender than are recorded in an hour: this one is counted only, so GET /messages will not show it"
 	}
-	e.Warnings.Errors = append(e.Warnings.Errors[:len(e.Warnings.Errors):len(e.Warnings.Errors)], schemas.Violation{Detail: detail})
+	e.Warnings.Errors = append(e.Warnings.Errors[:len(e.Warnings.Errors):len(e.Warnings.Errors)],
+		schemas.Violation{Detail: detail})
 }
 
 func listCost(l store.ErrorList) (bytes int) {
@@ -159,8 +161,10 @@ func (rc *Receiver) limitRequests(in *inbound, entries int) error {
 
 // refuseRequest is the answer to a request for update that is one too many.
 func refuseRequest(t tooManyRequests) answer {
-	return unavailable(fmt.Sprintf("more requests for update came from this sender than are kept in an hour; nothing of this one was stored, "+
-		"send it again in %s, or ask for everything by one message without IDs", t.again.Round(time.Second)))
+	return unavailable(
+		fmt.Sprintf(
+			"more requests for update came from this sender than are kept in an hour; nothing of this one was stored, "+
+				"send it again in %s, or ask for everything by one message without IDs", t.again.Round(time.Second)))
 }
 
 // countEvery is how often counts are written.
@@ -191,6 +195,7 @@ func (rc *Receiver) WriteCounts(ctx context.Context) {
 		for _, c := range counts {
 			many += c.Messages
 		}
-		rc.log.Warn("counts of messages could not be written; trying again", "error", store.Describe(err), "messages", many)
+		rc.log.Warn("counts of messages could not be written; trying again", "error", store.Describe(err), "messages",
+			many)
 	}
 }

@@ -47,7 +47,8 @@ func understand(t *testing.T, w *httptest.ResponseRecorder) (r recorded) {
 // count stand there. GET shows the same.
 func TestEachIgnoredObjectHasErrors(t *testing.T) {
 	f := newFixture(t, nil)
-	many := `{"capacities":[` + strings.Repeat(`{"pointInTime":"2026-12-15","actualCapacity":"`+strings.Repeat("x", 60)+`","maximumCapacity":-1},`, 60) + `{}]}`
+	many := `{"capacities":[` + strings.Repeat(`{"pointInTime":"2026-12-15","actualCapacity":"`+strings.Repeat("x",
+		60)+`","maximumCapacity":-1},`, 60) + `{}]}`
 	for _, c := range []struct {
 		name, object string
 		objects      int
@@ -57,10 +58,12 @@ func TestEachIgnoredObjectHasErrors(t *testing.T) {
 		{"many objects", worthless, 12_000, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := f.post(dcm.CapacityGroupEndpoint.Path, []byte("["+strings.Repeat(c.object+",", c.objects-1)+c.object+"]"))
+			w := f.post(dcm.CapacityGroupEndpoint.Path, []byte("["+strings.Repeat(c.object+",",
+				c.objects-1)+c.object+"]"))
 			r := understand(t, w)
 			if w.Code != 400 || len(r.Results) != c.objects || r.Results[0].MoreErrors == 0 && c.listed {
-				t.Fatalf("%d with %d results, the first has %d more errors", w.Code, len(r.Results), r.Results[0].MoreErrors)
+				t.Fatalf("%d with %d results, the first has %d more errors", w.Code, len(r.Results),
+					r.Results[0].MoreErrors)
 			}
 			bytes := 0
 			for i, o := range r.Results {
@@ -77,7 +80,8 @@ func TestEachIgnoredObjectHasErrors(t *testing.T) {
 			var shown struct{ Answer json.RawMessage }
 			get := httptest.NewRequest(http.MethodGet, r.Instance, nil)
 			get.Header.Set("Edc-Bpn", example.Supplier)
-			if err := json.Unmarshal(f.do(get).Body.Bytes(), &shown); err != nil || string(shown.Answer) != w.Body.String() {
+			if err := json.Unmarshal(f.do(get).Body.Bytes(), &shown); err != nil ||
+				string(shown.Answer) != w.Body.String() {
 				t.Errorf("GET shows another answer: %v", err)
 			}
 		})
@@ -96,7 +100,8 @@ func TestWhatChangesNothingIsKeptToALimit(t *testing.T) {
 		r.Header.Set("Edc-Bpn", sender)
 		return f.do(r)
 	}
-	group := example.Message(example.Options{Groups: 1, Weeks: 3, Supplier: example.Supplier, Customer: example.Customer, Now: now})
+	group := example.Message(example.Options{Groups: 1, Weeks: 3, Supplier: example.Supplier,
+		Customer: example.Customer, Now: now})
 	if w := post(example.Supplier, dcm.CapacityGroupEndpoint.Path, group); w.Code != 201 {
 		t.Fatal(w.Code, w.Body)
 	}
@@ -114,7 +119,8 @@ func TestWhatChangesNothingIsKeptToALimit(t *testing.T) {
 		if last := r.Results[300]; last.Errors == nil || len(last.Errors) == 0 && last.MoreErrors == 0 {
 			t.Fatalf("the last object has no errors: %+v", last)
 		}
-		if counted := len(r.Warnings) == 1 && strings.Contains(r.Warnings[0].Detail, "counted only"); counted == (r.Instance != "") {
+		if counted := len(r.Warnings) == 1 && strings.Contains(r.Warnings[0].Detail,
+			"counted only"); counted == (r.Instance != "") {
 			t.Fatalf("instance %q, warnings %v", r.Instance, r.Warnings)
 		} else if !counted {
 			kept++
@@ -126,7 +132,8 @@ func TestWhatChangesNothingIsKeptToALimit(t *testing.T) {
 	// Small ones as well, once nothing is left, whatever they are.
 	medium := []byte("[" + strings.Repeat(worthless+",", 99) + worthless + "]")
 	for _, body := range [][]byte{medium, []byte("[{},{},{},{},{}]"), []byte("{")} {
-		for sent := 0; understand(t, post(example.Supplier, dcm.CapacityGroupEndpoint.Path, body)).Instance != ""; sent++ {
+		for sent := 0; understand(t, post(example.Supplier, dcm.CapacityGroupEndpoint.Path,
+			body)).Instance != ""; sent++ {
 			if sent > 1000 {
 				t.Fatal("there is no limit")
 			}
@@ -147,28 +154,34 @@ func TestWhatChangesNothingIsKeptToALimit(t *testing.T) {
 			t.Errorf("%s: %d %+v; want %d, counted only", c.name, w.Code, r, c.status)
 		}
 	}
-	if w := post(example.Supplier, dcm.RequestForUpdateEndpoint.Path, []byte("{}")); w.Code != 503 || w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "nothing of this one was stored") {
+	if w := post(example.Supplier, dcm.RequestForUpdateEndpoint.Path, []byte("{}")); w.Code != 503 ||
+		w.Header().Get("Retry-After") == "" || !strings.Contains(w.Body.String(), "nothing of this one was stored") {
 		t.Errorf("a request for update: %d %s", w.Code, w.Body)
 	}
 	if after := f.query(`select count(*)::text from planning.message`)[0]; after != before {
 		t.Errorf("the journal went on growing, from %s to %s", before, after)
 	}
 	// What changes something is kept, and what became of it.
-	newer := example.Message(example.Options{Groups: 1, Weeks: 3, Supplier: example.Supplier, Customer: example.Customer, Now: now.Add(time.Minute)})
-	if w := post(example.Supplier, dcm.CapacityGroupEndpoint.Path, newer); w.Code != 200 || understand(t, w).Instance == "" || understand(t, w).Warnings != nil {
+	newer := example.Message(example.Options{Groups: 1, Weeks: 3, Supplier: example.Supplier,
+		Customer: example.Customer, Now: now.Add(time.Minute)})
+	if w := post(example.Supplier, dcm.CapacityGroupEndpoint.Path, newer); w.Code != 200 ||
+		understand(t, w).Instance == "" || understand(t, w).Warnings != nil {
 		t.Errorf("a newer group: %d %s", w.Code, w.Body)
 	}
-	if r := understand(t, post(other, dcm.CapacityGroupEndpoint.Path, invalid)); r.Instance == "" || len(r.Warnings) > 0 {
+	if r := understand(t, post(other, dcm.CapacityGroupEndpoint.Path, invalid)); r.Instance == "" ||
+		len(r.Warnings) > 0 {
 		t.Errorf("another partner is held back: %v", r.Warnings)
 	}
 	f.WriteCounts(context.Background())
 	f.WriteCounts(context.Background())
 	counted := map[string]int{}
-	for _, row := range f.query(`select sender || ' ' || status || ' ' || messages from planning.message_count where hour = date_trunc('hour', $1::timestamptz) and bytes >= 0`, now) {
+	for _, row := range f.query(
+		`select sender || ' ' || status || ' ' || messages from planning.message_count where hour = date_trunc('hour', $1::timestamptz) and bytes >= 0`, now) {
 		fields := strings.Fields(row)
 		counted[fields[0]+" "+fields[1]], _ = strconv.Atoi(fields[2])
 	}
-	if counted[example.Supplier+" 400"] < 6 || counted[example.Supplier+" 422"] < 1 || counted[example.Supplier+" 200"] != 1 || counted[other+" 400"] != 0 {
+	if counted[example.Supplier+" 400"] < 6 || counted[example.Supplier+" 422"] < 1 ||
+		counted[example.Supplier+" 200"] != 1 || counted[other+" 400"] != 0 {
 		t.Errorf("counted: %v", counted)
 	}
 	clock = clock.Add(time.Hour)
@@ -184,10 +197,13 @@ func TestARefusedPartIsKeptToALimitToo(t *testing.T) {
 	f.RecordAtMost(1 << 20)
 	brief := 0
 	for i := range 25 {
-		one := example.Message(example.Options{Groups: 1, Weeks: 3, Supplier: example.Supplier, Customer: example.Customer, Now: now.Add(time.Duration(i) * time.Minute)})
-		list := bytes.Replace(one, []byte(`"informationObject":[`), []byte(`"informationObject":[`+strings.Repeat(worthless+",", 300)), 1)
+		one := example.Message(example.Options{Groups: 1, Weeks: 3, Supplier: example.Supplier,
+			Customer: example.Customer, Now: now.Add(time.Duration(i) * time.Minute)})
+		list := bytes.Replace(one, []byte(`"informationObject":[`),
+			[]byte(`"informationObject":[`+strings.Repeat(worthless+",", 300)), 1)
 		if len(list) == len(one) {
-			list = bytes.Replace(one, []byte(`"informationObject": [`), []byte(`"informationObject": [`+strings.Repeat(worthless+",", 300)), 1)
+			list = bytes.Replace(one, []byte(`"informationObject": [`),
+				[]byte(`"informationObject": [`+strings.Repeat(worthless+",", 300)), 1)
 		}
 		w := f.post(dcm.CapacityGroupEndpoint.Path, list)
 		r := understand(t, w)
@@ -219,7 +235,8 @@ func TestRequestsForUpdateAreKeptToALimit(t *testing.T) {
 		for range 7_000 {
 			ids = append(ids, fmt.Sprintf(`{"materialDemandId":%q}`, uuid.New()))
 		}
-		switch w := f.post(dcm.RequestForUpdateEndpoint.Path, []byte(`[{"weekBasedMaterialDemand":[`+strings.Join(ids, ",")+`]}]`)); w.Code {
+		switch w := f.post(dcm.RequestForUpdateEndpoint.Path,
+			[]byte(`[{"weekBasedMaterialDemand":[`+strings.Join(ids, ",")+`]}]`)); w.Code {
 		case 200:
 			accepted++
 		case 503:
@@ -227,10 +244,12 @@ func TestRequestsForUpdateAreKeptToALimit(t *testing.T) {
 			t.Fatal(w.Code, w.Body)
 		}
 	}
-	if rows := f.query(`select count(*)::text from dcm.requested_update`)[0]; accepted < 3 || accepted > 6 || rows != fmt.Sprint(accepted) {
+	if rows := f.query(`select count(*)::text from dcm.requested_update`)[0]; accepted < 3 || accepted > 6 ||
+		rows != fmt.Sprint(accepted) {
 		t.Errorf("%d requests were accepted, %s are stored", accepted, rows)
 	}
-	if w := f.post(dcm.CapacityGroupEndpoint.Path, example.Message(example.Options{Groups: 1, Weeks: 3, Supplier: example.Supplier, Customer: example.Customer, Now: now})); w.Code != 201 {
+	if w := f.post(dcm.CapacityGroupEndpoint.Path, example.Message(example.Options{Groups: 1, Weeks: 3,
+		Supplier: example.Supplier, Customer: example.Customer, Now: now})); w.Code != 201 {
 		t.Errorf("a group is refused: %d %s", w.Code, w.Body)
 	}
 }

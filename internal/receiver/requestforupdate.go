@@ -23,7 +23,8 @@ func (rc *Receiver) judgeRequestForUpdate(ctx context.Context, in *inbound) (sto
 	for _, o := range m.Objects {
 		request.Entries = append(request.Entries, o.Value)
 	}
-	ours := append(rc.config.CustomerBPNLs[:len(rc.config.CustomerBPNLs):len(rc.config.CustomerBPNLs)], rc.config.SupplierBPNLs...)
+	ours := append(rc.config.CustomerBPNLs[:len(rc.config.CustomerBPNLs):len(rc.config.CustomerBPNLs)],
+		rc.config.SupplierBPNLs...)
 	switch {
 	case m.Header != nil:
 		request.Asked, request.ResponseBy = m.Header.ReceiverBPN, m.Header.ExpectedResponseBy

@@ -28,7 +28,8 @@ type Standard struct {
 	groupWeeks, demandWeeks           weeksCheck
 	groupWeeksAhead, demandWeeksAhead weeksCheck // where WeekAhead is set
 
-	checkCapacityGroup func(*dcm.CapacityGroup, func(pointer, detail string)) // nil: there is nothing beyond the model's checks
+	// nil: there is nothing beyond the model's checks
+	checkCapacityGroup func(*dcm.CapacityGroup, func(pointer, detail string))
 }
 
 // weeksCheck says what is wrong with the weeks of an object; "": nothing.
@@ -38,9 +39,11 @@ type weeksCheck func(weeks iter.Seq2[int, dcm.Date], today dcm.Date) string
 var Standards = []Standard{
 	{Name: "cx-0048", CapacityGroups: cx0048.CapacityGroups, MaterialDemands: cx0048.MaterialDemands,
 		groupWeeks: cx0048.GroupWeeks, demandWeeks: cx0048.DemandWeeks},
-	{Name: "cx-0128", CapacityGroups: cx0128.CapacityGroups, MaterialDemands: cx0128.MaterialDemands, Comments: &cx0128.Comments,
+	{Name: "cx-0128", CapacityGroups: cx0128.CapacityGroups, MaterialDemands: cx0128.MaterialDemands,
+		Comments:       &cx0128.Comments,
 		HeaderRequired: true, checkCapacityGroup: cx0128.CheckCapacityGroup,
-		groupWeeks: cx0048.GroupWeeks, demandWeeks: cx0048.DemandWeeks, groupWeeksAhead: cx0128.GroupWeeksAhead, demandWeeksAhead: cx0128.DemandWeeksAhead},
+		groupWeeks: cx0048.GroupWeeks, demandWeeks: cx0048.DemandWeeks, groupWeeksAhead: cx0128.GroupWeeksAhead,
+		demandWeeksAhead: cx0128.DemandWeeksAhead},
 }
 
 // StandardOf is the standard with the given name; ok is false if there is none.
@@ -70,7 +73,8 @@ func (s *Standard) ReadCapacityGroups(body []byte, now time.Time) (*payload.Mess
 // whatever is stored, or perhaps, where nothing of it is stored. Sender and receiver
 // are taken for the right ones.
 func (s *Standard) Foretell(g *dcm.CapacityGroup, now time.Time) (refused, perhaps []rules.Detail) {
-	situation := rules.Situation[dcm.CapacityGroup]{Object: g, Valid: true, Sender: g.Supplier, Ours: func(string) bool { return true }, Now: now}
+	situation := rules.Situation[dcm.CapacityGroup]{Object: g, Valid: true, Sender: g.Supplier,
+		Ours: func(string) bool { return true }, Now: now}
 	if v, early := s.CapacityGroups.DecideEarly(&situation); early {
 		return v.Details, nil
 	}

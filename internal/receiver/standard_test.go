@@ -25,8 +25,9 @@ import (
 // CX-0128.
 func volatileGroup(start, changedAt time.Time) []byte {
 	message := map[string]any{}
-	if err := json.Unmarshal(example.Message(example.Options{Groups: 1, Weeks: 5, Supplier: example.Supplier, Customer: example.Customer,
-		Now: changedAt, Context: dcm.CapacityGroupEndpoint.Model + ".x.x"}), &message); err != nil {
+	if err := json.Unmarshal(example.Message(example.Options{Groups: 1, Weeks: 5, Supplier: example.Supplier,
+		Customer: example.Customer,
+		Now:      changedAt, Context: dcm.CapacityGroupEndpoint.Model + ".x.x"}), &message); err != nil {
 		panic(err) // it is ours
 	}
 	group := message["content"].(map[string]any)["informationObject"].([]any)[0].(map[string]any)
@@ -123,7 +124,8 @@ func TestBothStandardsOnOneDatabase(t *testing.T) {
 	}
 	var want []string
 	for i, s := range []sent{
-		{first, message(0), 5}, {second, message(0), 9}, {second, message(2), 6}, {first, message(1), 6}, {second, message(1), 8}, {first, message(3), 4},
+		{first, message(0), 5}, {second, message(0), 9}, {second, message(2), 6}, {first, message(1), 6},
+		{second, message(1), 8}, {first, message(3), 4},
 	} {
 		w := s.to.post(dcm.CapacityGroupEndpoint.Path, s.body)
 		var answer struct{ Standard, Instance string }
@@ -140,19 +142,24 @@ func TestBothStandardsOnOneDatabase(t *testing.T) {
 		}
 		r := request("", nil)
 		r.Method, r.URL.Path = "GET", answer.Instance
-		if shown := other.do(r); !bytes.Contains(shown.Body.Bytes(), fmt.Appendf(nil, `"standard":%q`, answer.Standard)) || !bytes.Contains(shown.Body.Bytes(), fmt.Appendf(nil, `"rule":%d,`, s.rule)) {
+		if shown := other.do(r); !bytes.Contains(shown.Body.Bytes(),
+			fmt.Appendf(nil, `"standard":%q`, answer.Standard)) ||
+			!bytes.Contains(shown.Body.Bytes(), fmt.Appendf(nil, `"rule":%d,`, s.rule)) {
 			t.Errorf("message %d is shown by the other as %s", i, shown.Body)
 		}
 	}
-	if diff := cmp.Diff(want, first.query(`select standard || ' rule ' || rule from planning.message_object order by message`)); diff != "" {
+	if diff := cmp.Diff(want,
+		first.query(`select standard || ' rule ' || rule from planning.message_object order by message`)); diff != "" {
 		t.Error(diff)
 	}
 	// Metrics and log of each have its own numbers, and those alone.
 	for f, want := range map[*fixture]map[string]string{
-		first: {"CX-0048 v1.0.0 §3.2.7": "4 overwritten 1, 5 created 1, 6 ignored 1"}, second: {"CX-0128 v2.3.0 §4.2.2.7": "6 overwritten 1, 8 ignored 1, 9 overwritten 1"},
+		first:  {"CX-0048 v1.0.0 §3.2.7": "4 overwritten 1, 5 created 1, 6 ignored 1"},
+		second: {"CX-0128 v2.3.0 §4.2.2.7": "6 overwritten 1, 8 ignored 1, 9 overwritten 1"},
 	} {
 		counted := map[string]string{}
-		for _, m := range regexp.MustCompile(`(?m)^dcm_objects_total\{endpoint="week-based-capacity-group",outcome="(\w+)",rule="(\d)",standard="([^"]*)"\} (\d+)$`).FindAllStringSubmatch(f.metrics(), -1) {
+		for _, m := range regexp.MustCompile(
+			`(?m)^dcm_objects_total\{endpoint="week-based-capacity-group",outcome="(\w+)",rule="(\d)",standard="([^"]*)"\} (\d+)$`).FindAllStringSubmatch(f.metrics(), -1) {
 			counted[m[3]] = strings.TrimPrefix(counted[m[3]]+", ", ", ") + m[2] + " " + m[1] + " " + m[4]
 		}
 		for standard, list := range counted {
@@ -164,7 +171,8 @@ func TestBothStandardsOnOneDatabase(t *testing.T) {
 			t.Errorf("metrics: %s", diff)
 		}
 		for standard := range want {
-			if n := strings.Count(f.log.String(), `"standard":"`+standard+`"`); n != 3 || strings.Count(f.log.String(), `"standard":"CX`) != 3 {
+			if n := strings.Count(f.log.String(), `"standard":"`+standard+`"`); n != 3 ||
+				strings.Count(f.log.String(), `"standard":"CX`) != 3 {
 				t.Errorf("the log names %s %d times, want 3:\n%s", standard, n, f.log)
 			}
 		}
@@ -185,13 +193,16 @@ func TestBothStandardsAtOnce(t *testing.T) {
 		got := make([]string, messages)
 		var wait sync.WaitGroup
 		for i := range groups {
-			groups[i] = linked{object: object{id: modelIDs[1], supplier: partner, customer: example.Customer, week: "2026-12-07",
-				changedAt: now.Add(time.Duration(random.IntN(3))), quantity: i}, links: []string{"series", "series", "both"}[random.IntN(3)]}
+			groups[i] = linked{object: object{id: modelIDs[1], supplier: partner, customer: example.Customer,
+				week:      "2026-12-07",
+				changedAt: now.Add(time.Duration(random.IntN(3))), quantity: i}, links: []string{"series", "series",
+				"both"}[random.IntN(3)]}
 			if n := random.IntN(4); n > 0 {
 				groups[i].start = now.Add(time.Duration(n-2) * time.Nanosecond) // past, now, future
 			}
 			wait.Go(func() {
-				r := request(dcm.CapacityGroupEndpoint.Path, strings.NewReader(inEnvelope(dcm.CapacityGroupEndpoint, partner, example.Customer, groups[i].json())))
+				r := request(dcm.CapacityGroupEndpoint.Path, strings.NewReader(inEnvelope(dcm.CapacityGroupEndpoint,
+					partner, example.Customer, groups[i].json())))
 				r.Header.Set("Edc-Bpn", partner)
 				w := replicas[i%2].do(r)
 				var answer struct{ Standard string }
@@ -202,22 +213,29 @@ func TestBothStandardsAtOnce(t *testing.T) {
 			})
 		}
 		wait.Wait()
-		stored := c.query("select actual_capacity::text from planning.capacity where supplier = $1 and capacity_group_id = $2", partner, modelIDs[1])
-		if !inSomeOrder([]int{0, 1, 2, 3, 4, 5}, groupsKnown{}, func(k groupsKnown) groupsKnown { return maps.Clone(k) }, func(k groupsKnown, i int) bool {
-			standard, judge := "CX-0048 v1.0.0 §3.2.7", k.judgeByCX0048
-			if i%2 == 1 {
-				standard, judge = "CX-0128 v2.3.0 §4.2.2.7", func(g linked) (int, int) { return k.judge(g, partner, now, false) }
-			}
-			rule, code := judge(groups[i])
-			return got[i] == fmt.Sprint(standard, []int{rule}, code)
-		}, func(k groupsKnown) bool {
-			var left []string
-			for _, g := range k {
-				left = append(left, fmt.Sprint(g.quantity))
-			}
-			return slices.Equal(left, stored)
-		}) {
-			t.Errorf("round %d: no order of the messages explains the verdicts %v and %v stored: %+v", round, got, stored, groups)
+		stored := c.query(
+			"select actual_capacity::text from planning.capacity where supplier = $1 and capacity_group_id = $2",
+			partner, modelIDs[1])
+		if !inSomeOrder([]int{0, 1, 2, 3, 4, 5}, groupsKnown{},
+			func(k groupsKnown) groupsKnown { return maps.Clone(k) }, func(k groupsKnown, i int) bool {
+				standard, judge := "CX-0048 v1.0.0 §3.2.7", k.judgeByCX0048
+				if i%2 == 1 {
+					standard, judge = "CX-0128 v2.3.0 §4.2.2.7", func(g linked) (int,
+						int) {
+						return k.judge(g, partner, now, false)
+					}
+				}
+				rule, code := judge(groups[i])
+				return got[i] == fmt.Sprint(standard, []int{rule}, code)
+			}, func(k groupsKnown) bool {
+				var left []string
+				for _, g := range k {
+					left = append(left, fmt.Sprint(g.quantity))
+				}
+				return slices.Equal(left, stored)
+			}) {
+			t.Errorf("round %d: no order of the messages explains the verdicts %v and %v stored: %+v", round, got,
+				stored, groups)
 		}
 		for _, verdict := range got {
 			standard, _, _ := strings.Cut(verdict, "[")
@@ -267,7 +285,8 @@ func TestPastWeeks(t *testing.T) {
 		usual, toTheLetter int
 	}{
 		{"a past one", []string{"2026-11-16"}, 201, 400},
-		{"past ones, the current and the next", []string{"2026-11-09", "2026-11-16", "2026-11-23", "2026-11-30"}, 201, 400},
+		{"past ones, the current and the next", []string{"2026-11-09", "2026-11-16", "2026-11-23", "2026-11-30"}, 201,
+			400},
 		{"the current and the next", []string{"2026-11-23", "2026-11-30"}, 400, 400},
 		{"the one after the next", []string{"2026-12-07"}, 201, 201},
 		{"a past one and one ahead", []string{"2026-11-16", "2026-12-14"}, 201, 201},
@@ -278,10 +297,12 @@ func TestPastWeeks(t *testing.T) {
 				f := receivers[by.WeekAhead]
 				var capacities, demands []string
 				for _, week := range c.weeks {
-					capacities = append(capacities, fmt.Sprintf(`{"pointInTime":%q,"actualCapacity":1,"maximumCapacity":1}`, week))
+					capacities = append(capacities,
+						fmt.Sprintf(`{"pointInTime":%q,"actualCapacity":1,"maximumCapacity":1}`, week))
 					demands = append(demands, fmt.Sprintf(`{"pointInTime":%q,"demand":1}`, week))
 				}
-				group := linked{object: object{id: uuid.NewString(), supplier: example.Supplier, customer: example.Customer, changedAt: now, week: "2026-12-07"}, links: "series"}.json()
+				group := linked{object: object{id: uuid.NewString(), supplier: example.Supplier,
+					customer: example.Customer, changedAt: now, week: "2026-12-07"}, links: "series"}.json()
 				begin, rest, _ := strings.Cut(group, `"capacities":[`)
 				_, rest, _ = strings.Cut(rest, `]`)
 				group = begin + `"capacities":[` + strings.Join(capacities, ",") + "]" + rest
@@ -292,8 +313,10 @@ func TestPastWeeks(t *testing.T) {
 				if by.WeekAhead {
 					want = c.toTheLetter
 				}
-				w := f.post(dcm.CapacityGroupEndpoint.Path, []byte(inEnvelope(dcm.CapacityGroupEndpoint, example.Supplier, example.Customer, group)))
-				if places := pointersResolve(t, []byte(inEnvelope(dcm.CapacityGroupEndpoint, "", "", group)), w); w.Code != want ||
+				w := f.post(dcm.CapacityGroupEndpoint.Path, []byte(inEnvelope(dcm.CapacityGroupEndpoint,
+					example.Supplier, example.Customer, group)))
+				if places := pointersResolve(t, []byte(inEnvelope(dcm.CapacityGroupEndpoint, "", "", group)),
+					w); w.Code != want ||
 					want == 400 && !slices.Equal(places, []string{"/content/informationObject/0/capacities"}) {
 					t.Errorf("group: %d, want %d: %s", w.Code, want, w.Body)
 				}
@@ -303,8 +326,10 @@ func TestPastWeeks(t *testing.T) {
 				demand := fmt.Sprintf(`{"materialDemandId":%q,"supplier":%q,"customer":%q,"materialNumberCustomer":"m%d","materialDescriptionCustomer":"d","changedAt":"2026-11-20T10:00:00Z",
 					"unitOfMeasureIsOmitted":true,"materialDemandIsInactive":false,"demandSeries":[{"customerLocation":"BPNS8888888888XX","demandCategory":{"demandCategoryCode":"0001"},"demands":[%s]}]}`,
 					uuid.NewString(), example.Supplier, example.Customer, i, strings.Join(demands, ","))
-				w = f.post(dcm.MaterialDemandEndpoint.Path, []byte(inEnvelope(dcm.MaterialDemandEndpoint, example.Customer, example.Supplier, demand)))
-				if places := pointersResolve(t, []byte(inEnvelope(dcm.MaterialDemandEndpoint, "", "", demand)), w); w.Code != want ||
+				w = f.post(dcm.MaterialDemandEndpoint.Path, []byte(inEnvelope(dcm.MaterialDemandEndpoint,
+					example.Customer, example.Supplier, demand)))
+				if places := pointersResolve(t, []byte(inEnvelope(dcm.MaterialDemandEndpoint, "", "", demand)),
+					w); w.Code != want ||
 					want == 400 && !slices.Equal(places, []string{"/content/informationObject/0/demandSeries"}) {
 					t.Errorf("demand: %d, want %d: %s", w.Code, want, w.Body)
 				}

@@ -37,11 +37,14 @@ var errata = map[string]erratum{
 	"valid WeekBasedCapacityGroup: actualCapacity = 10000": {
 		why: "above the default maximum, 2000", only: "cx-0128", adapt: map[string]string{"maximumCapacity": "10000"}},
 	"valid WeekBasedCapacityGroup: actualCapacity = 999999999999.999": {
-		why: "above the default maximum, 2000", only: "cx-0128", adapt: map[string]string{"maximumCapacity": "999999999999.999"}},
+		why: "above the default maximum, 2000", only: "cx-0128",
+		adapt: map[string]string{"maximumCapacity": "999999999999.999"}},
 	"valid WeekBasedCapacityGroup: maximumCapacity = 0": {
-		why: "below the default actual capacity, 1000", only: "cx-0128", adapt: map[string]string{"actualCapacity": "0"}},
+		why: "below the default actual capacity, 1000", only: "cx-0128",
+		adapt: map[string]string{"actualCapacity": "0"}},
 	"valid WeekBasedCapacityGroup: maximumCapacity = 4.4": {
-		why: "below the default actual capacity, 1000", only: "cx-0128", adapt: map[string]string{"actualCapacity": "4.4"}},
+		why: "below the default actual capacity, 1000", only: "cx-0128",
+		adapt: map[string]string{"actualCapacity": "4.4"}},
 	"invalid WeekBasedMaterialDemand: demandCategoryCode = Default": {
 		why: "misspelt: it stands for the default value, which is valid"},
 	"invalid WeekBasedCapacityGroup: demandCategoryCode = Default": {
@@ -90,7 +93,8 @@ func publishedTables(t *testing.T) (tables []publishedTable) {
 		for _, one := range all {
 			table := one.publishedTable
 			table.Test = strings.TrimPrefix(table.Test, "Create ")
-			if !strings.HasPrefix(table.Test, "valid ") && !strings.HasPrefix(table.Test, "invalid ") || seen[table.Test] {
+			if !strings.HasPrefix(table.Test, "valid ") && !strings.HasPrefix(table.Test, "invalid ") ||
+				seen[table.Test] {
 				continue
 			}
 			seen[table.Test] = true
@@ -124,7 +128,8 @@ func (p *published) put(object map[string]any, property string) {
 	if !is || value == "{{OMITTED}}" {
 		return
 	}
-	text := map[string]bool{"name": true, "materialNumberCustomer": true, "materialNumberSupplier": true, "materialDescriptionCustomer": true, "demandCategoryCode": true}
+	text := map[string]bool{"name": true, "materialNumberCustomer": true, "materialNumberSupplier": true,
+		"materialDescriptionCustomer": true, "demandCategoryCode": true}
 	var raw json.RawMessage
 	if !text[property] && json.Unmarshal([]byte(value), &raw) == nil {
 		object[property] = raw
@@ -142,19 +147,22 @@ func (p *published) object(kind string) map[string]any {
 		}
 		return object
 	}
-	series := part("materialNumberCustomer", "materialNumberSupplier", "customerLocation", "expectedSupplierLocation", "loadFactor")
+	series := part("materialNumberCustomer", "materialNumberSupplier", "customerLocation", "expectedSupplierLocation",
+		"loadFactor")
 	series["demandCategory"] = part("demandCategoryCode")
 	switch kind {
 	case "WeekBasedMaterialDemand":
 		delete(series, "materialNumberCustomer")
 		delete(series, "materialNumberSupplier")
 		series["demands"] = []any{part("pointInTime", "demand")}
-		object := part("materialDemandId", "changedAt", "customer", "supplier", "materialDemandIsInactive", "unitOfMeasure", "unitOfMeasureIsOmitted",
+		object := part("materialDemandId", "changedAt", "customer", "supplier", "materialDemandIsInactive",
+			"unitOfMeasure", "unitOfMeasureIsOmitted",
 			"materialGlobalAssetId", "materialNumberCustomer", "materialNumberSupplier", "materialDescriptionCustomer")
 		object["demandSeries"] = []any{series}
 		return object
 	case "WeekBasedCapacityGroup":
-		object := part("name", "capacityGroupId", "changedAt", "customer", "supplier", "capacityGroupIsInactive", "unitOfMeasure", "unitOfMeasureIsOmitted")
+		object := part("name", "capacityGroupId", "changedAt", "customer", "supplier", "capacityGroupIsInactive",
+			"unitOfMeasure", "unitOfMeasureIsOmitted")
 		object["supplierLocations"] = []any{p.values["supplierLocations"]}
 		if p.links != "series" {
 			object["linkedCapacityGroups"] = []any{p.values["linkedCapacityGroups"]}
@@ -162,10 +170,12 @@ func (p *published) object(kind string) map[string]any {
 		if p.links != "groups" {
 			object["linkedDemandSeries"] = []any{series}
 		}
-		object["capacities"] = []any{part("actualCapacity", "agreedCapacity", "maximumCapacity", "deltaProductionResult", "pointInTime")}
+		object["capacities"] = []any{part("actualCapacity", "agreedCapacity", "maximumCapacity",
+			"deltaProductionResult", "pointInTime")}
 		volatility := part("startReferenceDateTime", "measurementInterval")
 		volatility["rollingHorizonAlertThresholds"] = []any{part("sequenceNumber", "subhorizonLength",
-			"relativePositiveDeviation", "relativeNegativeDeviation", "absolutePositiveDeviation", "absoluteNegativeDeviation")}
+			"relativePositiveDeviation", "relativeNegativeDeviation", "absolutePositiveDeviation",
+			"absoluteNegativeDeviation")}
 		object["demandVolatilityParameters"] = volatility
 		return object
 	}
@@ -181,7 +191,8 @@ func (p *published) post(f *fixture, kind string) *httptest.ResponseRecorder {
 		}
 	}
 	body, err := json.Marshal(map[string]any{
-		"messageHeader": map[string]any{"header": map[string]any{"messageId": uuid.NewString(), "context": endpoint.Model + ".x.x", "sentDateTime": p.now.Format(time.RFC3339),
+		"messageHeader": map[string]any{"header": map[string]any{"messageId": uuid.NewString(),
+			"context": endpoint.Model + ".x.x", "sentDateTime": p.now.Format(time.RFC3339),
 			"senderBpn": p.sender, "receiverBpn": p.us, "version": "3.0.0"}},
 		"content": map[string]any{"informationObject": []any{p.object(kind)}},
 	})
@@ -248,9 +259,11 @@ func TestPublishedTestSet(t *testing.T) {
 					if kind != "WeekBasedCapacityGroup" && p.links == "groups" {
 						continue
 					}
-					if p.links == "groups" && validity == "invalid" && slices.ContainsFunc(changed, func(property string) bool {
-						return slices.Contains([]string{"materialNumberCustomer", "customerLocation", "demandCategoryCode", "loadFactor"}, property)
-					}) || p.links == "series" && slices.Contains(changed, "linkedCapacityGroups") {
+					if p.links == "groups" && validity == "invalid" &&
+						slices.ContainsFunc(changed, func(property string) bool {
+							return slices.Contains([]string{"materialNumberCustomer", "customerLocation",
+								"demandCategoryCode", "loadFactor"}, property)
+						}) || p.links == "series" && slices.Contains(changed, "linkedCapacityGroups") {
 						continue // what the row is about is not sent
 					}
 					post := func(with map[string]string) *httptest.ResponseRecorder {
@@ -259,7 +272,8 @@ func TestPublishedTestSet(t *testing.T) {
 						p.sender = fmt.Sprintf("BPNL%012d", sent) // each in a relationship of its own
 						p.values = maps.Clone(p.values)
 						maps.Copy(p.values, with)
-						variables := map[string]string{"{{TS_NOW}}": early.Format(time.RFC3339), "{{BPNS_SUP1}}": "BPNS6666666666YY", "{{BPNS_CUS1}}": "BPNS8888888888XX",
+						variables := map[string]string{"{{TS_NOW}}": early.Format(time.RFC3339),
+							"{{BPNS_SUP1}}": "BPNS6666666666YY", "{{BPNS_CUS1}}": "BPNS8888888888XX",
 							"{{BPNL_SUP}}": p.sender, "{{BPNL_CUS}}": example.Customer}
 						if kind == "WeekBasedMaterialDemand" {
 							p.us = example.Supplier
@@ -280,7 +294,8 @@ func TestPublishedTestSet(t *testing.T) {
 					w := post(nil)
 					switch {
 					case isErratum && w.Code != other:
-						t.Errorf("%s, %s: %s is in errata (%s), but its answer is %d", standard.Name, p.links, name, e.why, w.Code)
+						t.Errorf("%s, %s: %s is in errata (%s), but its answer is %d", standard.Name, p.links, name,
+							e.why, w.Code)
 					case isErratum && e.adapt != nil:
 						if w := post(e.adapt); w.Code != want {
 							t.Errorf("%s, %s: %s, adapted: %d %s", standard.Name, p.links, name, w.Code, w.Body)
@@ -292,7 +307,8 @@ func TestPublishedTestSet(t *testing.T) {
 						return regexp.MustCompile(`"pointer":"[^"]*/` + property + `[/"]`).MatchString(w.Body.String())
 					}):
 						t.Errorf("%s: %s is refused for something else: %s", standard.Name, name, w.Body)
-					case validity == "invalid" && kind != "IdBasedRequestForUpdate" && !slices.Equal(rulesOf(w), []int{1}):
+					case validity == "invalid" && kind != "IdBasedRequestForUpdate" &&
+						!slices.Equal(rulesOf(w), []int{1}):
 						t.Errorf("%s: %s is refused by rules %v", standard.Name, name, rulesOf(w))
 					}
 				}
@@ -304,7 +320,8 @@ func TestPublishedTestSet(t *testing.T) {
 			t.Errorf("%s (%s): no table has this row any more", name, e.why)
 		}
 	}
-	for _, table := range []string{"valid WeekBasedCapacityGroup", "invalid WeekBasedCapacityGroup", "valid WeekBasedMaterialDemand", "invalid WeekBasedMaterialDemand",
+	for _, table := range []string{"valid WeekBasedCapacityGroup", "invalid WeekBasedCapacityGroup",
+		"valid WeekBasedMaterialDemand", "invalid WeekBasedMaterialDemand",
 		"valid IdBasedRequestForUpdate", "invalid IdBasedRequestForUpdate"} {
 		if rows[table] < 4 { // twice two
 			t.Errorf("%s: %d rows", table, rows[table])

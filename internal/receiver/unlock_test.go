@@ -31,11 +31,13 @@ func TestAnOperatorUnlocks(t *testing.T) {
 		{"a capacity group", dcm.CapacityGroupEndpoint.Path, example.Supplier,
 			`[{"capacityGroupId":"` + id.String() + `","supplier":"` + example.Supplier + `","customer":"` + example.Customer + `","changedAt":"%s","capacityGroupIsInactive":false,
 				"unitOfMeasureIsOmitted":true,"name":"x","supplierLocations":["BPNS0000000000AA"],"capacities":[{"pointInTime":"2026-12-14","actualCapacity":1,"maximumCapacity":2}],"linkedDemandSeries":[{"materialNumberCustomer":"m","customerLocation":"BPNS0000000000AA","demandCategory":{"demandCategoryCode":"0001"}}]}]`,
-			store.Key{Supplier: example.Supplier, Customer: example.Customer, ID: id}, (*store.Store).UnlockCapacityGroup, nil},
+			store.Key{Supplier: example.Supplier, Customer: example.Customer, ID: id},
+			(*store.Store).UnlockCapacityGroup, nil},
 		{"a material demand", dcm.MaterialDemandEndpoint.Path, example.Customer,
 			`[{"materialDemandId":"` + id.String() + `","supplier":"` + example.Supplier + `","customer":"` + example.Customer + `","changedAt":"%s","materialDemandIsInactive":false,
 				"unitOfMeasureIsOmitted":true,"materialNumberCustomer":"m","materialDescriptionCustomer":"d","demandSeries":[{"customerLocation":"BPNS0000000000AA","demandCategory":{"demandCategoryCode":"0001"},"demands":[{"pointInTime":"2026-12-14","demand":1}]}]}]`,
-			store.Key{Supplier: example.Supplier, Customer: example.Customer, ID: id}, (*store.Store).UnlockMaterialDemand,
+			store.Key{Supplier: example.Supplier, Customer: example.Customer, ID: id},
+			(*store.Store).UnlockMaterialDemand,
 			func(c *receiver.Config) { c.CustomerBPNLs, c.SupplierBPNLs = nil, []string{example.Supplier} }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -49,7 +51,8 @@ func TestAnOperatorUnlocks(t *testing.T) {
 				t.Helper()
 				r := request(c.path, strings.NewReader(fmt.Sprintf(c.object, changedAt)))
 				r.Header.Set("Edc-Bpn", c.sender)
-				if w := f.do(r); w.Code != status || !strings.Contains(w.Body.String(), fmt.Sprintf(`"rule":%d,`, rule)) {
+				if w := f.do(r); w.Code != status || !strings.Contains(w.Body.String(),
+					fmt.Sprintf(`"rule":%d,`, rule)) {
 					t.Errorf("changedAt %s: %d %s; want %d by rule %d", changedAt, w.Code, w.Body, status, rule)
 				}
 			}
@@ -89,7 +92,8 @@ func TestAnOperatorForgets(t *testing.T) {
 		}
 		key := f.query("select supplier || ' ' || customer || ' ' || capacity_group_id from planning.capacity_group")
 		names := strings.Fields(key[0])
-		if at, err := s.ForgetCapacityGroup(context.Background(), store.Key{Supplier: names[0], Customer: names[1], ID: uuid.MustParse(names[2])}); at == nil || err != nil {
+		if at, err := s.ForgetCapacityGroup(context.Background(),
+			store.Key{Supplier: names[0], Customer: names[1], ID: uuid.MustParse(names[2])}); at == nil || err != nil {
 			t.Fatal(at, err)
 		}
 	}

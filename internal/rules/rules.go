@@ -79,12 +79,14 @@ type Rule[T any] struct {
 type Reason[T any] func(*Situation[T]) (property, detail string)
 
 // Early is a rule that does not depend on what is stored.
-func Early[T any](number int, property, condition string, matches func(*Situation[T]) bool, outcome Outcome, code int, reasons ...Reason[T]) Rule[T] {
+func Early[T any](number int, property, condition string, matches func(*Situation[T]) bool, outcome Outcome, code int,
+	reasons ...Reason[T]) Rule[T] {
 	return Rule[T]{number, property, condition, matches, false, outcome, code, reasons}
 }
 
 // OnStored is a rule that looks at what is stored.
-func OnStored[T any](number int, property, condition string, matches func(*Situation[T]) bool, outcome Outcome, code int, reasons ...Reason[T]) Rule[T] {
+func OnStored[T any](number int, property, condition string, matches func(*Situation[T]) bool, outcome Outcome,
+	code int, reasons ...Reason[T]) Rule[T] {
 	return Rule[T]{number, property, condition, matches, true, outcome, code, reasons}
 }
 

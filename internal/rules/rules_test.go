@@ -38,7 +38,8 @@ func TestEarly(t *testing.T) {
 	always := func(*rules.Situation[nothing]) bool { return true }
 	table := rules.Table[nothing]{Standard: "S", Rules: []rules.Rule[nothing]{
 		rules.Early(1, "", "", never, rules.Ignored, 400),
-		rules.OnStored(2, "", "", func(s *rules.Situation[nothing]) bool { return s.Stored.WasRequested }, rules.Overwritten, 200),
+		rules.OnStored(2, "", "", func(s *rules.Situation[nothing]) bool { return s.Stored.WasRequested },
+			rules.Overwritten, 200),
 		rules.Early(3, "", "", always, rules.Ignored, 400),
 	}}
 	var s rules.Situation[nothing]

@@ -21,7 +21,8 @@ func WriteCapacityGroup(g *dcm.CapacityGroup, content Content) Write {
 	// state.
 	sortUnlessSorted(g.Capacities, func(a, b dcm.Capacity) int { return cmp.Compare(a.PointInTime, b.PointInTime) })
 	sortUnlessSorted(g.LinkedDemandSeries, func(a, b dcm.LinkedDemandSeries) int {
-		return cmp.Or(strings.Compare(a.MaterialNumberCustomer, b.MaterialNumberCustomer), strings.Compare(a.CustomerLocation, b.CustomerLocation),
+		return cmp.Or(strings.Compare(a.MaterialNumberCustomer, b.MaterialNumberCustomer),
+			strings.Compare(a.CustomerLocation, b.CustomerLocation),
 			strings.Compare(a.DemandCategoryCode, b.DemandCategoryCode))
 	})
 	sortUnlessSorted(g.LinkedCapacityGroups, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
@@ -111,25 +112,32 @@ var capacityGroupColumns = []column[groupRow]{
 		return texts(r.LinkedDemandSeries, func(s *dcm.LinkedDemandSeries) string { return s.DemandCategoryCode })
 	}},
 	{"load_factor", func(r groupRow) any {
-		return optionalNumbers(r.LinkedDemandSeries, func(s *dcm.LinkedDemandSeries) dcm.Decimal { return s.LoadFactor })
+		return optionalNumbers(r.LinkedDemandSeries,
+			func(s *dcm.LinkedDemandSeries) dcm.Decimal { return s.LoadFactor })
 	}},
 	{"sequence_number", func(r groupRow) any {
-		return numbers(r.volatility().AlertThresholds, func(t *dcm.AlertThreshold) dcm.Decimal { return t.SequenceNumber })
+		return numbers(r.volatility().AlertThresholds,
+			func(t *dcm.AlertThreshold) dcm.Decimal { return t.SequenceNumber })
 	}},
 	{"subhorizon_length", func(r groupRow) any {
-		return numbers(r.volatility().AlertThresholds, func(t *dcm.AlertThreshold) dcm.Decimal { return t.SubhorizonLength })
+		return numbers(r.volatility().AlertThresholds,
+			func(t *dcm.AlertThreshold) dcm.Decimal { return t.SubhorizonLength })
 	}},
 	{"relative_positive_deviation", func(r groupRow) any {
-		return optionalNumbers(r.volatility().AlertThresholds, func(t *dcm.AlertThreshold) dcm.Decimal { return t.RelativePositiveDeviation })
+		return optionalNumbers(r.volatility().AlertThresholds,
+			func(t *dcm.AlertThreshold) dcm.Decimal { return t.RelativePositiveDeviation })
 	}},
 	{"relative_negative_deviation", func(r groupRow) any {
-		return optionalNumbers(r.volatility().AlertThresholds, func(t *dcm.AlertThreshold) dcm.Decimal { return t.RelativeNegativeDeviation })
+		return optionalNumbers(r.volatility().AlertThresholds,
+			func(t *dcm.AlertThreshold) dcm.Decimal { return t.RelativeNegativeDeviation })
 	}},
 	{"absolute_positive_deviation", func(r groupRow) any {
-		return optionalNumbers(r.volatility().AlertThresholds, func(t *dcm.AlertThreshold) dcm.Decimal { return t.AbsolutePositiveDeviation })
+		return optionalNumbers(r.volatility().AlertThresholds,
+			func(t *dcm.AlertThreshold) dcm.Decimal { return t.AbsolutePositiveDeviation })
 	}},
 	{"absolute_negative_deviation", func(r groupRow) any {
-		return optionalNumbers(r.volatility().AlertThresholds, func(t *dcm.AlertThreshold) dcm.Decimal { return t.AbsoluteNegativeDeviation })
+		return optionalNumbers(r.volatility().AlertThresholds,
+			func(t *dcm.AlertThreshold) dcm.Decimal { return t.AbsoluteNegativeDeviation })
 	}},
 }
 
@@ -137,7 +145,8 @@ var (
 	// Fails if another message inserted the same key meanwhile: then the messages
 	// of this transaction are decided again.
 	insertCapacityGroups    = insertInto("capacity_group", capacityGroupColumns, "")
-	overwriteCapacityGroups = insertCapacityGroups.overwriting([]string{"supplier", "customer", "capacity_group_id"}, "first_received_at")
+	overwriteCapacityGroups = insertCapacityGroups.overwriting([]string{"supplier", "customer", "capacity_group_id"},
+		"first_received_at")
 
 	lockCapacityGroup   = load("lock_capacity_group")
 	lockCapacityGroups  = load("lock_capacity_groups")
@@ -179,7 +188,8 @@ var requestedGroups = load("requested_groups")
 
 // lookUpRequested reads which of one supplier's and customer's groups we asked for.
 func lookUpRequested(b *batches, o owner, subjects []Subject, into *locked) {
-	requestedGroups.queue(&b.next, values{"supplier": o.supplier, "customer": o.customer, "ids": sortedIDs(subjects)}).Query(func(rows pgx.Rows) error {
+	requestedGroups.queue(&b.next, values{"supplier": o.supplier, "customer": o.customer,
+		"ids": sortedIDs(subjects)}).Query(func(rows pgx.Rows) error {
 		var id pgtype.UUID
 		_, err := pgx.ForEachRow(rows, []any{&id}, func() error {
 			if into.requested == nil {
@@ -198,9 +208,10 @@ func lookUpRequested(b *batches, o owner, subjects []Subject, into *locked) {
 
 // writeGroups stores the groups that messages write.
 func writeGroups(b *batches, messages []*saving) error {
-	insertions, changes := sortOut(b, messages, touchCapacityGroup, touchCapacityGroups, func(m *saving, _ Key, w Write) (groupRow, bool) {
-		return groupRow{w.group, w.hash, &m.Arrival}, w.group != nil
-	})
+	insertions, changes := sortOut(b, messages, touchCapacityGroup, touchCapacityGroups,
+		func(m *saving, _ Key, w Write) (groupRow, bool) {
+			return groupRow{w.group, w.hash, &m.Arrival}, w.group != nil
+		})
 	if err := overwriteCapacityGroups.write(b, changes); err != nil {
 		return err
 	}

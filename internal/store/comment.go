@@ -30,7 +30,8 @@ func WriteComment(c *dcm.Comment, originator string, content Content) Write {
 // bring the comment back.
 func DeleteComment(c *dcm.Comment, originator string, at dcm.Timestamp) Write {
 	return Write{
-		state:   state{deletedAt: &at, originator: originator, hash: ContentOf([]byte("deleted " + at.UTC().Format(time.RFC3339Nano)))},
+		state: state{deletedAt: &at, originator: originator,
+			hash: ContentOf([]byte("deleted " + at.UTC().Format(time.RFC3339Nano)))},
 		comment: &dcm.Comment{ID: c.ID, Supplier: c.Supplier, Customer: c.Customer},
 	}
 }
@@ -90,7 +91,8 @@ var commentColumns = []column[commentRow]{
 
 var (
 	insertComments    = insertInto("comment", commentColumns, "")
-	overwriteComments = insertComments.overwriting([]string{"partner", "supplier", "customer", "comment_id"}, "first_received_at")
+	overwriteComments = insertComments.overwriting([]string{"partner", "supplier", "customer", "comment_id"},
+		"first_received_at")
 
 	lockedComments           = load("lock_comments")
 	commentedCapacityGroups  = load("commented_capacity_groups")
@@ -119,20 +121,22 @@ func lockComments(b *batches, o owner, subjects []Subject, into *locked) {
 			var deleted, changed *time.Time
 			var deletedNS, changedNS *int16
 			var hash []byte
-			_, err := pgx.ForEachRow(rows, []any{&id, &originator, &deleted, &deletedNS, &changed, &changedNS, &hash}, func() error {
-				known := state{originator: originator, hash: hashIn(hash)}
-				if deleted != nil && deletedNS != nil {
-					at := instant(*deleted, *deletedNS)
-					known.deletedAt = &at
-				} else if changed != nil && changedNS != nil {
-					known.changedAt = instant(*changed, *changedNS)
-				}
-				into.objects[Key{o.supplier, o.customer, id.Bytes}] = known
-				return nil
-			})
+			_, err := pgx.ForEachRow(rows, []any{&id, &originator, &deleted, &deletedNS, &changed, &changedNS, &hash},
+				func() error {
+					known := state{originator: originator, hash: hashIn(hash)}
+					if deleted != nil && deletedNS != nil {
+						at := instant(*deleted, *deletedNS)
+						known.deletedAt = &at
+					} else if changed != nil && changedNS != nil {
+						known.changedAt = instant(*changed, *changedNS)
+					}
+					into.objects[Key{o.supplier, o.customer, id.Bytes}] = known
+					return nil
+				})
 			return err
 		})
-		for kind, look := range map[string]statement{dcm.CapacityGroupType: commentedCapacityGroups, dcm.MaterialDemandType: commentedMaterialDemands} {
+		for kind, look := range map[string]statement{dcm.CapacityGroupType: commentedCapacityGroups,
+			dcm.MaterialDemandType: commentedMaterialDemands} {
 			look.queue(&b.next, args).Query(func(rows pgx.Rows) error {
 				var id pgtype.UUID
 				_, err := pgx.ForEachRow(rows, []any{&id}, func() error {
@@ -155,9 +159,10 @@ func objectsOf(subjects []Subject) []pgtype.UUID {
 // writeComments stores the comments that messages write, or deletes them.
 func writeComments(b *batches, messages []*saving) error {
 	// A comment that comes again as it is needs no writing.
-	insertions, changes := sortOut(b, messages, statement{}, statement{}, func(m *saving, _ Key, w Write) (commentRow, bool) {
-		return commentRow{w.comment, w.state, &m.Arrival}, w.comment != nil
-	})
+	insertions, changes := sortOut(b, messages, statement{}, statement{},
+		func(m *saving, _ Key, w Write) (commentRow, bool) {
+			return commentRow{w.comment, w.state, &m.Arrival}, w.comment != nil
+		})
 	if err := overwriteComments.write(b, changes); err != nil {
 		return err
 	}

@@ -39,11 +39,13 @@ func (s *Store) AddCounts(ctx context.Context, counts map[CountKey]Count) error 
 	var hours []time.Time
 	var messages, bytes []int64
 	for key, c := range counts {
-		senders, endpoints, statuses, hours = append(senders, key.Sender), append(endpoints, key.Endpoint), append(statuses, int16(key.Status)), append(hours, key.Hour)
+		senders, endpoints, statuses, hours = append(senders, key.Sender), append(endpoints, key.Endpoint),
+			append(statuses, int16(key.Status)), append(hours, key.Hour)
 		messages, bytes = append(messages, c.Messages), append(bytes, c.Bytes)
 	}
 	_, err := s.pool.Exec(ctx, addCounts.sql, addCounts.args(values{
-		"senders": senders, "endpoints": endpoints, "statuses": statuses, "hours": hours, "messages": messages, "bytes": bytes,
+		"senders": senders, "endpoints": endpoints, "statuses": statuses, "hours": hours, "messages": messages,
+		"bytes": bytes,
 	})...)
 	if err != nil {
 		return fmt.Errorf("count messages: %w", err)

@@ -30,7 +30,8 @@ func violates(err error, constraint string) bool {
 func isConflict(err error) bool {
 	pg := pgError(err)
 	return pg != nil && (pg.Code == "40001" || pg.Code == "40P01") || // serialization failure, deadlock
-		violates(err, "capacity_group_pkey") || violates(err, "material_demand_") || violates(err, "demand_series_pkey") || violates(err, "comment_pkey")
+		violates(err, "capacity_group_pkey") || violates(err, "material_demand_") ||
+		violates(err, "demand_series_pkey") || violates(err, "comment_pkey")
 }
 
 // hasNoAnswer reports whether what was sent may have been done, but the server's
@@ -75,7 +76,8 @@ func isBroken(err error) bool {
 func Describe(err error) string {
 	switch pg := pgError(err); {
 	case pg != nil && (pg.Code == "42P05" || pg.Code == "26000"):
-		return "SQLSTATE " + pg.Code + ": statements got mixed up between connections; behind PgBouncer add default_query_exec_mode=exec to DATABASE_URL"
+		return "SQLSTATE " + pg.Code +
+			": statements got mixed up between connections; behind PgBouncer add default_query_exec_mode=exec to DATABASE_URL"
 	case pg != nil && (pg.Code == "42501" || database.IsWrong(err)):
 		return "SQLSTATE " + pg.Code + ": " + pg.Message // names the table, user or database, never a value
 	case pg != nil:
@@ -88,7 +90,8 @@ func Describe(err error) string {
 }
 
 // ErrorKinds are the values that Kind can have.
-var ErrorKinds = []string{"unreachable", "timeout", "readonly", "full", "connections", "conflict", "setup", "unknown", "other"}
+var ErrorKinds = []string{"unreachable", "timeout", "readonly", "full", "connections", "conflict", "setup", "unknown",
+	"other"}
 
 // Kind sorts an error of the store into one of ErrorKinds.
 func Kind(err error) string {

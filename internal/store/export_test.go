@@ -9,7 +9,8 @@ import (
 func MadeStatements() (all []string) {
 	for _, of := range [][]string{
 		insertCapacityGroups.of, overwriteCapacityGroups.of, insertMaterialDemands.of, overwriteMaterialDemands.of,
-		insertDemandSeries.of, insertComments.of, overwriteComments.of, overwriteDemandSeries.of, insertRequests.of, insertMessages.of,
+		insertDemandSeries.of, insertComments.of, overwriteComments.of, overwriteDemandSeries.of, insertRequests.of,
+		insertMessages.of,
 	} {
 		all = append(all, of...)
 	}

@@ -37,16 +37,18 @@ func newSending(t *testing.T, url string) sending {
 func (s sending) save(g *dcm.CapacityGroup) (rule int, err error) {
 	key := store.Key{Supplier: g.Supplier, Customer: g.Customer, ID: g.ID}
 	id := uuid.New()
-	a := store.Arrival{ID: uuid.Must(uuid.NewV7()), Sender: g.Supplier, Endpoint: dcm.CapacityGroupEndpoint.Path, ReceivedAt: time.Now(), MessageID: &id}
+	a := store.Arrival{ID: uuid.Must(uuid.NewV7()), Sender: g.Supplier, Endpoint: dcm.CapacityGroupEndpoint.Path,
+		ReceivedAt: time.Now(), MessageID: &id}
 	subject := store.Subject{Key: key}
-	d, err := s.store.Save(context.Background(), a, []store.Subject{subject}, func(ground *store.Ground) store.Decision {
-		result := store.Result{ObjectID: &key.ID, Rule: 5, Outcome: rules.Created}
-		if stored := ground.Stored(subject); stored.Known() {
-			result.Rule, result.Outcome = 4, rules.Overwritten
-		}
-		ground.Write(subject, store.WriteCapacityGroup(g, store.ContentOf([]byte(g.Name))))
-		return store.Decision{Entry: store.Entry{Status: 200, Objects: 1, Results: []store.Result{result}}}
-	})
+	d, err := s.store.Save(context.Background(), a, []store.Subject{subject},
+		func(ground *store.Ground) store.Decision {
+			result := store.Result{ObjectID: &key.ID, Rule: 5, Outcome: rules.Created}
+			if stored := ground.Stored(subject); stored.Known() {
+				result.Rule, result.Outcome = 4, rules.Overwritten
+			}
+			ground.Write(subject, store.WriteCapacityGroup(g, store.ContentOf([]byte(g.Name))))
+			return store.Decision{Entry: store.Entry{Status: 200, Objects: 1, Results: []store.Result{result}}}
+		})
 	if err != nil {
 		return 0, err
 	}
@@ -54,7 +56,8 @@ func (s sending) save(g *dcm.CapacityGroup) (rule int, err error) {
 }
 
 func newGroup(supplier int, id uuid.UUID, name string) *dcm.CapacityGroup {
-	return &dcm.CapacityGroup{ID: id, Supplier: fmt.Sprintf("BPNL%012d", supplier), Customer: "BPNL8888888888XX", Name: name, UnitOfMeasureIsOmitted: true, ChangedAt: dcm.Timestamp{Time: time.Now()}}
+	return &dcm.CapacityGroup{ID: id, Supplier: fmt.Sprintf("BPNL%012d", supplier), Customer: "BPNL8888888888XX",
+		Name: name, UnitOfMeasureIsOmitted: true, ChangedAt: dcm.Timestamp{Time: time.Now()}}
 }
 
 func (s sending) count(sql string, args ...any) (n int) {
@@ -78,7 +81,8 @@ func TestMessagesShareTransactions(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if n := s.count("select count(*) from planning.message m join planning.message_object o on o.sender = m.sender and o.message = m.id join planning.capacity_group g using (capacity_group_id)"); n != messages {
+	if n := s.count(
+		"select count(*) from planning.message m join planning.message_object o on o.sender = m.sender and o.message = m.id join planning.capacity_group g using (capacity_group_id)"); n != messages {
 		t.Errorf("%d of %d messages are there", n, messages)
 	}
 	if committed, failed := s.store.GroupCommits(); committed == 0 || committed > messages/2 || failed > 0 {
@@ -88,7 +92,8 @@ func TestMessagesShareTransactions(t *testing.T) {
 	if n := s.count("select count(distinct xmin::text) from dcm.message"); n > messages/2 {
 		t.Errorf("%d messages were saved in %d transactions", messages, n)
 	}
-	if n := s.count("select count(*) from dcm.message m join dcm.capacity_group g on g.capacity_group_id = m.object_id[1] where m.xmin <> g.xmin"); n > 0 {
+	if n := s.count(
+		"select count(*) from dcm.message m join dcm.capacity_group g on g.capacity_group_id = m.object_id[1] where m.xmin <> g.xmin"); n > 0 {
 		t.Errorf("%d messages were saved in another transaction than their groups", n)
 	}
 }
@@ -113,7 +118,8 @@ func TestABatchIsNoVerdict(t *testing.T) {
 	if _, failed := s.store.GroupCommits(); failed == 0 {
 		t.Error("no batch failed")
 	}
-	if groups, entries := s.count("select count(*) from dcm.capacity_group"), s.count("select count(*) from dcm.message"); groups != 90 || entries != 90 {
+	if groups, entries := s.count("select count(*) from dcm.capacity_group"),
+		s.count("select count(*) from dcm.message"); groups != 90 || entries != 90 {
 		t.Errorf("%d groups and %d entries are stored, want 90", groups, entries)
 	}
 }
@@ -207,6 +213,7 @@ func TestAFaultMeetsItsOwnMessage(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	_, _ = s.store.Save(context.Background(), store.Arrival{ID: uuid.New(), Sender: "BPNL000000000001", ReceivedAt: time.Now()}, nil,
+	_, _ = s.store.Save(context.Background(), store.Arrival{ID: uuid.New(), Sender: "BPNL000000000001",
+		ReceivedAt: time.Now()}, nil,
 		func(*store.Ground) store.Decision { panic("a fault") })
 }

@@ -23,8 +23,10 @@ func TestRemovingHistoryLocksNobodyOut(t *testing.T) {
 	change := func() { // everything that has a history
 		round++
 		quantity := dcm.Decimal([]string{"1", "2", "3", "4", "5", "6", "7", "8", "9"}[round])
-		w.receive(dcm.CapacityGroup{ID: uuid.UUID{1}, Name: "g", Capacities: []dcm.Capacity{{PointInTime: week(0), ActualCapacity: quantity, MaximumCapacity: "9"}},
-			DemandVolatility: &dcm.DemandVolatilityParameters{StartReferenceDateTime: dcm.Timestamp{Time: begin}, MeasurementInterval: quantity}})
+		w.receive(dcm.CapacityGroup{ID: uuid.UUID{1}, Name: "g",
+			Capacities: []dcm.Capacity{{PointInTime: week(0), ActualCapacity: quantity, MaximumCapacity: "9"}},
+			DemandVolatility: &dcm.DemandVolatilityParameters{StartReferenceDateTime: dcm.Timestamp{Time: begin},
+				MeasurementInterval: quantity}})
 		d := demandOf(uuid.UUID{2}, "M", quantity)
 		d.IsInactive = round%2 == 0
 		w.demand(d)
@@ -41,7 +43,8 @@ func TestRemovingHistoryLocksNobodyOut(t *testing.T) {
 	defer impatient.Close()
 	patient := w.store
 	old := w.now
-	for _, table := range []string{"capacity_group_history", "demand_series_history", "measurement_history", "activity_history"} {
+	for _, table := range []string{"capacity_group_history", "demand_series_history", "measurement_history",
+		"activity_history"} {
 		// Somebody holds one of the states, so that the removal stops within its piece,
 		// with the locks that it has by then.
 		holder, err := pgx.Connect(ctx, url)
@@ -53,7 +56,8 @@ func TestRemovingHistoryLocksNobodyOut(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tag, err := tx.Exec(ctx, "select from dcm."+table+" where superseded_at < $1 order by superseded_at limit 1 for update", old)
+		tag, err := tx.Exec(ctx,
+			"select from dcm."+table+" where superseded_at < $1 order by superseded_at limit 1 for update", old)
 		if err != nil || tag.RowsAffected() != 1 {
 			t.Fatalf("%s has no old state: %v", table, err)
 		}
@@ -63,7 +67,8 @@ func TestRemovingHistoryLocksNobodyOut(t *testing.T) {
 			removed <- err
 		}()
 		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-			waits := w.query("select query from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like 'delete from dcm." + table + "%'")
+			waits := w.query(
+				"select query from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like 'delete from dcm." + table + "%'")
 			if len(waits) == 1 {
 				break
 			}

@@ -31,7 +31,8 @@ type Recorded struct {
 
 // Messages reads the sender's newest entries, newest first; before, if not nil,
 // leaves out that entry and newer ones, refused those that were accepted.
-func (s *Store) Messages(ctx context.Context, sender string, refused bool, before *uuid.UUID, limit int) ([]Recorded, error) {
+func (s *Store) Messages(ctx context.Context, sender string, refused bool, before *uuid.UUID, limit int) ([]Recorded,
+	error) {
 	rows, err := s.pool.Query(ctx, messages.sql, messages.args(values{
 		"sender": sender, "before": pgUUID(before), "refused": refused, "limit": limit,
 	})...)
@@ -53,7 +54,8 @@ type Place struct {
 // of which the latest is found. There may be none.
 func (s *Store) Find(ctx context.Context, sender string, id uuid.UUID) (*Place, error) {
 	var p Place
-	err := s.pool.QueryRow(ctx, findMessage.sql, findMessage.args(values{"sender": sender, "id": pgUUID(&id)})...).Scan(&p.ID, &p.Objects, &p.ErrorBytes)
+	err := s.pool.QueryRow(ctx, findMessage.sql, findMessage.args(values{"sender": sender,
+		"id": pgUUID(&id)})...).Scan(&p.ID, &p.Objects, &p.ErrorBytes)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return nil, nil
@@ -87,7 +89,8 @@ func (s *Store) readResults(ctx context.Context, sender string, m *Recorded) err
 		var ids []*uuid.UUID
 		var ruleNumbers []int
 		var outcomes []rules.Outcome
-		err := s.pool.QueryRow(ctx, messageVerdicts.sql, messageVerdicts.args(of)...).Scan(&ids, &ruleNumbers, &outcomes)
+		err := s.pool.QueryRow(ctx, messageVerdicts.sql, messageVerdicts.args(of)...).Scan(&ids, &ruleNumbers,
+			&outcomes)
 		if err != nil && !errors.Is(err, pgx.ErrNoRows) { // it may have been removed meanwhile
 			return err
 		}
@@ -145,8 +148,10 @@ func collect(rows pgx.Rows, err error) ([]Recorded, error) {
 		var ruleNumbers []int
 		var outcomes []rules.Outcome
 		var messageErrors, warnings, objectErrors, objectWarnings []byte
-		if err = row.Scan(&r.ID, &messageID, &asSent, &r.Endpoint, &r.ReceivedAt, &r.Status, &problem, &standard, &r.Objects,
-			&messageErrors, &r.Errors.MoreErrors, &warnings, &r.Warnings.MoreErrors, &ids, &ruleNumbers, &outcomes, &objectErrors, &objectWarnings, &r.Complete); err != nil {
+		if err = row.Scan(&r.ID, &messageID, &asSent, &r.Endpoint, &r.ReceivedAt, &r.Status, &problem, &standard,
+			&r.Objects,
+			&messageErrors, &r.Errors.MoreErrors, &warnings, &r.Warnings.MoreErrors, &ids, &ruleNumbers, &outcomes,
+			&objectErrors, &objectWarnings, &r.Complete); err != nil {
 			return r, err
 		}
 		switch {
@@ -165,7 +170,8 @@ func collect(rows pgx.Rows, err error) ([]Recorded, error) {
 		for _, field := range []struct {
 			text []byte
 			into any
-		}{{messageErrors, &r.Errors.Errors}, {warnings, &r.Warnings.Errors}, {objectErrors, &perError}, {objectWarnings, &perWarning}} {
+		}{{messageErrors, &r.Errors.Errors}, {warnings, &r.Warnings.Errors}, {objectErrors, &perError},
+			{objectWarnings, &perWarning}} {
 			if field.text != nil {
 				if err = json.Unmarshal(field.text, field.into); err != nil {
 					return r, err
@@ -173,7 +179,8 @@ func collect(rows pgx.Rows, err error) ([]Recorded, error) {
 			}
 		}
 		for i := range ids {
-			r.Results = append(r.Results, Result{ObjectID: ids[i], Rule: ruleNumbers[i], Outcome: outcomes[i], Errors: perError[i], Warnings: perWarning[i]})
+			r.Results = append(r.Results, Result{ObjectID: ids[i], Rule: ruleNumbers[i], Outcome: outcomes[i],
+				Errors: perError[i], Warnings: perWarning[i]})
 		}
 		return r, nil
 	})
@@ -188,7 +195,8 @@ func collect(rows pgx.Rows, err error) ([]Recorded, error) {
 // object. It returns how many of all three it removed. It removes a part at a
 // time, so that no statement takes long.
 func (s *Store) RemoveOld(ctx context.Context, before time.Time) (removed int64, err error) {
-	removed, err = s.remove(ctx, before, removal{oldestMessage, removeOldMessages}, removal{oldestRequest, removeOldRequests})
+	removed, err = s.remove(ctx, before, removal{oldestMessage, removeOldMessages},
+		removal{oldestRequest, removeOldRequests})
 	for err == nil {
 		tag, failed := s.pool.Exec(ctx, removeDeliveries.sql, before)
 		if failed != nil {
@@ -205,7 +213,8 @@ func (s *Store) RemoveOld(ctx context.Context, before time.Time) (removed int64,
 // RemoveHistory removes states of groups and demands that were superseded before
 // the given time, and returns how many.
 func (s *Store) RemoveHistory(ctx context.Context, before time.Time) (removed int64, err error) {
-	return s.remove(ctx, before, removal{oldestGroupState, removeGroupStates}, removal{oldestDemandState, removeDemandStates},
+	return s.remove(ctx, before, removal{oldestGroupState, removeGroupStates},
+		removal{oldestDemandState, removeDemandStates},
 		removal{oldestMeasurement, removeMeasurements}, removal{oldestActivity, removeActivities})
 }
 
@@ -218,7 +227,8 @@ func (s *Store) remove(ctx context.Context, before time.Time, removals ...remova
 			// As text: the plan then is made for this very time, and reads no more
 			// than the pages that old entries are on.
 			var oldest *time.Time
-			if err := s.pool.QueryRow(ctx, of.oldest.sql, pgx.QueryExecModeSimpleProtocol, before).Scan(&oldest); err != nil {
+			if err := s.pool.QueryRow(ctx, of.oldest.sql, pgx.QueryExecModeSimpleProtocol,
+				before).Scan(&oldest); err != nil {
 				return removed, fmt.Errorf("find old rows: %w", err)
 			}
 			if oldest == nil {
@@ -286,7 +296,9 @@ func (s *Store) Ready(ctx context.Context) error {
 	case version < migrations.Version:
 		return fmt.Errorf("the database is at migration %d, this version needs %d", version, migrations.Version)
 	case oldest > migrations.Version:
-		return fmt.Errorf("the database is at migration %d, which needs a program that knows migration %d; this one knows %d", version, oldest, migrations.Version)
+		return fmt.Errorf(
+			"the database is at migration %d, which needs a program that knows migration %d; this one knows %d",
+			version, oldest, migrations.Version)
 	case encoding != "UTF8":
 		return fmt.Errorf("the database is in %s, it must be in UTF8", encoding)
 	case readOnly:

@@ -65,10 +65,12 @@ func (w *world) receive(g dcm.CapacityGroup) {
 	g.Customer, g.ChangedAt = customer, dcm.Timestamp{Time: w.now}
 	g.UnitOfMeasureIsOmitted = g.UnitOfMeasure == ""
 	s := store.Subject{Key: store.Key{Supplier: g.Supplier, Customer: customer, ID: g.ID}}
-	_, err := w.store.Save(context.Background(), w.arrival(dcm.CapacityGroupEndpoint, g.Supplier), []store.Subject{s}, func(ground *store.Ground) store.Decision {
-		ground.Write(s, store.WriteCapacityGroup(&g, store.ContentOf([]byte(fmt.Sprint(w.now)))))
-		return store.Decision{Entry: store.Entry{Status: 200, Results: []store.Result{{ObjectID: &g.ID, Rule: 4, Outcome: rules.Overwritten}}}}
-	})
+	_, err := w.store.Save(context.Background(), w.arrival(dcm.CapacityGroupEndpoint, g.Supplier), []store.Subject{s},
+		func(ground *store.Ground) store.Decision {
+			ground.Write(s, store.WriteCapacityGroup(&g, store.ContentOf([]byte(fmt.Sprint(w.now)))))
+			return store.Decision{Entry: store.Entry{Status: 200,
+				Results: []store.Result{{ObjectID: &g.ID, Rule: 4, Outcome: rules.Overwritten}}}}
+		})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -79,11 +81,14 @@ func (w *world) demand(d dcm.MaterialDemand) {
 	w.t.Helper()
 	d.Supplier, d.Customer, d.ChangedAt = supplier, customer, dcm.Timestamp{Time: w.now}
 	d.UnitOfMeasureIsOmitted = d.UnitOfMeasure == ""
-	s := store.Subject{Key: store.Key{Supplier: supplier, Customer: customer, ID: d.ID}, Material: d.MaterialNumberCustomer}
-	_, err := w.store.Save(context.Background(), w.arrival(dcm.MaterialDemandEndpoint, customer), []store.Subject{s}, func(ground *store.Ground) store.Decision {
-		ground.Write(s, store.WriteMaterialDemand(&d, store.ContentOf([]byte(fmt.Sprint(w.now)))))
-		return store.Decision{Entry: store.Entry{Status: 200, Results: []store.Result{{ObjectID: &d.ID, Rule: 4, Outcome: rules.Overwritten}}}}
-	})
+	s := store.Subject{Key: store.Key{Supplier: supplier, Customer: customer, ID: d.ID},
+		Material: d.MaterialNumberCustomer}
+	_, err := w.store.Save(context.Background(), w.arrival(dcm.MaterialDemandEndpoint, customer), []store.Subject{s},
+		func(ground *store.Ground) store.Decision {
+			ground.Write(s, store.WriteMaterialDemand(&d, store.ContentOf([]byte(fmt.Sprint(w.now)))))
+			return store.Decision{Entry: store.Entry{Status: 200,
+				Results: []store.Result{{ObjectID: &d.ID, Rule: 4, Outcome: rules.Overwritten}}}}
+		})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -94,7 +99,8 @@ func (w *world) sent(d dcm.MaterialDemand) {
 	w.t.Helper()
 	w.demand(d)
 	for _, table := range []string{"material_demand", "demand_series"} {
-		if _, err := w.conn.Exec(context.Background(), "update dcm."+table+" set direction = 'sent', partner = supplier where direction = 'received' and material_number_customer = $1",
+		if _, err := w.conn.Exec(context.Background(),
+			"update dcm."+table+" set direction = 'sent', partner = supplier where direction = 'received' and material_number_customer = $1",
 			d.MaterialNumberCustomer); err != nil {
 			w.t.Fatal(err)
 		}
@@ -122,7 +128,8 @@ func week(n int) dcm.Date {
 }
 
 func link(material string, factor dcm.Decimal) dcm.LinkedDemandSeries {
-	return dcm.LinkedDemandSeries{MaterialNumberCustomer: material, CustomerLocation: site, DemandCategoryCode: "0001", LoadFactor: factor}
+	return dcm.LinkedDemandSeries{MaterialNumberCustomer: material, CustomerLocation: site,
+		DemandCategoryCode: "0001", LoadFactor: factor}
 }
 
 func demandOf(id uuid.UUID, material string, weeks ...dcm.Decimal) dcm.MaterialDemand {
@@ -153,24 +160,29 @@ func TestSituations(t *testing.T) {
 		{name: "6: actual < demand = maximum", demand: "11", actual: "10", maximum: "11", want: "bottleneck orange"},
 		{name: "7: actual < demand < maximum", demand: "10.5", actual: "10", maximum: "11", want: "bottleneck orange"},
 		{name: "8: actual < maximum < demand", demand: "12", actual: "10", maximum: "11", want: "bottleneck red"},
-		{name: "by a hair", demand: "999999999999999999.999", actual: "999999999999999999.998", maximum: "999999999999999999.998", want: "bottleneck red"},
+		{name: "by a hair", demand: "999999999999999999.999", actual: "999999999999999999.998",
+			maximum: "999999999999999999.998", want: "bottleneck red"},
 		{name: "demand is 0", demand: "0", actual: "0", maximum: "0", want: "zero deviation green"},
 		{name: "no demand", actual: "10", maximum: "11", want: "no demand"},
 		{name: "no capacity", demand: "10", want: "no capacity"},
 		{name: "a delta alone is no demand", actual: "10", maximum: "11", delta: "5", want: "no demand"},
 		{name: "a delta is added", demand: "9", actual: "10", maximum: "12", delta: "2", want: "bottleneck orange"},
-		{name: "a delta takes away", demand: "12", actual: "10", maximum: "11", delta: "-2", want: "zero deviation green"},
+		{name: "a delta takes away", demand: "12", actual: "10", maximum: "11", delta: "-2",
+			want: "zero deviation green"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			g := dcm.CapacityGroup{ID: uuid.New(), Name: "g", LinkedDemandSeries: []dcm.LinkedDemandSeries{link("M", "")}}
+			g := dcm.CapacityGroup{ID: uuid.New(), Name: "g",
+				LinkedDemandSeries: []dcm.LinkedDemandSeries{link("M", "")}}
 			if c.actual != "" {
-				g.Capacities = []dcm.Capacity{{PointInTime: week(0), ActualCapacity: c.actual, MaximumCapacity: c.maximum, DeltaProductionResult: c.delta}}
+				g.Capacities = []dcm.Capacity{{PointInTime: week(0), ActualCapacity: c.actual,
+					MaximumCapacity: c.maximum, DeltaProductionResult: c.delta}}
 			}
 			w.receive(g)
 			w.demand(demandOf(uuid.New(), "M", c.demand))
-			if got := w.query(`select concat_ws(' ', result, colour) from planning.group_week`); !slices.Equal(got, []string{c.want}) {
+			if got := w.query(`select concat_ws(' ', result, colour) from planning.group_week`); !slices.Equal(got,
+				[]string{c.want}) {
 				t.Errorf("%q, want %q", got, c.want)
 			}
 		})
@@ -185,7 +197,8 @@ func TestChoices(t *testing.T) {
 	}
 	group := func(i int, children []int, links ...dcm.LinkedDemandSeries) dcm.CapacityGroup {
 		g := dcm.CapacityGroup{ID: id[i], Name: fmt.Sprint(i), LinkedDemandSeries: links,
-			Capacities: []dcm.Capacity{{PointInTime: week(0), ActualCapacity: "10", MaximumCapacity: "10", DeltaProductionResult: "100"}}}
+			Capacities: []dcm.Capacity{{PointInTime: week(0), ActualCapacity: "10", MaximumCapacity: "10",
+				DeltaProductionResult: "100"}}}
 		for _, c := range children {
 			g.LinkedCapacityGroups = append(g.LinkedCapacityGroups, id[c])
 		}
@@ -200,8 +213,10 @@ func TestChoices(t *testing.T) {
 	a, b := demandOf(uuid.New(), "A", "1"), demandOf(uuid.New(), "B", "20")
 	// Another category at the same site, and the same category at another.
 	many := demandOf(uuid.New(), "A", "1")
-	many.Series = append(many.Series, dcm.DemandSeries{CustomerLocation: site, DemandCategoryCode: "A1S1", Demands: []dcm.Demand{{PointInTime: week(0), Demand: "2"}}},
-		dcm.DemandSeries{CustomerLocation: "BPNS8888888888ZZ", DemandCategoryCode: "0001", Demands: []dcm.Demand{{PointInTime: week(0), Demand: "4"}}})
+	many.Series = append(many.Series, dcm.DemandSeries{CustomerLocation: site, DemandCategoryCode: "A1S1",
+		Demands: []dcm.Demand{{PointInTime: week(0), Demand: "2"}}},
+		dcm.DemandSeries{CustomerLocation: "BPNS8888888888ZZ", DemandCategoryCode: "0001",
+			Demands: []dcm.Demand{{PointInTime: week(0), Demand: "4"}}})
 	otherCategory, otherSite := link("A", ""), link("A", "")
 	otherCategory.DemandCategoryCode, otherSite.CustomerLocation = "A1S1", "BPNS8888888888ZZ"
 	for _, c := range []struct {
@@ -211,33 +226,52 @@ func TestChoices(t *testing.T) {
 		want      string // demand of group 0; "" none
 		unmatched []string
 	}{
-		{name: "two series with load factors, delta last", groups: []dcm.CapacityGroup{group(0, nil, link("A", "3"), link("B", "0.5"))}, demands: []dcm.MaterialDemand{a, b}, want: "113"},
-		{name: "a parent takes its children's, not their deltas", groups: []dcm.CapacityGroup{group(0, []int{1, 2}), group(1, nil, link("A", "2")), group(2, nil, link("B", ""))},
+		{name: "two series with load factors, delta last", groups: []dcm.CapacityGroup{group(0, nil, link("A", "3"),
+			link("B", "0.5"))}, demands: []dcm.MaterialDemand{a, b}, want: "113"},
+		{name: "a parent takes its children's, not their deltas",
+			groups: []dcm.CapacityGroup{group(0, []int{1, 2}), group(1, nil, link("A", "2")),
+				group(2, nil, link("B", ""))},
 			demands: []dcm.MaterialDemand{a, b}, want: "122"},
-		{name: "a series of two children counts for each", groups: []dcm.CapacityGroup{group(0, []int{1, 2}), group(1, nil, link("A", "")), group(2, nil, link("A", "2"))},
+		{name: "a series of two children counts for each", groups: []dcm.CapacityGroup{group(0, []int{1, 2}),
+			group(1, nil, link("A", "")), group(2, nil, link("A", "2"))},
 			demands: []dcm.MaterialDemand{a}, want: "103"},
-		{name: "a shared grandchild counts once", groups: []dcm.CapacityGroup{group(0, []int{1, 2}), group(1, []int{3}), group(2, []int{3}), group(3, nil, link("A", ""))},
+		{name: "a shared grandchild counts once", groups: []dcm.CapacityGroup{group(0, []int{1, 2}),
+			group(1, []int{3}), group(2, []int{3}), group(3, nil, link("A", ""))},
 			demands: []dcm.MaterialDemand{a}, want: "101"},
-		{name: "both kinds of link", groups: []dcm.CapacityGroup{group(0, []int{1}, link("A", "")), group(1, nil, link("B", ""))}, demands: []dcm.MaterialDemand{a, b}, want: "121"},
-		{name: "a cycle counts each member once", groups: []dcm.CapacityGroup{group(0, []int{1}, link("A", "")), group(1, []int{0}, link("B", ""))}, demands: []dcm.MaterialDemand{a, b},
+		{name: "both kinds of link", groups: []dcm.CapacityGroup{group(0, []int{1}, link("A", "")),
+			group(1, nil, link("B", ""))}, demands: []dcm.MaterialDemand{a, b}, want: "121"},
+		{name: "a cycle counts each member once", groups: []dcm.CapacityGroup{group(0, []int{1}, link("A", "")),
+			group(1, []int{0}, link("B", ""))}, demands: []dcm.MaterialDemand{a, b},
 			want: "121", unmatched: []string{"1 cycle", "2 cycle"}},
-		{name: "a group below itself", groups: []dcm.CapacityGroup{group(0, []int{0}, link("A", ""))}, demands: []dcm.MaterialDemand{a}, want: "101", unmatched: []string{"1 cycle"}},
-		{name: "an unknown child", groups: []dcm.CapacityGroup{group(0, []int{1}, link("A", ""))}, demands: []dcm.MaterialDemand{a}, want: "101", unmatched: []string{"1 child group 2"}},
-		{name: "an inactive child, and what is below it", groups: []dcm.CapacityGroup{group(0, []int{1}), inactive(group(1, []int{2}, link("A", ""))), group(2, nil, link("B", ""))},
+		{name: "a group below itself", groups: []dcm.CapacityGroup{group(0, []int{0}, link("A", ""))},
+			demands: []dcm.MaterialDemand{a}, want: "101", unmatched: []string{"1 cycle"}},
+		{name: "an unknown child", groups: []dcm.CapacityGroup{group(0, []int{1}, link("A", ""))},
+			demands: []dcm.MaterialDemand{a}, want: "101", unmatched: []string{"1 child group 2"}},
+		{name: "an inactive child, and what is below it", groups: []dcm.CapacityGroup{group(0, []int{1}),
+			inactive(group(1, []int{2}, link("A", ""))), group(2, nil, link("B", ""))},
 			demands: []dcm.MaterialDemand{a, b}, unmatched: []string{"1 child group 2", "capacity group A"}},
-		{name: "one series of a demand with several", groups: []dcm.CapacityGroup{group(0, nil, link("A", ""))}, demands: []dcm.MaterialDemand{many}, want: "101",
+		{name: "one series of a demand with several", groups: []dcm.CapacityGroup{group(0, nil, link("A", ""))},
+			demands: []dcm.MaterialDemand{many}, want: "101",
 			unmatched: []string{"capacity group A", "capacity group A"}},
-		{name: "a series by its category", groups: []dcm.CapacityGroup{group(0, nil, otherCategory)}, demands: []dcm.MaterialDemand{many}, want: "102",
+		{name: "a series by its category", groups: []dcm.CapacityGroup{group(0, nil, otherCategory)},
+			demands: []dcm.MaterialDemand{many}, want: "102",
 			unmatched: []string{"capacity group A", "capacity group A"}},
-		{name: "a series by its site", groups: []dcm.CapacityGroup{group(0, nil, otherSite)}, demands: []dcm.MaterialDemand{many}, want: "104",
+		{name: "a series by its site", groups: []dcm.CapacityGroup{group(0, nil, otherSite)},
+			demands: []dcm.MaterialDemand{many}, want: "104",
 			unmatched: []string{"capacity group A", "capacity group A"}},
-		{name: "two series of one demand", groups: []dcm.CapacityGroup{group(0, nil, link("A", ""), otherSite)}, demands: []dcm.MaterialDemand{many}, want: "105",
+		{name: "two series of one demand", groups: []dcm.CapacityGroup{group(0, nil, link("A", ""), otherSite)},
+			demands: []dcm.MaterialDemand{many}, want: "105",
 			unmatched: []string{"capacity group A"}},
-		{name: "an inactive demand", groups: []dcm.CapacityGroup{group(0, nil, link("A", ""))}, demands: []dcm.MaterialDemand{idle}, unmatched: []string{"1 demand A"}},
-		{name: "a link without demand", groups: []dcm.CapacityGroup{group(0, nil, link("C", ""))}, demands: []dcm.MaterialDemand{a}, unmatched: []string{"1 demand C", "capacity group A"}},
-		{name: "another unit", groups: []dcm.CapacityGroup{in("unit:piece", group(0, nil, link("A", "")))}, demands: []dcm.MaterialDemand{kilograms}, want: "101", unmatched: []string{"1 unit A"}},
-		{name: "another unit that a load factor converts", groups: []dcm.CapacityGroup{in("unit:cycle", group(0, nil, link("A", "2")))}, demands: []dcm.MaterialDemand{kilograms}, want: "102"},
-		{name: "one of them has no unit", groups: []dcm.CapacityGroup{group(0, nil, link("A", ""))}, demands: []dcm.MaterialDemand{kilograms}, want: "101"},
+		{name: "an inactive demand", groups: []dcm.CapacityGroup{group(0, nil, link("A", ""))},
+			demands: []dcm.MaterialDemand{idle}, unmatched: []string{"1 demand A"}},
+		{name: "a link without demand", groups: []dcm.CapacityGroup{group(0, nil, link("C", ""))},
+			demands: []dcm.MaterialDemand{a}, unmatched: []string{"1 demand C", "capacity group A"}},
+		{name: "another unit", groups: []dcm.CapacityGroup{in("unit:piece", group(0, nil, link("A", "")))},
+			demands: []dcm.MaterialDemand{kilograms}, want: "101", unmatched: []string{"1 unit A"}},
+		{name: "another unit that a load factor converts", groups: []dcm.CapacityGroup{in("unit:cycle",
+			group(0, nil, link("A", "2")))}, demands: []dcm.MaterialDemand{kilograms}, want: "102"},
+		{name: "one of them has no unit", groups: []dcm.CapacityGroup{group(0, nil, link("A", ""))},
+			demands: []dcm.MaterialDemand{kilograms}, want: "101"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -249,7 +283,8 @@ func TestChoices(t *testing.T) {
 				w.demand(d)
 			}
 			want := []string{c.want}
-			if got := w.query(`select coalesce(trim_scale(demand)::text, '') from planning.group_week where capacity_group_id = $1 and point_in_time = '2026-11-30'`, id[0]); !slices.Equal(got, want) {
+			if got := w.query(
+				`select coalesce(trim_scale(demand)::text, '') from planning.group_week where capacity_group_id = $1 and point_in_time = '2026-11-30'`, id[0]); !slices.Equal(got, want) {
 				t.Errorf("demand %q, want %q", got, want)
 			}
 			got := w.query(`select concat_ws(' ', right(capacity_group_id::text, 1), missing, material_number_customer, right(linked_capacity_group_id::text, 1))
@@ -263,7 +298,9 @@ func TestChoices(t *testing.T) {
 		w := newWorld(t)
 		w.receive(inactive(group(0, nil, link("A", ""))))
 		w.demand(a)
-		if got := w.query(`select concat_ws(' ', is_inactive, result, colour) from planning.group_week`); !slices.Equal(got, []string{"t"}) {
+		if got := w.query(
+			`select concat_ws(' ', is_inactive, result, colour) from planning.group_week`); !slices.Equal(got,
+			[]string{"t"}) {
 			t.Errorf("%q", got)
 		}
 	})
@@ -292,12 +329,14 @@ func TestGroupWeek(t *testing.T) {
 			}
 			for m := range materials {
 				if rapid.IntRange(0, 2).Draw(rt, "link") == 0 {
-					g.LinkedDemandSeries = append(g.LinkedDemandSeries, link(fmt.Sprint("M", m), quantity.Draw(rt, "factor")))
+					g.LinkedDemandSeries = append(g.LinkedDemandSeries,
+						link(fmt.Sprint("M", m), quantity.Draw(rt, "factor")))
 				}
 			}
 			for n := range weeks {
 				if actual := quantity.Draw(rt, "actual"); actual != "" {
-					g.Capacities = append(g.Capacities, dcm.Capacity{PointInTime: week(n), ActualCapacity: actual, MaximumCapacity: actual + "5", DeltaProductionResult: quantity.Draw(rt, "delta")})
+					g.Capacities = append(g.Capacities, dcm.Capacity{PointInTime: week(n), ActualCapacity: actual,
+						MaximumCapacity: actual + "5", DeltaProductionResult: quantity.Draw(rt, "delta")})
 				}
 			}
 		}
@@ -310,7 +349,8 @@ func TestGroupWeek(t *testing.T) {
 				if rapid.Bool().Draw(rt, "unknown") {
 					continue
 				}
-				d := demandOf(uuid.New(), fmt.Sprint("M", m), quantity.Draw(rt, "demand"), quantity.Draw(rt, "demand"), quantity.Draw(rt, "demand"))
+				d := demandOf(uuid.New(), fmt.Sprint("M", m), quantity.Draw(rt, "demand"),
+					quantity.Draw(rt, "demand"), quantity.Draw(rt, "demand"))
 				d.IsInactive = rapid.IntRange(0, 5).Draw(rt, "idle") == 0
 				if rapid.IntRange(0, 3).Draw(rt, "other unit") == 0 { // shown, but not converted
 					d.UnitOfMeasure = "unit:kilogram"
@@ -428,7 +468,8 @@ func TestCapacityHistory(t *testing.T) {
 	send := func(actual ...dcm.Decimal) time.Time {
 		g.Capacities = nil
 		for i, a := range actual {
-			g.Capacities = append(g.Capacities, dcm.Capacity{PointInTime: week(i), ActualCapacity: a, MaximumCapacity: "9"})
+			g.Capacities = append(g.Capacities, dcm.Capacity{PointInTime: week(i), ActualCapacity: a,
+				MaximumCapacity: "9"})
 		}
 		w.receive(g)
 		return w.now
@@ -457,13 +498,15 @@ func TestCapacityHistory(t *testing.T) {
 		want []string
 	}{
 		{first.Add(-time.Second), []string{}}, {first, []string{"2026-11-30 1", "2026-12-07 2"}},
-		{second.Add(-time.Microsecond), []string{"2026-11-30 1", "2026-12-07 2"}}, {second, []string{"2026-11-30 1", "2026-12-07 3"}}, {third, []string{"2026-11-30 4"}},
+		{second.Add(-time.Microsecond), []string{"2026-11-30 1", "2026-12-07 2"}},
+		{second, []string{"2026-11-30 1", "2026-12-07 3"}}, {third, []string{"2026-11-30 4"}},
 	} {
 		if diff := cmp.Diff(c.want, w.query(asOf, c.at)); diff != "" {
 			t.Errorf("as of %s: %s", at(c.at), diff)
 		}
 	}
-	if removed, err := w.store.RemoveHistory(context.Background(), second.Add(time.Microsecond)); err != nil || removed != 1 {
+	if removed, err := w.store.RemoveHistory(context.Background(), second.Add(time.Microsecond)); err != nil ||
+		removed != 1 {
 		t.Errorf("%d states removed, want 1: %v", removed, err)
 	}
 	if diff := cmp.Diff(want[2:], w.query(states)); diff != "" {
@@ -479,15 +522,19 @@ func TestDemandHistory(t *testing.T) {
 	first := w.now
 	w.demand(demandOf(id, "M", "1", "2"))
 	changed := demandOf(id, "M", "1", "5")
-	changed.Series = append(changed.Series, dcm.DemandSeries{CustomerLocation: site, DemandCategoryCode: "A1S1", Demands: []dcm.Demand{{PointInTime: week(0), Demand: "7"}}})
+	changed.Series = append(changed.Series, dcm.DemandSeries{CustomerLocation: site, DemandCategoryCode: "A1S1",
+		Demands: []dcm.Demand{{PointInTime: week(0), Demand: "7"}}})
 	w.demand(changed)
 	w.demand(demandOf(id, "M", "1", "5"))
-	got := w.query(`select concat_ws(' ', demand_category_code, point_in_time, demand, superseded_at is null) from planning.demand_history order by 1`)
-	want := []string{"0001 2026-11-30 1 f", "0001 2026-11-30 1 t", "0001 2026-12-07 2 f", "0001 2026-12-07 5 t", "A1S1 2026-11-30 7 f"}
+	got := w.query(
+		`select concat_ws(' ', demand_category_code, point_in_time, demand, superseded_at is null) from planning.demand_history order by 1`)
+	want := []string{"0001 2026-11-30 1 f", "0001 2026-11-30 1 t", "0001 2026-12-07 2 f", "0001 2026-12-07 5 t",
+		"A1S1 2026-11-30 7 f"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if got := w.query(`select distinct to_char(received_at at time zone 'UTC', 'HH24:MI:SS') from planning.demand_history where demand = 2`); !slices.Equal(got, []string{first.Format(time.TimeOnly)}) {
+	if got := w.query(
+		`select distinct to_char(received_at at time zone 'UTC', 'HH24:MI:SS') from planning.demand_history where demand = 2`); !slices.Equal(got, []string{first.Format(time.TimeOnly)}) {
 		t.Errorf("the first state began %s", got)
 	}
 }
@@ -502,7 +549,8 @@ func TestKeepNoHistory(t *testing.T) {
 		w.receive(g)
 		w.demand(demandOf(uuid.UUID{1}, "M", actual))
 	}
-	if got := w.query(`select actual_capacity::text from planning.capacity_history union all select demand::text from planning.demand_history`); !slices.Equal(got, []string{"2", "2"}) {
+	if got := w.query(
+		`select actual_capacity::text from planning.capacity_history union all select demand::text from planning.demand_history`); !slices.Equal(got, []string{"2", "2"}) {
 		t.Errorf("states: %s", got)
 	}
 }

@@ -14,7 +14,10 @@ import (
 // WriteMaterialDemand is a Write of a received demand with the given content.
 func WriteMaterialDemand(d *dcm.MaterialDemand, content Content) Write {
 	for i := range d.Series {
-		sortUnlessSorted(d.Series[i].Demands, func(a, b dcm.Demand) int { return cmp.Compare(a.PointInTime, b.PointInTime) })
+		sortUnlessSorted(d.Series[i].Demands, func(a, b dcm.Demand) int {
+			return cmp.Compare(a.PointInTime,
+				b.PointInTime)
+		})
 	}
 	return Write{state: state{changedAt: d.ChangedAt, material: d.MaterialNumberCustomer, hash: content}, demand: d}
 }
@@ -85,7 +88,8 @@ var (
 		[]string{"partner", "direction", "supplier", "customer", "material_demand_id"}, "first_recorded_at")
 	insertDemandSeries    = insertInto("demand_series", demandSeriesColumns, "")
 	overwriteDemandSeries = insertDemandSeries.overwriting(
-		[]string{"partner", "direction", "supplier", "customer", "material_number_customer", "customer_location", "demand_category_code"})
+		[]string{"partner", "direction", "supplier", "customer", "material_number_customer", "customer_location",
+			"demand_category_code"})
 
 	lockMaterialDemands  = load("lock_material_demands")
 	touchMaterialDemand  = load("touch_material_demand")
@@ -107,7 +111,8 @@ func lockDemands(b *batches, o owner, subjects []Subject, into *locked) {
 		var hash []byte
 		var isUnlocked bool
 		_, err := pgx.ForEachRow(rows, []any{&id, &number, &at, &ns, &hash, &isUnlocked}, func() error {
-			into.objects[Key{o.supplier, o.customer, id.Bytes}] = state{changedAt: instant(at, ns), material: number, hash: hashIn(hash), unlocked: isUnlocked}
+			into.objects[Key{o.supplier, o.customer, id.Bytes}] = state{changedAt: instant(at, ns), material: number,
+				hash: hashIn(hash), unlocked: isUnlocked}
 			into.holders[material{o.supplier, o.customer, number}] = id.Bytes
 			return nil
 		})
@@ -117,9 +122,10 @@ func lockDemands(b *batches, o owner, subjects []Subject, into *locked) {
 
 // writeDemands stores the demands that messages write.
 func writeDemands(b *batches, messages []*saving) error {
-	insertions, changes := sortOut(b, messages, touchMaterialDemand, touchMaterialDemands, func(m *saving, k Key, w Write) (demandRow, bool) {
-		return demandRow{w.demand, w.hash, &m.Arrival, m.ground.stored.objects[k].material}, w.demand != nil
-	})
+	insertions, changes := sortOut(b, messages, touchMaterialDemand, touchMaterialDemands,
+		func(m *saving, k Key, w Write) (demandRow, bool) {
+			return demandRow{w.demand, w.hash, &m.Arrival, m.ground.stored.objects[k].material}, w.demand != nil
+		})
 	// What a demand no longer has goes first: its material may be another one's now.
 	for _, r := range changes {
 		locations, categories := []string{}, []string{}
@@ -128,7 +134,8 @@ func writeDemands(b *batches, messages []*saving) error {
 			categories = texts(r.Series, func(s *dcm.DemandSeries) string { return s.DemandCategoryCode })
 		}
 		removeDemandSeries.queue(&b.next, values{
-			"supplier": r.Supplier, "customer": r.Customer, "material": r.before, "locations": locations, "categories": categories,
+			"supplier": r.Supplier, "customer": r.Customer, "material": r.before, "locations": locations,
+			"categories": categories,
 		})
 	}
 	if err := overwriteMaterialDemands.write(b, changes); err != nil {

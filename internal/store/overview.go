@@ -43,7 +43,8 @@ const (
 // were made once.
 func (s *Store) UpdateOverview(ctx context.Context, share func() float64) (asOf *time.Time, err error) {
 	var begun time.Time
-	switch err := s.pool.QueryRow(ctx, takeOverviewTurn.sql, takeOverviewTurn.args(values{"lease": overviewLease})...).Scan(&begun); {
+	switch err := s.pool.QueryRow(ctx, takeOverviewTurn.sql,
+		takeOverviewTurn.args(values{"lease": overviewLease})...).Scan(&begun); {
 	case errors.Is(err, pgx.ErrNoRows): // it is not due, or another replica is at it
 	case err != nil:
 		return nil, fmt.Errorf("take turn to update overview: %w", err)
@@ -88,7 +89,8 @@ func (s *Store) updateOverviews(ctx context.Context, begun time.Time, share func
 		}
 		if time.Since(said) > overviewLease/5 {
 			said = time.Now()
-			if _, err := s.pool.Exec(ctx, keepOverviewTurn.sql, keepOverviewTurn.args(values{"lease": overviewLease})...); err != nil {
+			if _, err := s.pool.Exec(ctx, keepOverviewTurn.sql,
+				keepOverviewTurn.args(values{"lease": overviewLease})...); err != nil {
 				return fmt.Errorf("keep turn to update overview: %w", err)
 			}
 		}
@@ -117,12 +119,14 @@ func (s *Store) lookForChanges(ctx context.Context, begun time.Time) (changed []
 		for i, c := range changed {
 			suppliers[i], customers[i] = c.Supplier, c.Customer
 		}
-		if _, err := tx.Exec(ctx, markOverviews.sql, markOverviews.args(values{"suppliers": suppliers, "customers": customers, "begun": begun})...); err != nil {
+		if _, err := tx.Exec(ctx, markOverviews.sql, markOverviews.args(values{"suppliers": suppliers,
+			"customers": customers, "begun": begun})...); err != nil {
 			return err
 		}
 		for _, c := range changed {
 			if c.IsNew {
-				of := values{"supplier": c.Supplier, "customer": c.Customer, "at": pgtype.Timestamptz{InfinityModifier: pgtype.NegativeInfinity, Valid: true}}
+				of := values{"supplier": c.Supplier, "customer": c.Customer,
+					"at": pgtype.Timestamptz{InfinityModifier: pgtype.NegativeInfinity, Valid: true}}
 				if _, err := tx.Exec(ctx, giveUpOverview.sql, giveUpOverview.args(of)...); err != nil {
 					return err
 				}
@@ -162,7 +166,8 @@ func (s *Store) makeOverview(ctx context.Context, c changedOverview, share float
 // than a message. Its commit waits for no disk: what it writes can be made again.
 func (s *Store) unhurried(ctx context.Context, do func(pgx.Tx) error) error {
 	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "set local statement_timeout = '1h'; set local synchronous_commit = off; set local max_parallel_workers_per_gather = 0; set local jit = off",
+		if _, err := tx.Exec(ctx,
+			"set local statement_timeout = '1h'; set local synchronous_commit = off; set local max_parallel_workers_per_gather = 0; set local jit = off",
 			pgx.QueryExecModeSimpleProtocol); err != nil {
 			return err
 		}

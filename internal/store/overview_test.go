@@ -60,7 +60,8 @@ func TestOverview(t *testing.T) {
 	change := func() {
 		switch n := r.IntN(10); {
 		case n < 4:
-			g := dcm.CapacityGroup{ID: uuid.UUID{15: byte(r.IntN(groups))}, Name: "g", IsInactive: r.IntN(6) == 0, UnitOfMeasure: []string{"", "unit:piece"}[r.IntN(2)]}
+			g := dcm.CapacityGroup{ID: uuid.UUID{15: byte(r.IntN(groups))}, Name: "g", IsInactive: r.IntN(6) == 0,
+				UnitOfMeasure: []string{"", "unit:piece"}[r.IntN(2)]}
 			for j := range groups {
 				if r.IntN(4) == 0 {
 					g.LinkedCapacityGroups = append(g.LinkedCapacityGroups, uuid.UUID{15: byte(j)})
@@ -74,7 +75,8 @@ func TestOverview(t *testing.T) {
 			for _, n := range weeks {
 				if r.IntN(5) > 0 {
 					actual := one("0", "2", "10", "3.25")
-					g.Capacities = append(g.Capacities, dcm.Capacity{PointInTime: monday + 7*n, ActualCapacity: actual, MaximumCapacity: actual + "5", DeltaProductionResult: one("", "1.5")})
+					g.Capacities = append(g.Capacities, dcm.Capacity{PointInTime: monday + 7*n,
+						ActualCapacity: actual, MaximumCapacity: actual + "5", DeltaProductionResult: one("", "1.5")})
 				}
 			}
 			w.receive(g)
@@ -84,7 +86,8 @@ func TestOverview(t *testing.T) {
 			d.IsInactive = r.IntN(6) == 0
 			for _, n := range weeks {
 				if r.IntN(4) > 0 {
-					d.Series[0].Demands = append(d.Series[0].Demands, dcm.Demand{PointInTime: monday + 7*n, Demand: one("0", "1", "12", "25.5", "100")})
+					d.Series[0].Demands = append(d.Series[0].Demands,
+						dcm.Demand{PointInTime: monday + 7*n, Demand: one("0", "1", "12", "25.5", "100")})
 				}
 			}
 			if n == 8 {
@@ -95,7 +98,9 @@ func TestOverview(t *testing.T) {
 				w.demand(d)
 			}
 		default:
-			if _, err := w.conn.Exec(context.Background(), "delete from dcm.capacity_group where capacity_group_id = $1", uuid.UUID{15: byte(r.IntN(groups))}); err != nil {
+			if _, err := w.conn.Exec(context.Background(),
+				"delete from dcm.capacity_group where capacity_group_id = $1",
+				uuid.UUID{15: byte(r.IntN(groups))}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -117,7 +122,8 @@ func TestOverviewInPieces(t *testing.T) {
 	w := newWorld(t)
 	const groups = 201 // one more than a piece has
 	for i := range groups {
-		w.receive(dcm.CapacityGroup{ID: uuid.UUID{0: byte(i), 15: 1}, Name: "g", Capacities: []dcm.Capacity{{PointInTime: 7*4000 - 3, ActualCapacity: "2", MaximumCapacity: "3"}}})
+		w.receive(dcm.CapacityGroup{ID: uuid.UUID{0: byte(i), 15: 1}, Name: "g",
+			Capacities: []dcm.Capacity{{PointInTime: 7*4000 - 3, ActualCapacity: "2", MaximumCapacity: "3"}}})
 	}
 	for _, removed := range []byte{groups - 1, 0} { // the second piece is gone; the first one is shorter
 		w.updateOverview()
@@ -125,7 +131,8 @@ func TestOverviewInPieces(t *testing.T) {
 			t.Errorf("%d rows", n)
 		}
 		w.same("totals", keptTotals, exactTotals)
-		if _, err := w.conn.Exec(context.Background(), "delete from dcm.capacity_group where capacity_group_id = $1", uuid.UUID{0: removed, 15: 1}); err != nil {
+		if _, err := w.conn.Exec(context.Background(), "delete from dcm.capacity_group where capacity_group_id = $1",
+			uuid.UUID{0: removed, 15: 1}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -154,7 +161,8 @@ func whole() float64 { return 1 }
 func (w *world) updateOverview() {
 	w.t.Helper()
 	before := time.Now().Add(-time.Second) // the database stands on the same machine
-	if _, err := w.conn.Exec(context.Background(), "update dcm.overview_turn set begins_after = '-infinity'"); err != nil {
+	if _, err := w.conn.Exec(context.Background(),
+		"update dcm.overview_turn set begins_after = '-infinity'"); err != nil {
 		w.t.Fatal(err)
 	}
 	asOf, err := w.store.UpdateOverview(context.Background(), whole)
@@ -183,7 +191,8 @@ func TestOverviewTurns(t *testing.T) {
 		t.Errorf("in another's turn: as of %v, %v", asOf, err)
 	}
 	made := func() string {
-		return fmt.Sprint(w.query("select concat_ws(' ', count(*), min(ctid::text), min(xmin::text)) from dcm.overview"))
+		return fmt.Sprint(
+			w.query("select concat_ws(' ', count(*), min(ctid::text), min(xmin::text)) from dcm.overview"))
 	}
 	w.updateOverview()
 	first := made()
@@ -249,7 +258,8 @@ func TestOverviewsAreMarked(t *testing.T) {
 	if got, want := listed(), "[YY 3 3 false ZZ 3 3 true]"; got != want {
 		t.Errorf("one has changed: %s, want %s", got, want)
 	}
-	if got := w.query("select as_of::text from planning.group_overview where supplier = '" + supplier + "' limit 1")[0]; got != before {
+	if got := w.query("select as_of::text from planning.group_overview where supplier = '" + supplier +
+		"' limit 1")[0]; got != before {
 		t.Errorf("it is as of %s, before %s", got, before)
 	}
 	w.updateOverview()
@@ -262,14 +272,16 @@ func TestOverviewsAreMarked(t *testing.T) {
 func TestOverviewPieces(t *testing.T) {
 	w := newWorld(t)
 	for i := range 6 {
-		g := dcm.CapacityGroup{ID: uuid.UUID{byte(i)}, Name: "g", Capacities: []dcm.Capacity{{PointInTime: 7*4000 - 3, ActualCapacity: "2", MaximumCapacity: "3"}}}
+		g := dcm.CapacityGroup{ID: uuid.UUID{byte(i)}, Name: "g",
+			Capacities: []dcm.Capacity{{PointInTime: 7*4000 - 3, ActualCapacity: "2", MaximumCapacity: "3"}}}
 		for j := range 300 * (i / 4) { // the last two
 			g.LinkedCapacityGroups = append(g.LinkedCapacityGroups, uuid.UUID{1, 14: byte(j / 256), 15: byte(j)})
 		}
 		w.receive(g)
 	}
 	w.updateOverview()
-	if got, want := fmt.Sprint(w.query("select concat_ws(': ', piece, capacity_groups) from dcm.capacity_total order by piece")), "[0: 5 1: 1]"; got != want {
+	if got, want := fmt.Sprint(
+		w.query("select concat_ws(': ', piece, capacity_groups) from dcm.capacity_total order by piece")), "[0: 5 1: 1]"; got != want {
 		t.Errorf("groups of pieces: %s, want %s", got, want)
 	}
 	w.same("overview", keptOverview, exactOverview)
@@ -302,7 +314,8 @@ func TestOverviewGivesUp(t *testing.T) {
 		w.receive(g)
 	}
 	figures := func(of string) string {
-		return fmt.Sprint(w.query(`select concat_ws(' ', count(*), count(red_weeks), count(gave_up_at)) from planning.group_overview where supplier = '` + of + `'`))
+		return fmt.Sprint(
+			w.query(`select concat_ws(' ', count(*), count(red_weeks), count(gave_up_at)) from planning.group_overview where supplier = '` + of + `'`))
 	}
 	w.store.LimitOverviews(200 * time.Millisecond)
 	w.updateOverview()

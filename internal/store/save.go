@@ -48,7 +48,8 @@ var ErrUnknown = errors.New("it is not known whether the message was committed")
 //
 // A failure means that nothing of the message is stored, unless it is ErrUnknown:
 // where the answer to a commit is lost, Save finds out until ctx ends.
-func (s *Store) Save(ctx context.Context, a Arrival, subjects []Subject, decide func(*Ground) Decision) (Decision, error) {
+func (s *Store) Save(ctx context.Context, a Arrival, subjects []Subject, decide func(*Ground) Decision) (Decision,
+	error) {
 	m := &saving{Arrival: a, subjects: subjects, decide: decide, asRequested: s.asRequested.Load()}
 	const tries = 20
 	inBatch := m.isSmall()
@@ -114,7 +115,8 @@ func (s *Store) confirm(ctx context.Context, a Arrival) error {
 		var b pgx.Batch
 		s.begin(&b)
 		found := int64(0)
-		b.Queue(confirmMessage.sql, confirmMessage.args(values{"sender": a.Sender, "id": pgUUID(&a.ID)})...).Exec(func(tag pgconn.CommandTag) error {
+		b.Queue(confirmMessage.sql, confirmMessage.args(values{"sender": a.Sender,
+			"id": pgUUID(&a.ID)})...).Exec(func(tag pgconn.CommandTag) error {
 			found = tag.RowsAffected()
 			return nil
 		})
@@ -142,7 +144,8 @@ func (s *Store) committed(ctx context.Context, m *saving, last Decision) (Decisi
 		return last, errors.Join(err, errUnreplicated)
 	}
 	for _, d := range m.unanswered {
-		if d.Entry.Status == journal.Status && slices.EqualFunc(d.Entry.Results, journal.Results, func(a, b Result) bool { return a.Rule == b.Rule }) {
+		if d.Entry.Status == journal.Status && slices.EqualFunc(d.Entry.Results, journal.Results,
+			func(a, b Result) bool { return a.Rule == b.Rule }) {
 			return d, nil
 		}
 	}
@@ -224,7 +227,8 @@ func (s *Store) saveAll(ctx context.Context, conn *pgxpool.Conn, messages []*sav
 			kept = append(kept, m)
 		}
 	}
-	for _, write := range []func(*batches, []*saving) error{writeGroups, writeDemands, writeComments, writeRequests, writeJournal} {
+	for _, write := range []func(*batches, []*saving) error{writeGroups, writeDemands, writeComments, writeRequests,
+		writeJournal} {
 		if err := write(b, kept); err != nil {
 			return err
 		}
@@ -244,7 +248,8 @@ func lock(b *batches, messages []*saving) (map[string]*locked, error) {
 	for _, kind := range []struct {
 		endpoint dcm.Endpoint
 		lock     func(*batches, owner, []Subject, *locked)
-	}{{dcm.CapacityGroupEndpoint, lockGroups}, {dcm.MaterialDemandEndpoint, lockDemands}, {dcm.CommentEndpoint, lockComments}} {
+	}{{dcm.CapacityGroupEndpoint, lockGroups}, {dcm.MaterialDemandEndpoint, lockDemands},
+		{dcm.CommentEndpoint, lockComments}} {
 		var subjects map[owner][]Subject
 		for _, m := range messages {
 			if m.Endpoint == kind.endpoint.Path {

@@ -140,7 +140,8 @@ func (s insert[R]) overwriting(key []string, kept ...string) insert[R] {
 			set = append(set, name+" = excluded."+name)
 		}
 	}
-	return insertInto(s.table, s.columns, "on conflict ("+strings.Join(key, ", ")+") do update set "+strings.Join(set, ", "))
+	return insertInto(s.table, s.columns, "on conflict ("+strings.Join(key, ", ")+") do update set "+strings.Join(set,
+		", "))
 }
 
 func (s insert[R]) names() []string {
@@ -199,6 +200,9 @@ func (s insert[R]) copy(b *batches, rows []R) error {
 		return err
 	}
 	_, err := b.conn.CopyFrom(b.ctx, pgx.Identifier{"dcm", s.table}, s.names(),
-		pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) { return s.args(make([]any, 0, len(s.columns)), rows[i]), nil }))
+		pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
+			return s.args(make([]any, 0, len(s.columns)),
+				rows[i]), nil
+		}))
 	return err
 }

@@ -70,7 +70,8 @@ func Open(url string, connections int, timeout time.Duration) (*Store, error) {
 			conn.CustomData()[unreplicated] = true
 		}
 	}
-	s := &Store{timeout: timeout, hasty: read.Hasty, overviewLimit: overviewLimit, overviewGroupLimit: overviewGroupLimit}
+	s := &Store{timeout: timeout, hasty: read.Hasty, overviewLimit: overviewLimit,
+		overviewGroupLimit: overviewGroupLimit}
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		register(conn.TypeMap())
 		if s.noHistory.Load() {

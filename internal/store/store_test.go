@@ -69,7 +69,8 @@ func TestListsAreLookedUpByKey(t *testing.T) {
 		"sql/touch_capacity_groups.sql":  "planned anew for each list",
 		"sql/touch_material_demands.sql": "planned anew for each list",
 	}
-	linear := regexp.MustCompile(`Filter: .*(ANY \(\$\d|(capacity_group|material_demand|comment)_id = |material_number_customer = )`)
+	linear := regexp.MustCompile(
+		`Filter: .*(ANY \(\$\d|(capacity_group|material_demand|comment)_id = |material_number_customer = )`)
 	statements, _ := filepath.Glob("sql/*.sql") // the pattern is well formed
 	for i, path := range statements {
 		text, err := os.ReadFile(path)
@@ -93,7 +94,8 @@ func TestListsAreLookedUpByKey(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", path, err)
 		}
-		if whole := strings.Join(plan, "\n"); linear.MatchString(whole) != (otherwise[path] != "") && !strings.Contains(whole, "(ctid = ANY") {
+		if whole := strings.Join(plan, "\n"); linear.MatchString(whole) != (otherwise[path] != "") &&
+			!strings.Contains(whole, "(ctid = ANY") {
 			t.Errorf("%s:\n%s", path, whole)
 		}
 	}
@@ -122,7 +124,8 @@ func TestTablesCanBeSpreadBySupplier(t *testing.T) {
 		t.Fatal(err)
 	}
 	spreadBy := map[string]string{}
-	for _, m := range regexp.MustCompile(`create_distributed_table\('dcm\.(\w+)', '(\w+)'`).FindAllStringSubmatch(string(script), -1) {
+	for _, m := range regexp.MustCompile(`create_distributed_table\('dcm\.(\w+)', '(\w+)'`).FindAllStringSubmatch(
+		string(script), -1) {
 		spreadBy[m[1]] = m[2]
 	}
 	conn := connect(t, pgtest.New(t))
@@ -149,17 +152,21 @@ func TestTablesCanBeSpreadBySupplier(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ofNoMessage := []string{"last_accepted.sql", "ready.sql", "oldest_message.sql", "oldest_requested_update.sql", "remove_old_message.sql",
-			"remove_old_delivery.sql", "remove_old_requested_update.sql", "add_counts.sql", "remove_old_message_count.sql",
+		ofNoMessage := []string{"last_accepted.sql", "ready.sql", "oldest_message.sql", "oldest_requested_update.sql",
+			"remove_old_message.sql",
+			"remove_old_delivery.sql", "remove_old_requested_update.sql", "add_counts.sql",
+			"remove_old_message_count.sql",
 			"oldest_group_state.sql", "oldest_demand_state.sql", "remove_group_states.sql", "remove_demand_states.sql",
 			"oldest_measurement.sql", "remove_measurements.sql", "oldest_activity.sql", "remove_activities.sql",
-			"take_overview_turn.sql", "keep_overview_turn.sql", "end_overview_turn.sql", "changed_overviews.sql", "mark_overviews.sql", "overview_as_of.sql"}
+			"take_overview_turn.sql", "keep_overview_turn.sql", "end_overview_turn.sql", "changed_overviews.sql",
+			"mark_overviews.sql", "overview_as_of.sql"}
 		for table := range seen {
 			if !strings.Contains(string(text), "dcm."+table) || slices.Contains(ofNoMessage, filepath.Base(path)) {
 				continue
 			}
 			column := spreadBy[table]
-			if !regexp.MustCompile(`where\s+` + column + ` = @|insert into dcm\.` + table + ` \(\s+` + column + `,`).Match(text) {
+			if !regexp.MustCompile(`where\s+` + column + ` = @|insert into dcm\.` + table + ` \(\s+` + column +
+				`,`).Match(text) {
 				t.Errorf("%s does not say which %s it is about", path, column)
 			}
 		}
@@ -194,11 +201,16 @@ func TestDecimalsComeBack(t *testing.T) {
 	}
 	t.Cleanup(s.Close)
 	conn := connect(t, url)
-	fixed := []string{"0", "1", "10", "9999", "10000", "10001", "100000000", "0.1", "0.0001", "0.00001", "0.00010001", "12345.6789", "999999999999999999.999",
-		"1000000000000000000", "1e39", "1e-39", "0." + strings.Repeat("0", 38) + "7", strings.Repeat("9", 20) + "." + strings.Repeat("9", 20)}
+	fixed := []string{"0", "1", "10", "9999", "10000", "10001", "100000000", "0.1", "0.0001", "0.00001", "0.00010001",
+		"12345.6789", "999999999999999999.999",
+		"1000000000000000000", "1e39", "1e-39", "0." + strings.Repeat("0", 38) + "7",
+		strings.Repeat("9", 20) + "." + strings.Repeat("9", 20)}
 	rapid.Check(t, func(rt *rapid.T) {
-		g := &dcm.CapacityGroup{ID: uuid.New(), Supplier: "BPNL6666666666YY", Customer: "BPNL8888888888XX", UnitOfMeasureIsOmitted: true, ChangedAt: dcm.Timestamp{Time: time.Now()}}
-		texts := append(fixed[:len(fixed):len(fixed)], rapid.SliceOfN(rapid.StringMatching(`(0|[1-9][0-9]{0,12})(\.[0-9]{1,12})?([eE][+-]?[0-9])?`), 1, 20).Draw(rt, "numbers")...)
+		g := &dcm.CapacityGroup{ID: uuid.New(), Supplier: "BPNL6666666666YY", Customer: "BPNL8888888888XX",
+			UnitOfMeasureIsOmitted: true, ChangedAt: dcm.Timestamp{Time: time.Now()}}
+		texts := append(fixed[:len(fixed):len(fixed)], rapid.SliceOfN(
+			rapid.StringMatching(`(0|[1-9][0-9]{0,12})(\.[0-9]{1,12})?([eE][+-]?[0-9])?`), 1, 20).Draw(rt,
+			"numbers")...)
 		for i, text := range texts {
 			positive, err := dcm.ParseDecimal(text)
 			if err != nil {
@@ -208,14 +220,17 @@ func TestDecimalsComeBack(t *testing.T) {
 			if err != nil {
 				rt.Fatal(err)
 			}
-			g.Capacities = append(g.Capacities, dcm.Capacity{PointInTime: dcm.Date(4 + 7*i), ActualCapacity: positive, MaximumCapacity: positive, DeltaProductionResult: negative})
+			g.Capacities = append(g.Capacities, dcm.Capacity{PointInTime: dcm.Date(4 + 7*i), ActualCapacity: positive,
+				MaximumCapacity: positive, DeltaProductionResult: negative})
 		}
-		a := store.Arrival{ID: uuid.New(), Sender: g.Supplier, Endpoint: dcm.CapacityGroupEndpoint.Path, ReceivedAt: time.Now()}
+		a := store.Arrival{ID: uuid.New(), Sender: g.Supplier, Endpoint: dcm.CapacityGroupEndpoint.Path,
+			ReceivedAt: time.Now()}
 		subject := store.Subject{Key: store.Key{Supplier: g.Supplier, Customer: g.Customer, ID: g.ID}}
-		if _, err := s.Save(context.Background(), a, []store.Subject{subject}, func(ground *store.Ground) store.Decision {
-			ground.Write(subject, store.WriteCapacityGroup(g, store.Content{}))
-			return store.Decision{}
-		}); err != nil {
+		if _, err := s.Save(context.Background(), a, []store.Subject{subject},
+			func(ground *store.Ground) store.Decision {
+				ground.Write(subject, store.WriteCapacityGroup(g, store.Content{}))
+				return store.Decision{}
+			}); err != nil {
 			rt.Fatal(err)
 		}
 		for i, text := range texts {
@@ -238,8 +253,10 @@ func TestRetention(t *testing.T) {
 	t.Cleanup(s.Close)
 	now := time.Now()
 	for age := range 10 {
-		a := store.Arrival{ID: uuid.New(), Sender: "BPNL6666666666YY", Endpoint: dcm.CapacityGroupEndpoint.Path, ReceivedAt: now.AddDate(0, 0, -age)}
-		d := store.Decision{Entry: store.Entry{Status: 200}, Request: &store.UpdateRequest{Entries: []dcm.RequestForUpdate{{Object: dcm.MaterialDemandEndpoint.Object}}}}
+		a := store.Arrival{ID: uuid.New(), Sender: "BPNL6666666666YY", Endpoint: dcm.CapacityGroupEndpoint.Path,
+			ReceivedAt: now.AddDate(0, 0, -age)}
+		d := store.Decision{Entry: store.Entry{Status: 200},
+			Request: &store.UpdateRequest{Entries: []dcm.RequestForUpdate{{Object: dcm.MaterialDemandEndpoint.Object}}}}
 		if _, err := s.Save(context.Background(), a, nil, func(*store.Ground) store.Decision { return d }); err != nil {
 			t.Fatal(err)
 		}
@@ -249,7 +266,8 @@ func TestRetention(t *testing.T) {
 		t.Errorf("removed %d entries and requests, want 3 of each: %v", removed, err)
 	}
 	var left int
-	if err := connect(t, url).QueryRow(context.Background(), `select count(*) from planning.message m join planning.request_for_update r on r.requested_at = m.received_at`).Scan(&left); err != nil || left != 7 {
+	if err := connect(t, url).QueryRow(context.Background(),
+		`select count(*) from planning.message m join planning.request_for_update r on r.requested_at = m.received_at`).Scan(&left); err != nil || left != 7 {
 		t.Errorf("%d are left, want 7: %v", left, err)
 	}
 }
@@ -269,7 +287,8 @@ func TestRemoveOldDeliveries(t *testing.T) {
 		object, id, state string
 		days              int // since it was changed and queued
 	}{
-		{demand, "1", "delivered", 9}, {demand, "1", "superseded", 8}, {demand, "1", "delivered", 7}, // the last one stays
+		// the last one stays
+		{demand, "1", "delivered", 9}, {demand, "1", "superseded", 8}, {demand, "1", "delivered", 7},
 		{demand, "2", "refused", 8}, {demand, "2", "waiting", 7}, // what waits stays
 		{demand, "3", "delivered", 2}, {demand, "3", "delivered", 1}, // not old
 		{request, "4", "delivered", 9}, {request, "5", "waiting", 9},
@@ -285,7 +304,8 @@ func TestRemoveOldDeliveries(t *testing.T) {
 		t.Errorf("removed %d, want 4: %v", removed, err)
 	}
 	var left string
-	if err := conn.QueryRow(context.Background(), "select string_agg(right(object_id::text, 1) || state, ' ' order by changed_at, object_id) from dcm.delivery").Scan(&left); err != nil ||
+	if err := conn.QueryRow(context.Background(),
+		"select string_agg(right(object_id::text, 1) || state, ' ' order by changed_at, object_id) from dcm.delivery").Scan(&left); err != nil ||
 		left != "5waiting 1delivered 2waiting 3delivered 3delivered" {
 		t.Errorf("left: %s: %v", left, err)
 	}

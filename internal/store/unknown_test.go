@@ -52,15 +52,19 @@ func TestALostCommitIsFoundOut(t *testing.T) {
 			t.Cleanup(s.Close)
 			ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second)
 			defer cancel()
-			subject := store.Subject{Key: store.Key{Supplier: "BPNL6666666666YY", Customer: "BPNL8888888888XX", ID: uuid.New()}}
-			a := store.Arrival{ID: uuid.New(), Sender: subject.Supplier, Endpoint: dcm.CapacityGroupEndpoint.Path, ReceivedAt: time.Now(), Bytes: c.bytes}
+			subject := store.Subject{Key: store.Key{Supplier: "BPNL6666666666YY", Customer: "BPNL8888888888XX",
+				ID: uuid.New()}}
+			a := store.Arrival{ID: uuid.New(), Sender: subject.Supplier, Endpoint: dcm.CapacityGroupEndpoint.Path,
+				ReceivedAt: time.Now(), Bytes: c.bytes}
 			d, err := s.Save(ctx, a, []store.Subject{subject}, func(ground *store.Ground) store.Decision {
 				result := store.Result{ObjectID: &subject.ID, Rule: 5, Outcome: rules.Created}
 				if stored := ground.Stored(subject); stored.Known() {
 					result.Rule, result.Outcome = 7, rules.Overwritten
 				}
-				ground.Write(subject, store.WriteCapacityGroup(&dcm.CapacityGroup{ID: subject.ID, Supplier: subject.Supplier, Customer: subject.Customer,
-					UnitOfMeasureIsOmitted: true, ChangedAt: dcm.Timestamp{Time: time.Now()}}, store.ContentOf([]byte("{}"))))
+				ground.Write(subject, store.WriteCapacityGroup(&dcm.CapacityGroup{ID: subject.ID,
+					Supplier: subject.Supplier, Customer: subject.Customer,
+					UnitOfMeasureIsOmitted: true, ChangedAt: dcm.Timestamp{Time: time.Now()}}, store.ContentOf(
+					[]byte("{}"))))
 				return store.Decision{Entry: store.Entry{Status: 201, Objects: 1, Results: []store.Result{result}}}
 			})
 			if link.lost != c.loses {
@@ -77,7 +81,9 @@ func TestALostCommitIsFoundOut(t *testing.T) {
 				t.Errorf("answered rule %d to what was committed by rule 5", d.Entry.Results[0].Rule)
 			}
 			var entries int
-			if err := connect(t, url).QueryRow(context.Background(), "select count(*) from planning.message_object where rule = 5").Scan(&entries); err != nil || entries != 1 {
+			if err := connect(t, url).QueryRow(context.Background(),
+				"select count(*) from planning.message_object where rule = 5").Scan(&entries); err != nil ||
+				entries != 1 {
 				t.Errorf("%d entries: %v", entries, err)
 			}
 		})
@@ -120,7 +126,8 @@ func (l *forgetfulLink) to(t *testing.T, url string) string {
 			go l.serve(near)
 		}
 	}()
-	return fmt.Sprintf("postgres://%s:%s@%s/%s?sslmode=disable", config.User, config.Password, listener.Addr(), config.Database)
+	return fmt.Sprintf("postgres://%s:%s@%s/%s?sslmode=disable", config.User, config.Password, listener.Addr(),
+		config.Database)
 }
 
 func (l *forgetfulLink) serve(near net.Conn) {

@@ -41,8 +41,10 @@ func TestVolatility(t *testing.T) {
 	}
 	const day = 24 * time.Hour
 	threshold := func(n int, weeks int, relPos, relNeg, absPos, absNeg dcm.Decimal) dcm.AlertThreshold {
-		return dcm.AlertThreshold{SequenceNumber: dcm.Decimal(strconv.Itoa(n)), SubhorizonLength: dcm.Decimal(strconv.Itoa(weeks)),
-			RelativePositiveDeviation: relPos, RelativeNegativeDeviation: relNeg, AbsolutePositiveDeviation: absPos, AbsoluteNegativeDeviation: absNeg}
+		return dcm.AlertThreshold{SequenceNumber: dcm.Decimal(strconv.Itoa(n)),
+			SubhorizonLength:          dcm.Decimal(strconv.Itoa(weeks)),
+			RelativePositiveDeviation: relPos, RelativeNegativeDeviation: relNeg, AbsolutePositiveDeviation: absPos,
+			AbsoluteNegativeDeviation: absNeg}
 	}
 	for _, c := range []struct {
 		name       string
@@ -52,21 +54,30 @@ func TestVolatility(t *testing.T) {
 		inactive   bool
 		want       []string // week, latest, previous, absolute, relative, alert
 	}{
-		{name: "states in force at the two instants", states: []state{{-20 * day, []dcm.Decimal{"1"}}, {-day, []dcm.Decimal{"100"}}, {day, []dcm.Decimal{"110"}}, {8 * day, []dcm.Decimal{"999"}}},
+		{name: "states in force at the two instants", states: []state{{-20 * day, []dcm.Decimal{"1"}},
+			{-day, []dcm.Decimal{"100"}}, {day, []dcm.Decimal{"110"}}, {8 * day, []dcm.Decimal{"999"}}},
 			want: []string{"0 110 100 10 0.1 -"}},
-		{name: "no load factors, no delta", factor: "3", states: []state{{-day, []dcm.Decimal{"100"}}, {day, []dcm.Decimal{"110"}}}, want: []string{"0 110 100 10 0.1 -"}},
+		{name: "no load factors, no delta", factor: "3", states: []state{{-day, []dcm.Decimal{"100"}},
+			{day, []dcm.Decimal{"110"}}}, want: []string{"0 110 100 10 0.1 -"}},
 		{name: "thresholds are strict", thresholds: []dcm.AlertThreshold{threshold(1, 4, "0.1", "0.1", "10", "10")},
-			states: []state{{-day, []dcm.Decimal{"100", "100", "100", "100"}}, {day, []dcm.Decimal{"110", "110.001", "90", "89.999"}}},
-			want: []string{"0 110 100 10 0.1 -", "1 110.001 100 10.001 0.10001 relative positive,absolute positive", "2 90 100 -10 -0.1 -",
+			states: []state{{-day, []dcm.Decimal{"100", "100", "100", "100"}},
+				{day, []dcm.Decimal{"110", "110.001", "90", "89.999"}}},
+			want: []string{"0 110 100 10 0.1 -", "1 110.001 100 10.001 0.10001 relative positive,absolute positive",
+				"2 90 100 -10 -0.1 -",
 				"3 89.999 100 -10.001 -0.10001 relative negative,absolute negative"}},
-		{name: "a threshold that no division makes exact", thresholds: []dcm.AlertThreshold{threshold(1, 1, "0.333333333333333333333333333", "", "", "")},
-			states: []state{{-day, []dcm.Decimal{"3"}}, {day, []dcm.Decimal{"4"}}}, want: []string{"0 4 3 1 0.33333333333333333333 relative positive"}},
-		{name: "a sub-horizon has as many weeks as it says", thresholds: []dcm.AlertThreshold{threshold(2, 1, "", "", "5", ""), threshold(1, 2, "", "", "1", "")},
-			states: []state{{-day, []dcm.Decimal{"1", "1", "1", "1"}}, {day, []dcm.Decimal{"3", "3", "3", "7"}}},
-			want:   []string{"0 3 1 2 2 absolute positive", "1 3 1 2 2 absolute positive", "2 3 1 2 2 -", "3 7 1 6 6 -"}},
-		{name: "a week that one state alone has is compared with 0", thresholds: []dcm.AlertThreshold{threshold(1, 3, "0", "0", "0", "0")},
-			states: []state{{-day, []dcm.Decimal{"5", ""}}, {day, []dcm.Decimal{"", "7"}}},
-			want:   []string{"0 0 5 -5 -1 relative negative,absolute negative", "1 7 0 7 - absolute positive"}},
+		{name: "a threshold that no division makes exact", thresholds: []dcm.AlertThreshold{threshold(1, 1,
+			"0.333333333333333333333333333", "", "", "")},
+			states: []state{{-day, []dcm.Decimal{"3"}}, {day, []dcm.Decimal{"4"}}},
+			want:   []string{"0 4 3 1 0.33333333333333333333 relative positive"}},
+		{name: "a sub-horizon has as many weeks as it says",
+			thresholds: []dcm.AlertThreshold{threshold(2, 1, "", "", "5", ""), threshold(1, 2, "", "", "1", "")},
+			states:     []state{{-day, []dcm.Decimal{"1", "1", "1", "1"}}, {day, []dcm.Decimal{"3", "3", "3", "7"}}},
+			want: []string{"0 3 1 2 2 absolute positive", "1 3 1 2 2 absolute positive", "2 3 1 2 2 -",
+				"3 7 1 6 6 -"}},
+		{name: "a week that one state alone has is compared with 0",
+			thresholds: []dcm.AlertThreshold{threshold(1, 3, "0", "0", "0", "0")},
+			states:     []state{{-day, []dcm.Decimal{"5", ""}}, {day, []dcm.Decimal{"", "7"}}},
+			want:       []string{"0 0 5 -5 -1 relative negative,absolute negative", "1 7 0 7 - absolute positive"}},
 		{name: "nothing known before", states: []state{{day, []dcm.Decimal{"5"}}}, want: []string{}},
 		{name: "unchanged", states: []state{{-day, []dcm.Decimal{"5"}}}, want: []string{"0 5 5 0 0 -"}},
 		{name: "an inactive group", inactive: true, states: []state{{-day, []dcm.Decimal{"5"}}}, want: []string{}},
@@ -75,9 +86,12 @@ func TestVolatility(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
 			w.now = start.Add(-40 * day)
-			w.receive(dcm.CapacityGroup{ID: id, Name: "g", IsInactive: c.inactive, LinkedDemandSeries: []dcm.LinkedDemandSeries{link("M", c.factor)},
-				DemandVolatility: &dcm.DemandVolatilityParameters{StartReferenceDateTime: dcm.Timestamp{Time: start}, MeasurementInterval: "1", AlertThresholds: c.thresholds},
-				Capacities:       []dcm.Capacity{{PointInTime: monday(0), ActualCapacity: "1", MaximumCapacity: "1", DeltaProductionResult: "50"}}})
+			w.receive(dcm.CapacityGroup{ID: id, Name: "g", IsInactive: c.inactive,
+				LinkedDemandSeries: []dcm.LinkedDemandSeries{link("M", c.factor)},
+				DemandVolatility: &dcm.DemandVolatilityParameters{StartReferenceDateTime: dcm.Timestamp{Time: start},
+					MeasurementInterval: "1", AlertThresholds: c.thresholds},
+				Capacities: []dcm.Capacity{{PointInTime: monday(0), ActualCapacity: "1", MaximumCapacity: "1",
+					DeltaProductionResult: "50"}}})
 			for _, s := range c.states {
 				d := demandOf(material, "M")
 				for i, q := range s.demand {
@@ -94,7 +108,9 @@ func TestVolatility(t *testing.T) {
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Error(diff)
 			}
-			if n := w.query(`select count(*)::text from planning.volatility where measured_at <= $1 or measured_at > now()`, start); n[0] != "0" {
+			if n := w.query(
+				`select count(*)::text from planning.volatility where measured_at <= $1 or measured_at > now()`,
+				start); n[0] != "0" {
 				t.Errorf("%s rows of measurements at the start or to come", n[0])
 			}
 		})
@@ -113,30 +129,39 @@ func TestVolatilityOfLinksThen(t *testing.T) {
 		d.Series[0].Demands = []dcm.Demand{{PointInTime: monday(0), Demand: dcm.Decimal("1" + strings.Repeat("0", i))}}
 		w.demand(d)
 	}
-	parent := dcm.CapacityGroup{ID: uuid.UUID{1}, Name: "g", DemandVolatility: &dcm.DemandVolatilityParameters{StartReferenceDateTime: dcm.Timestamp{Time: start}, MeasurementInterval: "1"},
+	parent := dcm.CapacityGroup{ID: uuid.UUID{1}, Name: "g",
+		DemandVolatility: &dcm.DemandVolatilityParameters{StartReferenceDateTime: dcm.Timestamp{Time: start},
+			MeasurementInterval: "1"},
 		LinkedDemandSeries: []dcm.LinkedDemandSeries{link("A", "")}, LinkedCapacityGroups: []uuid.UUID{{2}}}
-	child := dcm.CapacityGroup{ID: uuid.UUID{2}, Name: "g", LinkedDemandSeries: []dcm.LinkedDemandSeries{link("B", "")}, LinkedCapacityGroups: []uuid.UUID{{1}}}
+	child := dcm.CapacityGroup{ID: uuid.UUID{2}, Name: "g",
+		LinkedDemandSeries: []dcm.LinkedDemandSeries{link("B", "")}, LinkedCapacityGroups: []uuid.UUID{{1}}}
 	w.now = start.Add(-20 * day)
 	w.receive(parent)
 	w.receive(child)
 	w.now = start.Add(7*day + time.Hour) // after the first comparison
 	child.LinkedDemandSeries = []dcm.LinkedDemandSeries{link("C", "")}
 	w.receive(child)
-	got := w.query(`select concat_ws(' ', trim_scale(latest), trim_scale(previous)) from planning.volatility where measured_at = $1`, start.Add(7*day))
+	got := w.query(
+		`select concat_ws(' ', trim_scale(latest), trim_scale(previous)) from planning.volatility where measured_at = $1`, start.Add(7*day))
 	if !slices.Equal(got, []string{"11 11"}) {
 		t.Errorf("%q, want the links of then", got)
 	}
-	got = w.query(`select concat_ws(' ', trim_scale(latest), trim_scale(previous)) from planning.volatility where measured_at > $1 and point_in_time = $2::date`, start.Add(7*day), monday(0).String())
+	got = w.query(
+		`select concat_ws(' ', trim_scale(latest), trim_scale(previous)) from planning.volatility where measured_at > $1 and point_in_time = $2::date`, start.Add(7*day), monday(0).String())
 	if len(got) > 0 {
 		t.Errorf("%q of a week that was past at the measurement", got)
 	}
 	parent.DemandVolatility.StartReferenceDateTime = dcm.Timestamp{Time: start.Add(24 * time.Hour)}
 	w.receive(parent)
-	got = w.query(`select extract(epoch from measured_at - $1)::int8::text from planning.volatility where measured_at < $2 group by measured_at order by measured_at`, start, start.Add(14*day))
+	got = w.query(
+		`select extract(epoch from measured_at - $1)::int8::text from planning.volatility where measured_at < $2 group by measured_at order by measured_at`, start, start.Add(14*day))
 	if want := []string{fmt.Sprint(7 * 86400), fmt.Sprint(8 * 86400)}; !slices.Equal(got, want) {
-		t.Errorf("measured %s s after the start, want %s: the one before the start was changed, and that of the new one", got, want)
+		t.Errorf(
+			"measured %s s after the start, want %s: the one before the start was changed, and that of the new one",
+			got, want)
 	}
-	if got := w.query(`select count(*)::text from planning.volatility where measured_at = $1`, start.Add(14*day)); got[0] != "0" {
+	if got := w.query(`select count(*)::text from planning.volatility where measured_at = $1`,
+		start.Add(14*day)); got[0] != "0" {
 		t.Errorf("%s rows of the start before", got[0])
 	}
 }
@@ -151,9 +176,12 @@ func TestVolatilityOfThresholdsThen(t *testing.T) {
 		}
 		start, _ := time.Parse(time.DateOnly, monday(-2).String())
 		const day = 24 * time.Hour
-		group := dcm.CapacityGroup{ID: uuid.UUID{1}, Name: "g", LinkedDemandSeries: []dcm.LinkedDemandSeries{link("M", "")},
-			DemandVolatility: &dcm.DemandVolatilityParameters{StartReferenceDateTime: dcm.Timestamp{Time: start}, MeasurementInterval: "1",
-				AlertThresholds: []dcm.AlertThreshold{{SequenceNumber: "1", SubhorizonLength: "9", AbsolutePositiveDeviation: "5"}}}}
+		group := dcm.CapacityGroup{ID: uuid.UUID{1}, Name: "g",
+			LinkedDemandSeries: []dcm.LinkedDemandSeries{link("M", "")},
+			DemandVolatility: &dcm.DemandVolatilityParameters{StartReferenceDateTime: dcm.Timestamp{Time: start},
+				MeasurementInterval: "1",
+				AlertThresholds: []dcm.AlertThreshold{{SequenceNumber: "1", SubhorizonLength: "9",
+					AbsolutePositiveDeviation: "5"}}}}
 		demand := func(at time.Time, quantity dcm.Decimal, inactive bool) {
 			w.now = at
 			d := demandOf(uuid.UUID{2}, "M")
@@ -172,7 +200,8 @@ func TestVolatilityOfThresholdsThen(t *testing.T) {
 		group.Name = "h" // which changes nothing here
 		w.receive(group)
 		demand(start.Add(15*day), "40", true)
-		got := w.query(`select concat_ws(' ', extract(day from measured_at - $1), latest, previous, alert) from planning.volatility where measured_at < $2 order by measured_at`,
+		got := w.query(
+			`select concat_ws(' ', extract(day from measured_at - $1), latest, previous, alert) from planning.volatility where measured_at < $2 order by measured_at`,
 			start, start.Add(15*day))
 		want := []string{"7 20 10 absolute positive", "14 40 20"}
 		if none {
@@ -184,7 +213,9 @@ func TestVolatilityOfThresholdsThen(t *testing.T) {
 		if got := w.query(`select count(*)::text from dcm.measurement_history`); !none && got[0] != "1" {
 			t.Errorf("%s earlier thresholds", got[0])
 		}
-		if removed, err := w.store.RemoveHistory(context.Background(), start.Add(60*day)); err != nil || !none && removed != 4 { // two states of the demand, thresholds, activity
+		// two states of the demand, thresholds, activity
+		if removed, err := w.store.RemoveHistory(context.Background(), start.Add(60*day)); err != nil || !none &&
+			removed != 4 {
 			t.Errorf("%d removed: %v", removed, err)
 		}
 	}
@@ -262,7 +293,8 @@ func TestPublishedJourneys(t *testing.T) {
 			g.LinkedDemandSeries = append(g.LinkedDemandSeries, l)
 		}
 		for i, at := range split(r["v_pointInTime"]) {
-			c := dcm.Capacity{PointInTime: weekOf(at), ActualCapacity: dcm.Decimal(actual[i]), MaximumCapacity: dcm.Decimal(maximum[i])}
+			c := dcm.Capacity{PointInTime: weekOf(at), ActualCapacity: dcm.Decimal(actual[i]),
+				MaximumCapacity: dcm.Decimal(maximum[i])}
 			if delta != nil {
 				c.DeltaProductionResult = dcm.Decimal(delta[i])
 			}
@@ -278,7 +310,9 @@ func TestPublishedJourneys(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				got := w.query(`select concat_ws(' ', result, colour) from planning.group_week where point_in_time = $1::date`, at(week).String())
+				got := w.query(
+					`select concat_ws(' ', result, colour) from planning.group_week where point_in_time = $1::date`,
+					at(week).String())
 				if want := []string{r["result"] + " " + r["color"]}; !slices.Equal(got, want) {
 					t.Errorf("week %d: %q, want %q: %s", week, got, want, r["case"])
 				}
@@ -293,8 +327,9 @@ func TestPublishedJourneys(t *testing.T) {
 		w := newWorld(t)
 		const test = "Create WeekBasedMaterialDemand for base journey"
 		beta, gamma := find(test, "MD_beta"), find(test, "MD_gamma")
-		w.demand(dcm.MaterialDemand{ID: uuid.New(), MaterialNumberCustomer: beta["v_materialNumberCustomer"], MaterialDescriptionCustomer: "d",
-			Series: []dcm.DemandSeries{series(beta), series(gamma)}})
+		w.demand(dcm.MaterialDemand{ID: uuid.New(), MaterialNumberCustomer: beta["v_materialNumberCustomer"],
+			MaterialDescriptionCustomer: "d",
+			Series:                      []dcm.DemandSeries{series(beta), series(gamma)}})
 		r := find("Create WeekBasedCapacityGroup for base journey", "beta")
 		actual := split(r["v_actualCapacity"])
 		if len(actual) == 19 {
@@ -307,11 +342,14 @@ func TestPublishedJourneys(t *testing.T) {
 	t.Run("simulated delta production", func(t *testing.T) {
 		w := newWorld(t)
 		d := find("Create WeekBasedMaterialDemand for simulated delta production journey", "MD_alpha")
-		w.demand(dcm.MaterialDemand{ID: uuid.New(), MaterialNumberCustomer: d["materialNumberCustomer"], MaterialDescriptionCustomer: "d", Series: []dcm.DemandSeries{series(d)}})
+		w.demand(dcm.MaterialDemand{ID: uuid.New(), MaterialNumberCustomer: d["materialNumberCustomer"],
+			MaterialDescriptionCustomer: "d", Series: []dcm.DemandSeries{series(d)}})
 		r := find("Create WeekBasedCapacityGroup for simulated delta production journey", "CG_alpha")
-		w.receive(group(r, []string{r["1_demandCategoryCode"]}, split(r["v_actualCapacity"]), split(r["v_deltaProductionResult"]), split(r["v_maximumCapacity"])))
+		w.receive(group(r, []string{r["1_demandCategoryCode"]}, split(r["v_actualCapacity"]),
+			split(r["v_deltaProductionResult"]), split(r["v_maximumCapacity"])))
 		first := weekOf("2026-05-11") // calendar week 20
-		check(t, w, "Calculation for simulated delta production journey", func(week int) dcm.Date { return first + dcm.Date(7*(week-20)) })
+		check(t, w, "Calculation for simulated delta production journey",
+			func(week int) dcm.Date { return first + dcm.Date(7*(week-20)) })
 	})
 }
 
@@ -323,18 +361,23 @@ func TestConditionsReachTheKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, view := range []string{"group_week", "capacity_history", "group_history", "volatility"} {
-		plan := strings.Join(w.query(fmt.Sprintf(`explain select * from planning.%s where supplier = '%s' and customer = '%s' and capacity_group_id = '%s'`,
-			view, supplier, customer, uuid.UUID{1})), "\n")
+		plan := strings.Join(
+			w.query(fmt.Sprintf(
+				`explain select * from planning.%s where supplier = '%s' and customer = '%s' and capacity_group_id = '%s'`,
+				view, supplier, customer, uuid.UUID{1})), "\n")
 		if strings.Contains(plan, "Seq Scan") || !strings.Contains(plan, "capacity_group_pkey") {
 			t.Errorf("%s:\n%s", view, plan)
 		}
 	}
 	// Each link looks up its own series, not all of the supplier's.
-	one := strings.Join(w.query(`explain select * from planning.group_week where supplier = 's' and customer = 'c' and capacity_group_id = '00000000-0000-0000-0000-000000000001'`), "\n")
-	if !regexp.MustCompile(`demand_series_pkey on demand_series t.*\n *Index Cond: .*material_number_customer`).MatchString(one) {
+	one := strings.Join(
+		w.query(`explain select * from planning.group_week where supplier = 's' and customer = 'c' and capacity_group_id = '00000000-0000-0000-0000-000000000001'`), "\n")
+	if !regexp.MustCompile(
+		`demand_series_pkey on demand_series t.*\n *Index Cond: .*material_number_customer`).MatchString(one) {
 		t.Errorf("group_week:\n%s", one)
 	}
-	plan := strings.Join(w.query(`explain select * from planning.demand_history where supplier = 'BPNL00000000SUP1' and customer = 'BPNL00000000CUS1' and material_number_customer = 'M'`), "\n")
+	plan := strings.Join(
+		w.query(`explain select * from planning.demand_history where supplier = 'BPNL00000000SUP1' and customer = 'BPNL00000000CUS1' and material_number_customer = 'M'`), "\n")
 	if strings.Contains(plan, "Seq Scan") {
 		t.Errorf("demand_history:\n%s", plan)
 	}
@@ -355,22 +398,39 @@ func TestNoStateOfAnotherSpelling(t *testing.T) {
 	plain := func() dcm.CapacityGroup {
 		return dcm.CapacityGroup{ID: uuid.UUID{1}, Name: "g", LinkedCapacityGroups: []uuid.UUID{{2}, {3}},
 			LinkedDemandSeries: []dcm.LinkedDemandSeries{link("A", ""), link("B", "")},
-			Capacities:         []dcm.Capacity{{PointInTime: week(0), ActualCapacity: "1", MaximumCapacity: "2"}, {PointInTime: week(1), ActualCapacity: "3", MaximumCapacity: "4"}}}
+			Capacities: []dcm.Capacity{{PointInTime: week(0), ActualCapacity: "1", MaximumCapacity: "2"},
+				{PointInTime: week(1), ActualCapacity: "3", MaximumCapacity: "4"}}}
 	}
 	for _, c := range []struct {
 		name   string
 		change func(*dcm.CapacityGroup)
 		states string
 	}{
-		{name: "weeks in another order", change: func(g *dcm.CapacityGroup) { slices.Reverse(g.Capacities) }, states: "1"},
-		{name: "linked groups in another order", change: func(g *dcm.CapacityGroup) { slices.Reverse(g.LinkedCapacityGroups) }, states: "1"},
-		{name: "linked series in another order", change: func(g *dcm.CapacityGroup) { slices.Reverse(g.LinkedDemandSeries) }, states: "1"},
-		{name: "1.00 for 1", change: func(g *dcm.CapacityGroup) { g.Capacities[0].ActualCapacity = parsed(t, "1.00") }, states: "1"},
-		{name: "10e-1 for 1", change: func(g *dcm.CapacityGroup) { g.Capacities[0].ActualCapacity = parsed(t, "10e-1") }, states: "1"},
+		{name: "weeks in another order", change: func(g *dcm.CapacityGroup) { slices.Reverse(g.Capacities) },
+			states: "1"},
+		{name: "linked groups in another order", change: func(g *dcm.CapacityGroup) {
+			slices.Reverse(
+				g.LinkedCapacityGroups)
+		}, states: "1"},
+		{name: "linked series in another order", change: func(g *dcm.CapacityGroup) {
+			slices.Reverse(
+				g.LinkedDemandSeries)
+		}, states: "1"},
+		{name: "1.00 for 1", change: func(g *dcm.CapacityGroup) {
+			g.Capacities[0].ActualCapacity = parsed(t,
+				"1.00")
+		}, states: "1"},
+		{name: "10e-1 for 1", change: func(g *dcm.CapacityGroup) {
+			g.Capacities[0].ActualCapacity = parsed(t,
+				"10e-1")
+		}, states: "1"},
 		{name: "another name", change: func(g *dcm.CapacityGroup) { g.Name = "h" }, states: "1"},
-		{name: "another quantity", change: func(g *dcm.CapacityGroup) { g.Capacities[0].ActualCapacity = "1.001" }, states: "2"},
-		{name: "a quantity more", change: func(g *dcm.CapacityGroup) { g.Capacities[0].AgreedCapacity = "1" }, states: "2"},
-		{name: "another link", change: func(g *dcm.CapacityGroup) { g.LinkedDemandSeries = g.LinkedDemandSeries[:1] }, states: "2"},
+		{name: "another quantity", change: func(g *dcm.CapacityGroup) { g.Capacities[0].ActualCapacity = "1.001" },
+			states: "2"},
+		{name: "a quantity more", change: func(g *dcm.CapacityGroup) { g.Capacities[0].AgreedCapacity = "1" },
+			states: "2"},
+		{name: "another link", change: func(g *dcm.CapacityGroup) { g.LinkedDemandSeries = g.LinkedDemandSeries[:1] },
+			states: "2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -379,7 +439,8 @@ func TestNoStateOfAnotherSpelling(t *testing.T) {
 			g := plain()
 			c.change(&g)
 			w.receive(g)
-			if got := w.query(`select count(distinct received_at)::text from planning.capacity_history`); got[0] != c.states {
+			if got := w.query(
+				`select count(distinct received_at)::text from planning.capacity_history`); got[0] != c.states {
 				t.Errorf("%s states, want %s", got[0], c.states)
 			}
 		})
@@ -395,8 +456,10 @@ func TestForgottenGroup(t *testing.T) {
 			w.store.KeepNoHistory()
 		}
 		id := uuid.UUID{1}
-		w.receive(dcm.CapacityGroup{ID: id, Name: "g", Capacities: []dcm.Capacity{{PointInTime: week(0), ActualCapacity: "1", MaximumCapacity: "2"}}})
-		if at, err := w.store.ForgetCapacityGroup(context.Background(), store.Key{Supplier: supplier, Customer: customer, ID: id}); at == nil || err != nil {
+		w.receive(dcm.CapacityGroup{ID: id, Name: "g", Capacities: []dcm.Capacity{{PointInTime: week(0),
+			ActualCapacity: "1", MaximumCapacity: "2"}}})
+		if at, err := w.store.ForgetCapacityGroup(context.Background(),
+			store.Key{Supplier: supplier, Customer: customer, ID: id}); at == nil || err != nil {
 			t.Fatal(at, err)
 		}
 		want := []string{"1 f"}

@@ -15,7 +15,8 @@ import (
 // the same keys then wait for each other in one direction only. row is false for what
 // is of another kind. Of what came again as it is stored, touchOne and touchMany note
 // that it came, unless they are empty.
-func sortOut[R any](b *batches, messages []*saving, touchOne, touchMany statement, row func(*saving, Key, Write) (R, bool)) (insertions, overwriting []R) {
+func sortOut[R any](b *batches, messages []*saving, touchOne, touchMany statement,
+	row func(*saving, Key, Write) (R, bool)) (insertions, overwriting []R) {
 	type keyed struct {
 		Key
 		row R
@@ -40,7 +41,8 @@ func sortOut[R any](b *batches, messages []*saving, touchOne, touchMany statemen
 	}
 	rows := func(all []keyed) []R {
 		slices.SortFunc(all, func(a, b keyed) int {
-			return cmp.Or(strings.Compare(a.Supplier, b.Supplier), strings.Compare(a.Customer, b.Customer), bytes.Compare(a.ID[:], b.ID[:]))
+			return cmp.Or(strings.Compare(a.Supplier, b.Supplier), strings.Compare(a.Customer, b.Customer),
+				bytes.Compare(a.ID[:], b.ID[:]))
 		})
 		return texts(all, func(k *keyed) R { return k.row })
 	}
@@ -53,7 +55,8 @@ func sortOut[R any](b *batches, messages []*saving, touchOne, touchMany statemen
 func touch(b *pgx.Batch, one, many statement, ids map[owner][]pgtype.UUID, m *saving) {
 	const few = 32
 	for o, ids := range ids {
-		args := values{"supplier": o.supplier, "customer": o.customer, "received_at": m.ReceivedAt, "message_id": pgUUID(m.MessageID)}
+		args := values{"supplier": o.supplier, "customer": o.customer, "received_at": m.ReceivedAt,
+			"message_id": pgUUID(m.MessageID)}
 		if len(ids) <= few {
 			for _, id := range ids {
 				args["id"] = id

@@ -52,7 +52,8 @@ func read(text string) (string, error) {
 func TestReader(t *testing.T) {
 	long := strings.Repeat("x", 10_000)
 	for _, c := range []struct{ text, want string }{
-		{` {"a" : [1, -2.50e+1 , "x\u00e9"], "b": {"a": null}, "c": true} `, `{"a":[0=1 true 1=-2.50e+1 true 2="xé" true ]"b":{"a":null }"c":true true }`},
+		{` {"a" : [1, -2.50e+1 , "x\u00e9"], "b": {"a": null}, "c": true} `,
+			`{"a":[0=1 true 1=-2.50e+1 true 2="xé" true ]"b":{"a":null }"c":true true }`},
 		{`{"":[],"ab":{},"ba":false}`, `{"":[]"ab":{}"ba":false true }`},
 		{`["` + long + `","y"]`, `[0="` + long + `" true 1="y" true ]`},
 	} {
@@ -163,7 +164,8 @@ func TestWords(t *testing.T) {
 		{"[\"a\tb\"]", "", "line break or tab"},
 		{"[\"B\xe4r\"]", "at byte 3", "Windows-1252"},
 		{"\xff\xfe[\x00]\x00", "", "UTF-16"},
-		{"supplier;customer;name\nBPNL1;BPNL2;x\n", "", `this is no JSON: it begins with "supplier;customer;na"; a CSV file?`},
+		{"supplier;customer;name\nBPNL1;BPNL2;x\n", "",
+			`this is no JSON: it begins with "supplier;customer;na"; a CSV file?`},
 		{"---\ncapacityGroupId: x\n", "", "a YAML file?"},
 		{"capacityGroupId: x\n", "", "a YAML file?"},
 		{"body=%7B%7D&x=1", "", "form data?"},
@@ -176,7 +178,8 @@ func TestWords(t *testing.T) {
 	} {
 		_, err := read(c.text)
 		var syntax *strictjson.SyntaxError
-		if !errors.As(err, &syntax) || !strings.Contains(syntax.Detail, c.place) || !strings.Contains(syntax.Detail, c.advice) {
+		if !errors.As(err, &syntax) || !strings.Contains(syntax.Detail, c.place) ||
+			!strings.Contains(syntax.Detail, c.advice) {
 			t.Errorf("%q: %v; want %q and %q", c.text, err, c.place, c.advice)
 		}
 	}

@@ -30,7 +30,8 @@ func whyNoJSON(body []byte) *SyntaxError {
 		}
 		switch depth := d.StackDepth(); {
 		case depth > MaxDepth:
-			return &SyntaxError{fmt.Sprintf("arrays and objects are nested deeper than %d %s", MaxDepth, where(body, d.InputOffset()))}
+			return &SyntaxError{fmt.Sprintf("arrays and objects are nested deeper than %d %s", MaxDepth,
+				where(body, d.InputOffset()))}
 		case depth == 0:
 			if rest := bytes.TrimLeft(body[d.InputOffset():], " \t\r\n"); len(rest) > 0 {
 				detail := "there is something after the JSON text, " + where(body, int64(len(body)-len(rest)))
@@ -66,11 +67,13 @@ func explain(d *jsontext.Decoder, body []byte, err error) *SyntaxError {
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return &SyntaxError{fmt.Sprintf("it ends too early, %s; was it cut off?", where(body, int64(len(body))))}
 	case errors.Is(err, jsontext.ErrDuplicateName) && syntactic != nil:
-		return &SyntaxError{fmt.Sprintf("a name is twice in one object: %s, %s", Shorten(string(syntactic.JSONPointer)), where(body, at))}
+		return &SyntaxError{fmt.Sprintf("a name is twice in one object: %s, %s",
+			Shorten(string(syntactic.JSONPointer)), where(body, at))}
 	case syntactic != nil && otherFormat(body) != "":
 		return &SyntaxError{otherFormat(body)}
 	case syntactic != nil:
-		detail := fmt.Sprintf("%s %s (in %q)", Shorten(syntactic.Err.Error()), where(body, at), Shorten(string(syntactic.JSONPointer)))
+		detail := fmt.Sprintf("%s %s (in %q)", Shorten(syntactic.Err.Error()), where(body, at),
+			Shorten(string(syntactic.JSONPointer)))
 		if probable := guess(body, min(int(at), len(body))); probable != "" {
 			detail += "; " + probable
 		}

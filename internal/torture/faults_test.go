@@ -50,7 +50,8 @@ var storeFaults = []fault{
 	{"server read-only", func(w *world) {
 		w.admin("alter system set default_transaction_read_only = on", "select pg_reload_conf()")
 		w.pause(2 * time.Second)
-		w.admin("set default_transaction_read_only = off", "alter system reset default_transaction_read_only", "select pg_reload_conf()")
+		w.admin("set default_transaction_read_only = off", "alter system reset default_transaction_read_only",
+			"select pg_reload_conf()")
 	}},
 	{"connections used up", func(w *world) {
 		var others []*pgx.Conn
@@ -71,7 +72,8 @@ var storeFaults = []fault{
 	}},
 	{"tables locked", func(w *world) {
 		tables := []string{"dcm.capacity_group", "dcm.message", "dcm.capacity_group, dcm.message, dcm.requested_update"}
-		_ = execute(w.server.URL("dcm"), "set statement_timeout = 0", "begin", "lock table "+tables[w.random.IntN(len(tables))],
+		_ = execute(w.server.URL("dcm"), "set statement_timeout = 0", "begin",
+			"lock table "+tables[w.random.IntN(len(tables))],
 			fmt.Sprintf("select pg_sleep(%f)", 1+5*w.random.Float64())) // it may lose against a deadlock
 	}},
 	{"sessions frozen", func(w *world) {
@@ -196,6 +198,7 @@ func (w *world) awaitServer() {
 	})
 	if !answers {
 		log, _ := os.ReadFile(w.server.LogFile())
-		w.t.Fatalf("the server does not recover\n%s", log[strings.LastIndexByte(string(log[:max(0, len(log)-2000)]), '\n')+1:])
+		w.t.Fatalf("the server does not recover\n%s", log[strings.LastIndexByte(string(log[:max(0, len(log)-2000)]),
+			'\n')+1:])
 	}
 }

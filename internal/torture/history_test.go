@@ -71,7 +71,10 @@ func (a *attempt) acknowledged() bool {
 
 // during reports whether it was sent in one of the intervals.
 func (a *attempt) during(intervals [][2]time.Time) bool {
-	return slices.ContainsFunc(intervals, func(i [2]time.Time) bool { return a.sent.After(i[0]) && a.sent.Before(i[1]) })
+	return slices.ContainsFunc(intervals, func(i [2]time.Time) bool {
+		return a.sent.After(i[0]) &&
+			a.sent.Before(i[1])
+	})
 }
 
 // history is all that the clients of a round did and saw.
@@ -89,7 +92,8 @@ type history struct {
 }
 
 func newHistory(name string, random *rand.Rand) *history {
-	h := &history{name: name, clock: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano(), latest: map[key]int64{}, foreign: map[string]int64{}}
+	h := &history{name: name, clock: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano(), latest: map[key]int64{},
+		foreign: map[string]int64{}}
 	for range 3 {
 		h.suppliers = append(h.suppliers, fmt.Sprintf("BPNL%012d", random.Uint64N(1e12)))
 	}
@@ -177,7 +181,8 @@ func (c *client) next() *message {
 		if o.rule == 1 {
 			changedAt = "yesterday"
 		}
-		items = append(items, group(o.key.supplier, o.key.customer, c.spell(o.key.id), changedAt, o.name, weeks, o.quantity))
+		items = append(items, group(o.key.supplier, o.key.customer, c.spell(o.key.id), changedAt, o.name, weeks,
+			o.quantity))
 	}
 	list := "[" + strings.Join(items, ",") + "]"
 	if m.body = list; c.random.IntN(4) > 0 {
@@ -201,7 +206,8 @@ func (c *client) spell(id uuid.UUID) string {
 
 func (c *client) object(index, size int) object {
 	o := object{key: key{c.supplier, customer, c.ids[c.random.IntN(len(c.ids))]},
-		name: fmt.Sprintf("%s message %d object %d", c.history.name, c.number, index), weeks: 1 + c.random.IntN(4), quantity: c.number*5000 + index}
+		name: fmt.Sprintf("%s message %d object %d", c.history.name, c.number, index), weeks: 1 + c.random.IntN(4),
+		quantity: c.number*5000 + index}
 	if size > 20 && c.random.IntN(20) > 0 {
 		o.key.id = newID(c.random) // long lists are of new groups mostly
 	}
@@ -240,7 +246,8 @@ func (c *client) forUpdate(m *message) *message {
 		m.requests = append(m.requests, id)
 		items = append(items, fmt.Sprintf(`{"materialDemandId":%q}`, c.spell(id)))
 	}
-	m.body = envelope(m.endpoint, c.spell(m.id), c.supplier, `[{"weekBasedMaterialDemand":[`+strings.Join(items, ",")+`]}]`)
+	m.body = envelope(m.endpoint, c.spell(m.id), c.supplier,
+		`[{"weekBasedMaterialDemand":[`+strings.Join(items, ",")+`]}]`)
 	return m
 }
 

@@ -89,7 +89,8 @@ func honest(t *testing.T, c *http.Client, url string) {
 }
 
 func honestBody(id uuid.UUID) string {
-	return envelope(capacityGroup, id.String(), supplier, "["+group(supplier, customer, id.String(), "2026-01-05T12:00:00Z", "honest", 4, 7)+"]")
+	return envelope(capacityGroup, id.String(), supplier,
+		"["+group(supplier, customer, id.String(), "2026-01-05T12:00:00Z", "honest", 4, 7)+"]")
 }
 
 // dial opens a connection that ends with the test, and writes to it.
@@ -107,7 +108,8 @@ func dial(t *testing.T, r *dcmReceiver, text string) net.Conn {
 
 // head is the beginning of a request by hand.
 func head(headers ...string) string {
-	return "POST /" + capacityGroup + " HTTP/1.1\r\nHost: receiver\r\nX-Api-Key: " + apiKey + "\r\nEdc-Bpn: " + supplier +
+	return "POST /" + capacityGroup + " HTTP/1.1\r\nHost: receiver\r\nX-Api-Key: " + apiKey + "\r\nEdc-Bpn: " +
+		supplier +
 		"\r\nContent-Type: application/json\r\n" + strings.Join(headers, "\r\n") + "\r\n\r\n"
 }
 
@@ -209,13 +211,15 @@ func wrongLengths(t *testing.T, r *dcmReceiver, database string) {
 		text func(body, hidden string) string
 	}{
 		{"two lengths", func(body, hidden string) string {
-			return head(fmt.Sprintf("Content-Length: %d", len(body)), fmt.Sprintf("Content-Length: %d", len(body)+len(hidden))) + body + hidden
+			return head(fmt.Sprintf("Content-Length: %d", len(body)),
+				fmt.Sprintf("Content-Length: %d", len(body)+len(hidden))) + body + hidden
 		}},
 		{"two lengths in one", func(body, hidden string) string {
 			return head(fmt.Sprintf("Content-Length: %d, %d", len(body), len(body)+len(hidden))) + body + hidden
 		}},
 		{"a space before the colon", func(body, hidden string) string {
-			return head(fmt.Sprintf("Content-Length : %d", len(body)), fmt.Sprintf("Content-Length: %d", len(body)+len(hidden))) + body + hidden
+			return head(fmt.Sprintf("Content-Length : %d", len(body)),
+				fmt.Sprintf("Content-Length: %d", len(body)+len(hidden))) + body + hidden
 		}},
 		{"a length with a sign", func(body, hidden string) string {
 			return head(fmt.Sprintf("Content-Length: +%d", len(body))) + body + hidden
@@ -226,7 +230,10 @@ func wrongLengths(t *testing.T, r *dcmReceiver, database string) {
 		{"two codings", func(body, hidden string) string {
 			return head("Transfer-Encoding: chunked", "Transfer-Encoding: identity") + "0\r\n\r\n" + hidden
 		}},
-		{"a negative chunk", func(body, hidden string) string { return head("Transfer-Encoding: chunked") + "-1\r\n" + body + hidden }},
+		{"a negative chunk", func(body, hidden string) string {
+			return head("Transfer-Encoding: chunked") + "-1\r\n" +
+				body + hidden
+		}},
 		{"a chunk with a prefix", func(body, hidden string) string {
 			return head("Transfer-Encoding: chunked") + fmt.Sprintf("0x%x\r\n%s\r\n0\r\n\r\n", len(body), body) + hidden
 		}},
@@ -240,7 +247,8 @@ func wrongLengths(t *testing.T, r *dcmReceiver, database string) {
 			return head("Transfer-Encoding: chunked") + "2\r\n[]" + hidden
 		}},
 		{"a long chunk extension", func(body, hidden string) string {
-			return head("Transfer-Encoding: chunked") + "2;" + strings.Repeat("x", 100_000) + "\r\n[]\r\n0\r\n\r\n" + hidden
+			return head("Transfer-Encoding: chunked") + "2;" + strings.Repeat("x", 100_000) + "\r\n[]\r\n0\r\n\r\n" +
+				hidden
 		}},
 		{"a bare line feed in a header", func(body, hidden string) string {
 			return head("X-A: b\rContent-Length: 0", fmt.Sprintf("Content-Length: %d", len(body))) + body[:len(body)-1]
@@ -263,7 +271,8 @@ func wrongLengths(t *testing.T, r *dcmReceiver, database string) {
 	// Both a length and chunks: the chunks count, whatever the length says.
 	id := uuid.New()
 	body := honestBody(id)
-	conn := dial(t, r, head("Content-Length: 3", "Transfer-Encoding: chunked", "Connection: close")+fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body))
+	conn := dial(t, r, head("Content-Length: 3", "Transfer-Encoding: chunked",
+		"Connection: close")+fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body))
 	if got := answers(conn); !slices.Equal(got, []int{201}) && !slices.Equal(got, []int{400}) {
 		t.Errorf("a length and chunks: answered %v", got)
 	}
@@ -333,7 +342,8 @@ func goneInAnswer(t *testing.T, r *dcmReceiver, database string) {
 // http2 has the native TLS listener, where HTTP/2 is offered.
 func http2(t *testing.T, binary string) {
 	certFile, keyFile, roots := certificate(t)
-	r := startReceiver(t, binary, pgtest.New(t), "DCM_TLS_CERT_FILE="+certFile, "DCM_TLS_KEY_FILE="+keyFile, "DCM_MAX_IN_FLIGHT=8")
+	r := startReceiver(t, binary, pgtest.New(t), "DCM_TLS_CERT_FILE="+certFile, "DCM_TLS_KEY_FILE="+keyFile,
+		"DCM_MAX_IN_FLIGHT=8")
 	transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: roots}}
 	defer transport.CloseIdleConnections()
 	client, url := &http.Client{Transport: transport}, "https://"+r.partner
@@ -350,7 +360,8 @@ func http2(t *testing.T, binary string) {
 			}
 			defer resp.Body.Close()
 			body, _ := io.ReadAll(resp.Body)
-			if err := checkAnswer(resp, body); err != nil || resp.ProtoMajor != 2 || resp.StatusCode != 201 && resp.StatusCode != 503 {
+			if err := checkAnswer(resp, body); err != nil || resp.ProtoMajor != 2 || resp.StatusCode != 201 &&
+				resp.StatusCode != 503 {
 				t.Errorf("%s %d %s %v", resp.Proto, resp.StatusCode, body, err)
 			}
 		})
@@ -361,7 +372,8 @@ func http2(t *testing.T, binary string) {
 	for range 500 {
 		ctx, cancel := context.WithCancel(t.Context())
 		wg.Go(func() {
-			if resp, err := client.Do(newRequest(ctx, url+"/"+capacityGroup, supplier, honestBody(uuid.New()))); err == nil {
+			if resp, err := client.Do(newRequest(ctx, url+"/"+capacityGroup, supplier,
+				honestBody(uuid.New()))); err == nil {
 				_ = resp.Body.Close()
 			}
 		})
@@ -382,7 +394,8 @@ func certificate(t *testing.T) (certFile, keyFile string, roots *x509.CertPool) 
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true,
+		BasicConstraintsValid: true}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
 	if err != nil {
 		t.Fatal(err)
@@ -394,7 +407,8 @@ func certificate(t *testing.T) (certFile, keyFile string, roots *x509.CertPool) 
 	dir := t.TempDir()
 	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	for file, text := range map[string][]byte{certFile: certPEM, keyFile: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})} {
+	for file, text := range map[string][]byte{certFile: certPEM,
+		keyFile: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})} {
 		if err := os.WriteFile(file, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -407,7 +421,8 @@ func certificate(t *testing.T) (certFile, keyFile string, roots *x509.CertPool) 
 // overload offers ten times what is let in at once, for some seconds.
 func overload(t *testing.T, binary string) {
 	const letIn, offered = 16, 160
-	r := startReceiver(t, binary, pgtest.New(t), fmt.Sprintf("DCM_MAX_IN_FLIGHT=%d", letIn), "DCM_DATABASE_CONNECTIONS=2")
+	r := startReceiver(t, binary, pgtest.New(t), fmt.Sprintf("DCM_MAX_IN_FLIGHT=%d", letIn),
+		"DCM_DATABASE_CONNECTIONS=2")
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	transport := &http.Transport{MaxIdleConnsPerHost: offered}
@@ -419,7 +434,8 @@ func overload(t *testing.T, binary string) {
 		senders.Go(func() {
 			for ctx.Err() == nil {
 				begin := time.Now()
-				resp, err := client.Do(newRequest(context.Background(), "http://"+r.partner+"/"+capacityGroup, supplier, honestBody(uuid.New())))
+				resp, err := client.Do(newRequest(context.Background(), "http://"+r.partner+"/"+capacityGroup,
+					supplier, honestBody(uuid.New())))
 				if err != nil {
 					t.Error(err)
 					return
@@ -453,10 +469,12 @@ func overload(t *testing.T, binary string) {
 	for _, status := range sorted(took) {
 		slices.Sort(took[status])
 		n := len(took[status])
-		t.Logf("%d: %d times, median %s, p99 %s", status, n, took[status][n/2].Round(time.Millisecond), took[status][n*99/100].Round(time.Millisecond))
+		t.Logf("%d: %d times, median %s, p99 %s", status, n, took[status][n/2].Round(time.Millisecond),
+			took[status][n*99/100].Round(time.Millisecond))
 	}
 	memory := r.resources().memory
-	t.Logf("health answered %d times, failed %d times; %.0f MiB of memory", healthy.Load(), unhealthy.Load(), memory/(1<<20))
+	t.Logf("health answered %d times, failed %d times; %.0f MiB of memory", healthy.Load(), unhealthy.Load(),
+		memory/(1<<20))
 	if len(took) != 2 || len(took[201]) == 0 || len(took[503]) == 0 {
 		t.Error("the answers are not 201 to some and 503 to the others")
 	}

@@ -159,7 +159,8 @@ func (o *oracle) compareJournal(ctx context.Context) error {
 func (o *oracle) compareEntry(a *attempt, e *entry) {
 	until := a.answered
 	if a.nothingStored {
-		o.untrue = append(o.untrue, fmt.Sprintf("%s was answered 503, nothing stored, and the journal says %d %v", a.agreement, e.Status, e.Rules))
+		o.untrue = append(o.untrue, fmt.Sprintf("%s was answered 503, nothing stored, and the journal says %d %v",
+			a.agreement, e.Status, e.Rules))
 	}
 	switch {
 	case a.refusedAtTheDoor():
@@ -169,7 +170,8 @@ func (o *oracle) compareEntry(a *attempt, e *entry) {
 	case e.ID != a.instance || e.Status != a.status || !slices.Equal(e.Rules, a.rules):
 		o.wonder("%s was answered %d %v, but the journal says %d %v", a.agreement, a.status, a.rules, e.Status, e.Rules)
 	}
-	if e.Sender != a.supplier || e.Endpoint != a.endpoint || len(e.Rules) != len(a.objects) || e.MessageID != nil && *e.MessageID != a.id {
+	if e.Sender != a.supplier || e.Endpoint != a.endpoint || len(e.Rules) != len(a.objects) || e.MessageID != nil &&
+		*e.MessageID != a.id {
 		o.wonder("%s is not in the journal as it was sent: %+v", a.agreement, *e)
 		return
 	}
@@ -187,7 +189,8 @@ func (o *oracle) compareEntry(a *attempt, e *entry) {
 		o.wonder("%s in the journal: %v", a.agreement, err)
 	}
 	for k, s := range steps {
-		o.operations[k] = append(o.operations[k], porcupine.Operation{Input: s, Call: a.sent.UnixNano(), Output: true, Return: until.UnixNano()})
+		o.operations[k] = append(o.operations[k], porcupine.Operation{Input: s, Call: a.sent.UnixNano(), Output: true,
+			Return: until.UnixNano()})
 	}
 }
 
@@ -215,9 +218,11 @@ func (o *oracle) compareGroups(ctx context.Context) error {
 	var k key
 	var s state
 	var weeks, least, most int
-	_, err = pgx.ForEachRow(rows, []any{&k.supplier, &k.customer, &k.id, &s.name, &s.changedAt, &weeks, &least, &most}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&k.supplier, &k.customer, &k.id, &s.name, &s.changedAt, &weeks, &least,
+		&most}, func() error {
 		stored[k] = s
-		if want := sent[s.name]; want.key != k || want.changedAt != s.changedAt || want.weeks != weeks || want.quantity != least || want.quantity != most {
+		if want := sent[s.name]; want.key != k || want.changedAt != s.changedAt || want.weeks != weeks ||
+			want.quantity != least || want.quantity != most {
 			o.wonder("%v is stored as nobody sent it: %q", k, s.name)
 		}
 		if o.operations[k] == nil {

@@ -105,7 +105,8 @@ func (r *recipient) ServeHTTP(rw http.ResponseWriter, request *http.Request) {
 	any := false
 	var now []arrival
 	for _, o := range m.Content.InformationObject {
-		a := arrival{material: o.MaterialDemandID, changedAt: o.ChangedAt, quantity: o.DemandSeries[0].Demands[0].Demand}
+		a := arrival{material: o.MaterialDemandID, changedAt: o.ChangedAt,
+			quantity: o.DemandSeries[0].Demands[0].Demand}
 		a.refused = refuses(a.quantity)
 		any = any || a.refused
 		now = append(now, a)
@@ -170,17 +171,20 @@ func senders(w *world, binary string) {
 			bpnl = w.history.suppliers[i] // these ask, too
 		}
 		r := &recipient{random: rand.New(rand.NewPCG(w.random.Uint64(), 0))}
-		r.Partner = &edctest.Partner{BPNL: bpnl, Backend: r, Sender: customer, Proxy: i%2 == 0, DSP25: i%3 == 0, Offers: []edctest.Offer{edctest.OfferOf(dcm.MaterialDemandEndpoint)}}
+		r.Partner = &edctest.Partner{BPNL: bpnl, Backend: r, Sender: customer, Proxy: i%2 == 0, DSP25: i%3 == 0,
+			Offers: []edctest.Offer{edctest.OfferOf(dcm.MaterialDemandEndpoint)}}
 		o.partners = append(o.partners, r)
 		partners = append(partners, r.Partner)
 	}
 	o.connector = edctest.New(w.t, partners...)
 	for range 2 {
-		w.startReceiver(binary, databaseURL(p.links[:]...), "DCM_SEND=true", "DCM_EDC_MANAGEMENT_URL="+o.connector.URL, "DCM_EDC_MANAGEMENT_KEY="+edctest.Key,
+		w.startReceiver(binary, databaseURL(p.links[:]...), "DCM_SEND=true",
+			"DCM_EDC_MANAGEMENT_URL="+o.connector.URL, "DCM_EDC_MANAGEMENT_KEY="+edctest.Key,
 			"DCM_SHUTDOWN_DELAY=0s")
 	}
 	for _, r := range o.partners {
-		w.admin(fmt.Sprintf("insert into outbox.partner (bpnl, dsp_url) values ('%s', '%s')", r.BPNL, o.connector.Address(r.Partner)))
+		w.admin(fmt.Sprintf("insert into outbox.partner (bpnl, dsp_url) values ('%s', '%s')", r.BPNL,
+			o.connector.Address(r.Partner)))
 	}
 }
 
@@ -221,7 +225,8 @@ func (w *world) sendRound(duration time.Duration, faults []fault) findings {
 	defer stop()
 	var busy sync.WaitGroup
 	for _, r := range o.partners {
-		releasing, asking, feeling := rand.New(rand.NewPCG(w.random.Uint64(), 0)), rand.New(rand.NewPCG(w.random.Uint64(), 0)), rand.New(rand.NewPCG(w.random.Uint64(), 0))
+		releasing, asking, feeling := rand.New(rand.NewPCG(w.random.Uint64(), 0)),
+			rand.New(rand.NewPCG(w.random.Uint64(), 0)), rand.New(rand.NewPCG(w.random.Uint64(), 0))
 		busy.Go(func() { o.release(ctx, r, releasing) })
 		busy.Go(func() {
 			for sleep(ctx, time.Duration(200+feeling.IntN(2000))*time.Millisecond) {
@@ -262,7 +267,8 @@ func (w *world) sendRound(duration time.Duration, faults []fault) findings {
 		// As an operator says that a partner is back.
 		w.admin("update outbox.partner set dsp_url = dsp_url where bpnl in (select partner from dcm.delivery where state = 'waiting' and next_attempt_at > now() + interval '1 s')")
 		time.Sleep(500 * time.Millisecond)
-		return w.ask("select (select count(*) from dcm.delivery where state in ('waiting', 'sending')) + (select count(*) from dcm.requested_update where arrived_at is null)") == 0
+		return w.ask(
+			"select (select count(*) from dcm.delivery where state in ('waiting', 'sending')) + (select count(*) from dcm.requested_update where arrived_at is null)") == 0
 	})
 	if took := time.Since(calm); ended && took > w.figures.longestSending {
 		w.figures.longestSending = took
@@ -277,7 +283,8 @@ func (w *world) sendRound(duration time.Duration, faults []fault) findings {
 	w.figures.unexplained += len(f.unexplained)
 	for _, r := range w.receivers {
 		if now := r.resources(); now.goroutines > begin.goroutines+60 || now.memory > 400<<20 {
-			w.t.Errorf("%s: after the faults %.0f goroutines (%.0f before), %.0f MiB", w.name, now.goroutines, begin.goroutines, now.memory/(1<<20))
+			w.t.Errorf("%s: after the faults %.0f goroutines (%.0f before), %.0f MiB", w.name, now.goroutines,
+				begin.goroutines, now.memory/(1<<20))
 		}
 	}
 	return f
@@ -343,7 +350,8 @@ func (o *outgoing) ask(ctx context.Context, r *recipient, random *rand.Rand) {
 	for sleep(ctx, time.Duration(1000+random.IntN(4000))*time.Millisecond) {
 		id, at := newID(random), time.Now()
 		limited, cancel := context.WithTimeout(ctx, 6*time.Second)
-		resp, err := operations.Do(newRequest(limited, "http://"+o.receivers[random.IntN(2)].partner+"/"+requestForUpdate, r.BPNL,
+		resp, err := operations.Do(newRequest(limited, "http://"+o.receivers[random.IntN(
+			2)].partner+"/"+requestForUpdate, r.BPNL,
 			envelope(requestForUpdate, id.String(), r.BPNL, `[{"weekBasedMaterialDemand":[]}]`)))
 		cancel()
 		if err != nil {
@@ -389,7 +397,8 @@ func (o *outgoing) judge() (f findings) {
 				came[r.BPNL][s] = a
 			}
 			if last := newest[a.material]; a.changedAt.Before(last.changedAt) {
-				odd("%s got %s of %s (%d) after the newer one of %s (%d)", r.BPNL, a.material, a.changedAt, a.quantity, last.changedAt, last.quantity)
+				odd("%s got %s of %s (%d) after the newer one of %s (%d)", r.BPNL, a.material, a.changedAt,
+					a.quantity, last.changedAt, last.quantity)
 			} else {
 				newest[a.material] = a
 			}
@@ -410,33 +419,34 @@ func (o *outgoing) judge() (f findings) {
 	var newest bool
 	var quantity int
 	stored := map[string]int{}
-	_, err = pgx.ForEachRow(rows, []any{&partner, &number, &id, &changedAt, &newest, &delivery, &reason, &quantity}, func() error {
-		a, arrived := came[partner][state{uuid.MustParse(id), changedAt.UnixMicro()}]
-		what := fmt.Sprintf("%s of %s for %s (now %d)", number, changedAt, partner, quantity)
-		if newest {
-			stored[partner+" "+number] = quantity
-			if arrived && a.quantity != quantity {
-				odd("%s arrived as %d", what, a.quantity)
-			}
-		}
-		switch delivery {
-		case "delivered":
-			if o.figures.deliveries++; !arrived || !a.confirmed {
-				lost("%s is delivered, but never reached the partner", what)
-			}
-		case "refused":
-			if o.figures.refusals++; !arrived || !a.refused {
-				odd("%s is refused, which its partner never did: %s", what, reason)
-			}
-		case "superseded":
+	_, err = pgx.ForEachRow(rows, []any{&partner, &number, &id, &changedAt, &newest, &delivery, &reason, &quantity},
+		func() error {
+			a, arrived := came[partner][state{uuid.MustParse(id), changedAt.UnixMicro()}]
+			what := fmt.Sprintf("%s of %s for %s (now %d)", number, changedAt, partner, quantity)
 			if newest {
-				lost("%s is superseded, but there is none newer", what)
+				stored[partner+" "+number] = quantity
+				if arrived && a.quantity != quantity {
+					odd("%s arrived as %d", what, a.quantity)
+				}
 			}
-		default:
-			lost("%s is still %s: %s", what, delivery, reason)
-		}
-		return nil
-	})
+			switch delivery {
+			case "delivered":
+				if o.figures.deliveries++; !arrived || !a.confirmed {
+					lost("%s is delivered, but never reached the partner", what)
+				}
+			case "refused":
+				if o.figures.refusals++; !arrived || !a.refused {
+					odd("%s is refused, which its partner never did: %s", what, reason)
+				}
+			case "superseded":
+				if newest {
+					lost("%s is superseded, but there is none newer", what)
+				}
+			default:
+				lost("%s is still %s: %s", what, delivery, reason)
+			}
+			return nil
+		})
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -449,7 +459,9 @@ func (o *outgoing) judge() (f findings) {
 	}
 	for _, q := range o.asked {
 		var answer string
-		if err := conn.QueryRow(ctx, "select answer from planning.request_for_update where supplier = $1 and message_id = $2", q.partner.BPNL, q.id.String()).Scan(&answer); err != nil {
+		if err := conn.QueryRow(ctx,
+			"select answer from planning.request_for_update where supplier = $1 and message_id = $2", q.partner.BPNL,
+			q.id.String()).Scan(&answer); err != nil {
 			lost("the request %s of %s was answered 200: %v", q.id, q.partner.BPNL, err)
 			continue
 		}
@@ -473,16 +485,19 @@ func TestTakeOver(t *testing.T) {
 	const objects = 400
 	w := newWorld(t, scenario{}, rand.New(rand.NewPCG(1, 0)), &figures{faults: map[string]int{}})
 	r := &recipient{random: w.random}
-	r.Partner = &edctest.Partner{BPNL: "BPNL000000000000", Backend: r, Sender: customer, Proxy: true, Offers: []edctest.Offer{edctest.OfferOf(dcm.MaterialDemandEndpoint)}}
+	r.Partner = &edctest.Partner{BPNL: "BPNL000000000000", Backend: r, Sender: customer, Proxy: true,
+		Offers: []edctest.Offer{edctest.OfferOf(dcm.MaterialDemandEndpoint)}}
 	connector := edctest.New(t, r.Partner)
 	binary := build(t, "../..")
 	var ways [2]*proxy // to the connector: they show which replica it is that sends
 	for i := range ways {
 		ways[i] = newProxy(t)
 		ways[i].lead("tcp", strings.TrimSuffix(strings.TrimPrefix(connector.URL, "http://"), "/management"))
-		w.startReceiver(binary, databaseURL(w.link), "DCM_SEND=true", "DCM_EDC_MANAGEMENT_URL=http://"+ways[i].address()+"/management", "DCM_EDC_MANAGEMENT_KEY="+edctest.Key)
+		w.startReceiver(binary, databaseURL(w.link), "DCM_SEND=true",
+			"DCM_EDC_MANAGEMENT_URL=http://"+ways[i].address()+"/management", "DCM_EDC_MANAGEMENT_KEY="+edctest.Key)
 	}
-	w.admin(fmt.Sprintf("insert into outbox.partner (bpnl, dsp_url) values ('%s', '%s')", r.BPNL, connector.Address(r.Partner)))
+	w.admin(fmt.Sprintf("insert into outbox.partner (bpnl, dsp_url) values ('%s', '%s')", r.BPNL,
+		connector.Address(r.Partner)))
 	r.Delay(3 * time.Second)
 	w.admin(fmt.Sprintf(`insert into outbox.demand_line (supplier, customer, material_number_customer, customer_location, point_in_time, demand)
 		select '%s', '%s', 'M' || n, 'BPNS00000000SITE', '2040-01-02', 10 * n from generate_series(1, %d) n`, r.BPNL, customer, objects), "select outbox.release()")
@@ -506,7 +521,8 @@ func TestTakeOver(t *testing.T) {
 	killed := time.Now()
 	victim.kill()
 	r.Delay(0)
-	if !within(time.Minute, func() bool { return w.ask("select count(*) from dcm.delivery where state = 'delivered'") == objects }) {
+	if !within(time.Minute,
+		func() bool { return w.ask("select count(*) from dcm.delivery where state = 'delivered'") == objects }) {
 		t.Fatal("the other one did not go on within a minute")
 	}
 	t.Logf("the other one was done %s after the kill", time.Since(killed).Round(100*time.Millisecond))

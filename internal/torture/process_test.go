@@ -213,7 +213,8 @@ type resources struct{ goroutines, files, connections, memory float64 }
 func (r *dcmReceiver) resources() resources {
 	m := r.metrics()
 	return resources{m["dcm_go_goroutines"], m["dcm_process_open_fds"],
-		m[`dcm_store_connections{state="idle"}`] + m[`dcm_store_connections{state="used"}`], m["dcm_process_resident_memory_bytes"]}
+		m[`dcm_store_connections{state="idle"}`] + m[`dcm_store_connections{state="used"}`],
+		m["dcm_process_resident_memory_bytes"]}
 }
 
 // beyond reports what of r is more than begin explains: each connection to the
@@ -268,7 +269,8 @@ func group(supplier, customer, id, changedAt, name string, weeks, quantity int) 
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		fmt.Fprintf(&b, `{"pointInTime":%q,"actualCapacity":%[2]d,"maximumCapacity":%[2]d}`, monday.AddDate(0, 0, 7*i).Format(time.DateOnly), quantity)
+		fmt.Fprintf(&b, `{"pointInTime":%q,"actualCapacity":%[2]d,"maximumCapacity":%[2]d}`,
+			monday.AddDate(0, 0, 7*i).Format(time.DateOnly), quantity)
 	}
 	b.WriteString("]}")
 	return b.String()
@@ -280,8 +282,9 @@ func envelope(endpoint, messageID, supplier, content string) string {
 	if endpoint == requestForUpdate {
 		context = "CX-DCM-IdBasedRequestForUpdate:1.0.0"
 	}
-	return fmt.Sprintf(`{"messageHeader":{"header":{"messageId":%q,"context":%q,"sentDateTime":"2026-01-05T12:00:00Z","senderBpn":%q,"receiverBpn":%q,"version":"3.0.0"}},`+
-		`"content":{"informationObject":%s}}`, messageID, context, supplier, customer, content)
+	return fmt.Sprintf(
+		`{"messageHeader":{"header":{"messageId":%q,"context":%q,"sentDateTime":"2026-01-05T12:00:00Z","senderBpn":%q,"receiverBpn":%q,"version":"3.0.0"}},`+
+			`"content":{"informationObject":%s}}`, messageID, context, supplier, customer, content)
 }
 
 const (
@@ -302,7 +305,8 @@ func newRequest(ctx context.Context, url, supplier, body string) *http.Request {
 }
 
 // documented are the statuses that the API description names.
-var documented = map[int]bool{200: true, 201: true, 400: true, 401: true, 403: true, 404: true, 405: true, 413: true, 415: true, 422: true, 503: true}
+var documented = map[int]bool{200: true, 201: true, 400: true, 401: true, 403: true, 404: true, 405: true, 413: true,
+	415: true, 422: true, 503: true}
 
 var problemType = regexp.MustCompile(`"type":"urn:dcm-receiver:problem:`)
 
@@ -313,7 +317,8 @@ func checkAnswer(resp *http.Response, body []byte) error {
 		return fmt.Errorf("answered with the undocumented status %d", resp.StatusCode)
 	case resp.StatusCode == http.StatusServiceUnavailable && resp.Header.Get("Retry-After") == "":
 		return fmt.Errorf("503 without Retry-After")
-	case resp.StatusCode >= 400 && (resp.Header.Get("Content-Type") != "application/problem+json" || !problemType.Match(body)):
+	case resp.StatusCode >= 400 && (resp.Header.Get("Content-Type") != "application/problem+json" ||
+		!problemType.Match(body)):
 		return fmt.Errorf("%d without a problem document", resp.StatusCode)
 	}
 	return nil

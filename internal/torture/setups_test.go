@@ -29,10 +29,17 @@ type scenario struct {
 var scenarios = []scenario{
 	{"one receiver, a bad store", oneReceiver, storeFaults, nil},
 	{"a bad receiver, a bad store", oneReceiver, slices.Concat(receiverFaults, storeFaults), nil},
-	{"three replicas behind HAProxy", threeReplicas, slices.Concat(replicaFaults, replicaFaults, receiverFaults, named("server killed", "server restarted", "link reset", "link half-open")), nil},
-	{"failover to a synchronous standby", primaryAndStandby, slices.Concat(failovers, failovers, named("server killed", "server restarted", "session crashed", "sessions terminated", "link reset", "link cut")), nil},
-	{"PgBouncer in transaction mode", behindPgBouncer, named("server killed", "server restarted", "server stopped at once", "server read-only", "session crashed", "sessions terminated", "tables locked", "link reset", "link cut", "link slow", "link half-open, then cut"), nil},
-	{"demands go out", senders, slices.Concat(senderFaults, senderFaults, failovers, named("server killed", "server restarted", "session crashed", "sessions terminated", "link reset", "link cut", "link half-open")), (*world).sendRound},
+	{"three replicas behind HAProxy", threeReplicas, slices.Concat(replicaFaults, replicaFaults, receiverFaults,
+		named("server killed", "server restarted", "link reset", "link half-open")), nil},
+	{"failover to a synchronous standby", primaryAndStandby,
+		slices.Concat(failovers, failovers, named("server killed", "server restarted", "session crashed",
+			"sessions terminated", "link reset", "link cut")), nil},
+	{"PgBouncer in transaction mode", behindPgBouncer, named("server killed", "server restarted",
+		"server stopped at once", "server read-only", "session crashed", "sessions terminated", "tables locked",
+		"link reset", "link cut", "link slow", "link half-open, then cut"), nil},
+	{"demands go out", senders, slices.Concat(senderFaults, senderFaults, failovers,
+		named("server killed", "server restarted", "session crashed", "sessions terminated", "link reset", "link cut",
+			"link half-open")), (*world).sendRound},
 }
 
 // named picks faults of the store.
@@ -150,7 +157,8 @@ func (w *world) addStandby() {
 	p := w.pair
 	p.replication.lead("unix", socketOf(w.server.URL("dcm")))
 	host, port, _ := net.SplitHostPort(p.replication.address())
-	p.standby = pgtest.NewStandby(w.t, w.server, fmt.Sprintf("host=%s port=%s user=dcm application_name=standby", host, port), settings)
+	p.standby = pgtest.NewStandby(w.t, w.server, fmt.Sprintf("host=%s port=%s user=dcm application_name=standby",
+		host, port), settings)
 	other := p.links[1-p.primary]
 	other.lead("unix", socketOf(p.standby.URL("dcm")))
 	other.set(func() { other.refusing = false })
@@ -224,7 +232,8 @@ var failovers = []fault{
 		}, func(p *pair, old *pgtest.Server) { w.pause(time.Second); old.Kill() })
 	}},
 	{"failover, the standby behind, sessions terminated", behind(terminate)},
-	{"failover, the standby behind, statements cancelled", behind(strings.Replace(terminate, "terminate", "cancel", 1))},
+	{"failover, the standby behind, statements cancelled",
+		behind(strings.Replace(terminate, "terminate", "cancel", 1))},
 	{"standby stalled", func(w *world) {
 		if w.pair.standby == nil {
 			w.addStandby()
@@ -259,7 +268,8 @@ default_pool_size = 6
 server_login_retry = 1
 ignore_startup_parameters = statement_timeout,idle_in_transaction_session_timeout
 `, host, port, frontHost, frontPort))
-	w.admin("alter role dcm set statement_timeout = '4s'", "alter role dcm set idle_in_transaction_session_timeout = '4s'")
+	w.admin("alter role dcm set statement_timeout = '4s'",
+		"alter role dcm set idle_in_transaction_session_timeout = '4s'")
 	cmd := exec.Command(pgbouncer, "-q", file)
 	if os.Getuid() == 0 { // which PgBouncer refuses
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential(w, "postgres", "nobody")}

@@ -73,12 +73,16 @@ func (f *figures) String() string {
 		faults += fmt.Sprintf("\n%6d  %s", f.faults[kind], kind)
 		total += f.faults[kind]
 	}
-	return fmt.Sprintf("%d messages sent with %d objects; %d answered, and %d by the load balancer; %d acknowledged\n%d faults:%s\n"+
-		"%d requests came during rolling restarts, %d of them got no answer of a receiver\n"+
-		"lost %d, unexplained %d, untrue %d (503, nothing stored; but it was); %d times 503 did not know\nlongest outage after the end of a fault: %s (%s)",
-		f.messages, f.objects, f.answered, f.foreign, f.acknowledged, total, faults, f.rolling, f.rollingUnanswered, f.lost, f.unexplained, f.untrue, f.unsure, f.longest.Round(time.Millisecond), f.longestAfter) +
-		fmt.Sprintf("\nwent out: %d releases with %d states, %d arrivals, %d states delivered, %d refused, %d requests for update answered; all was sent at most %s after the last fault",
-			f.releases, f.states, f.arrived, f.deliveries, f.refusals, f.questions, f.longestSending.Round(time.Millisecond))
+	return fmt.Sprintf(
+		"%d messages sent with %d objects; %d answered, and %d by the load balancer; %d acknowledged\n%d faults:%s\n"+
+			"%d requests came during rolling restarts, %d of them got no answer of a receiver\n"+
+			"lost %d, unexplained %d, untrue %d (503, nothing stored; but it was); %d times 503 did not know\nlongest outage after the end of a fault: %s (%s)",
+		f.messages, f.objects, f.answered, f.foreign, f.acknowledged, total, faults, f.rolling, f.rollingUnanswered,
+		f.lost, f.unexplained, f.untrue, f.unsure, f.longest.Round(time.Millisecond), f.longestAfter) +
+		fmt.Sprintf(
+			"\nwent out: %d releases with %d states, %d arrivals, %d states delivered, %d refused, %d requests for update answered; all was sent at most %s after the last fault",
+			f.releases, f.states, f.arrived, f.deliveries, f.refusals, f.questions,
+			f.longestSending.Round(time.Millisecond))
 }
 
 const (
@@ -99,7 +103,8 @@ func newWorld(t testing.TB, s scenario, random *rand.Rand, f *figures) *world {
 	return w
 }
 
-var settings = map[string]string{"max_connections": "60", "max_wal_size": "128MB", "min_wal_size": "32MB", "shared_buffers": "32MB", "log_min_messages": "fatal"}
+var settings = map[string]string{"max_connections": "60", "max_wal_size": "128MB", "min_wal_size": "32MB",
+	"shared_buffers": "32MB", "log_min_messages": "fatal"}
 
 // socketOf is the path of the Unix socket in a URL of a private server.
 func socketOf(url string) string {
@@ -131,12 +136,14 @@ func databaseURL(links ...*proxy) string {
 	for _, l := range links {
 		addresses = append(addresses, l.address())
 	}
-	return "postgres://dcm@" + strings.Join(addresses, ",") + "/dcm?sslmode=disable&connect_timeout=2&target_session_attrs=read-write"
+	return "postgres://dcm@" + strings.Join(addresses, ",") +
+		"/dcm?sslmode=disable&connect_timeout=2&target_session_attrs=read-write"
 }
 
 func (w *world) startReceiver(binary, url string, env ...string) *dcmReceiver {
 	r := startReceiver(w.t, binary, url, append([]string{
-		"DCM_PARTNERS=" + strings.Join(w.history.suppliers, ","), fmt.Sprintf("DCM_DATABASE_CONNECTIONS=%d", connections),
+		"DCM_PARTNERS=" + strings.Join(w.history.suppliers, ","),
+		fmt.Sprintf("DCM_DATABASE_CONNECTIONS=%d", connections),
 		"DCM_REQUEST_TIMEOUT=" + requestTimeout.String(), "DCM_MAX_IN_FLIGHT=64"}, env...)...)
 	w.receivers = append(w.receivers, r)
 	return r
@@ -195,7 +202,8 @@ func (w *world) round(duration time.Duration, faults []fault) findings {
 	defer stop()
 	var clients sync.WaitGroup
 	for i := range 8 {
-		c := w.history.newClient(w.url, w.history.suppliers[i%len(w.history.suppliers)], rand.New(rand.NewPCG(w.random.Uint64(), 0)))
+		c := w.history.newClient(w.url, w.history.suppliers[i%len(w.history.suppliers)],
+			rand.New(rand.NewPCG(w.random.Uint64(), 0)))
 		clients.Go(func() { c.run(ctx) })
 	}
 	if w.disk == "" {
@@ -307,13 +315,15 @@ func (w *world) checkMetrics() (wrong []string) {
 			case 5:
 				outcome = "created"
 			}
-			seen[fmt.Sprintf("dcm_objects_total{endpoint=%q,outcome=%q,rule=\"%d\",standard=%q}", endpoint, outcome, rule, cx0048.CapacityGroups.Standard)]++
+			seen[fmt.Sprintf("dcm_objects_total{endpoint=%q,outcome=%q,rule=\"%d\",standard=%q}", endpoint, outcome,
+				rule, cx0048.CapacityGroups.Standard)]++
 		}
 	}
 	m := w.receivers[0].metrics()
 	for _, name := range sorted(seen) {
 		if m[name] < seen[name] || unseen == 0 && m[name] > seen[name] {
-			wrong = append(wrong, fmt.Sprintf("%s is %.0f, the clients saw %.0f (and %.0f times nothing)", name, m[name], seen[name], unseen))
+			wrong = append(wrong, fmt.Sprintf("%s is %.0f, the clients saw %.0f (and %.0f times nothing)", name,
+				m[name], seen[name], unseen))
 		}
 	}
 	return wrong
@@ -343,8 +353,10 @@ func (w *world) checkFetched() (wrong []string) {
 		for _, match := range decidedBy.FindAllSubmatch(body, -1) {
 			rules = append(rules, int(match[1][0]-'0'))
 		}
-		if err != nil || resp.StatusCode != http.StatusOK || fetched.Status != a.status || !slices.Equal(rules, a.rules) {
-			wrong = append(wrong, fmt.Sprintf("%s was answered %d %v, but GET /messages/%s says %d %.200s", a.agreement, a.status, a.rules, a.instance, resp.StatusCode, body))
+		if err != nil || resp.StatusCode != http.StatusOK || fetched.Status != a.status ||
+			!slices.Equal(rules, a.rules) {
+			wrong = append(wrong, fmt.Sprintf("%s was answered %d %v, but GET /messages/%s says %d %.200s",
+				a.agreement, a.status, a.rules, a.instance, resp.StatusCode, body))
 		}
 	}
 	return wrong
@@ -355,7 +367,11 @@ func (w *world) checkResources() {
 	w.t.Helper()
 	for _, r := range w.receivers {
 		var err error
-		if !within(20*time.Second, func() bool { err = r.resources().beyond(w.begin, connections); return err == nil }) {
+		if !within(20*time.Second, func() bool {
+			err = r.resources().beyond(w.begin,
+				connections)
+			return err == nil
+		}) {
 			w.t.Errorf("%s: after the faults %v", w.name, err)
 		}
 	}

@@ -54,7 +54,9 @@ type Partner struct {
 	Key     string       // X-Api-Key that its data plane shows
 	Offers  []Offer
 
-	Handshake time.Duration // until the connectors have agreed on a contract, and again until a transfer runs: half of it each
+	// until the connectors have agreed on a contract, and again until a transfer runs: half of it
+	// each
+	Handshake time.Duration
 
 	Proxy bool // ProxyHttpData: the answer as it is; else HttpData: 2xx become 200, all others 500
 	DSP25 bool // speaks DSP 2025-1, and only that
@@ -142,7 +144,8 @@ func (c *Connector) Close() {
 
 // Start starts the connectors; they end with Close.
 func Start(partners ...*Partner) *Connector {
-	c := &Connector{partners: partners, at: map[string]*Partner{}, negotiations: map[string]negotiation{}, transfers: map[string]transfer{}, tokens: map[string]token{}}
+	c := &Connector{partners: partners, at: map[string]*Partner{}, negotiations: map[string]negotiation{},
+		transfers: map[string]transfer{}, tokens: map[string]token{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /management/{version}/connectordiscovery/dspversionparams", c.versions)
 	mux.HandleFunc("POST /management/{version}/connectordiscovery/connectors", c.connectors)
@@ -264,7 +267,8 @@ func answer(w http.ResponseWriter, v any) {
 func refuse(w http.ResponseWriter, status int, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode([]map[string]any{{"message": message, "type": "ObjectNotFound", "path": nil, "invalidValue": nil}})
+	_ = json.NewEncoder(w).Encode([]map[string]any{{"message": message, "type": "ObjectNotFound", "path": nil,
+		"invalidValue": nil}})
 }
 
 // request is what of the Management API's requests is looked at.
@@ -319,7 +323,8 @@ func did(p *Partner) string { return "did:web:" + p.BPNL }
 
 // versions exists from 0.11 on, under /v4alpha; older connectors have no such path.
 func (c *Connector) versions(w http.ResponseWriter, r *http.Request) {
-	if r.PathValue("version") != "v4alpha" || !slices.ContainsFunc(c.partners, func(p *Partner) bool { return p.DSP25 }) {
+	if r.PathValue("version") != "v4alpha" || !slices.ContainsFunc(c.partners,
+		func(p *Partner) bool { return p.DSP25 }) {
 		http.NotFound(w, r)
 		return
 	}
@@ -327,9 +332,11 @@ func (c *Connector) versions(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !ok:
 	case p.DSP25:
-		answer(w, map[string]any{"@context": map[string]any{"edc": edcNS}, "edc:protocol": dsp2025, "edc:counterPartyId": did(p), "edc:counterPartyAddress": q.Asked + "/2025-1"})
+		answer(w, map[string]any{"@context": map[string]any{"edc": edcNS}, "edc:protocol": dsp2025,
+			"edc:counterPartyId": did(p), "edc:counterPartyAddress": q.Asked + "/2025-1"})
 	default:
-		answer(w, map[string]any{"@context": map[string]any{"edc": edcNS}, "edc:protocol": "dataspace-protocol-http", "edc:counterPartyId": p.BPNL, "edc:counterPartyAddress": q.Asked})
+		answer(w, map[string]any{"@context": map[string]any{"edc": edcNS}, "edc:protocol": "dataspace-protocol-http",
+			"edc:counterPartyId": p.BPNL, "edc:counterPartyAddress": q.Asked})
 	}
 }
 
@@ -343,13 +350,15 @@ func (c *Connector) connectors(w http.ResponseWriter, r *http.Request) {
 		i = slices.IndexFunc(c.partners, func(p *Partner) bool { return p.DSP25 && (q.ID == p.BPNL || q.ID == did(p)) })
 	}
 	switch {
-	case r.PathValue("version") != "v4alpha" || !slices.ContainsFunc(c.partners, func(p *Partner) bool { return p.DSP25 }):
+	case r.PathValue("version") != "v4alpha" || !slices.ContainsFunc(c.partners,
+		func(p *Partner) bool { return p.DSP25 }):
 		http.NotFound(w, r)
 	case i < 0:
 		refuse(w, http.StatusNotFound, "the DID document of "+q.ID+" could not be resolved")
 	default:
 		p := c.partners[i]
-		answer(w, []any{map[string]any{"@context": map[string]any{"edc": edcNS}, "edc:protocol": dsp2025, "edc:counterPartyId": did(p), "edc:counterPartyAddress": c.Address(p) + "/2025-1"}})
+		answer(w, []any{map[string]any{"@context": map[string]any{"edc": edcNS}, "edc:protocol": dsp2025,
+			"edc:counterPartyId": did(p), "edc:counterPartyAddress": c.Address(p) + "/2025-1"}})
 	}
 }
 
@@ -362,33 +371,42 @@ func (c *Connector) catalogue(w http.ResponseWriter, r *http.Request) {
 	for _, o := range p.Offers {
 		matches := true
 		for _, f := range q.QuerySpec.FilterExpression {
-			value := map[string]string{"'" + typeKey + "'.'@id'": o.Type, "asset:prop:dcm": o.Property, edcNS + "id": o.Asset}[f.OperandLeft]
+			value := map[string]string{"'" + typeKey + "'.'@id'": o.Type, "asset:prop:dcm": o.Property,
+				edcNS + "id": o.Asset}[f.OperandLeft]
 			matches = matches && value == f.OperandRight
 		}
 		if !matches {
 			continue
 		}
-		dataset := map[string]any{"@id": o.Asset, "id": o.Asset, version: o.Version, "dct:type": map[string]any{"@id": o.Type}}
+		dataset := map[string]any{"@id": o.Asset, "id": o.Asset, version: o.Version,
+			"dct:type": map[string]any{"@id": o.Type}}
 		if o.Property != "" {
 			dataset["asset:prop:dcm"] = o.Property
 		}
 		if p.DSP25 {
 			dataset["@type"] = "Dataset"
-			dataset["hasPolicy"] = []any{map[string]any{"@id": "offer:" + o.Asset, "@type": "Offer", "permission": []any{map[string]any{"action": "use",
-				"constraint": []any{map[string]any{"leftOperand": "UsagePurpose", "operator": "isAnyOf", "rightOperand": "cx.dcm.base:1"}}}}}}
+			dataset["hasPolicy"] = []any{map[string]any{"@id": "offer:" + o.Asset, "@type": "Offer",
+				"permission": []any{map[string]any{"action": "use",
+					"constraint": []any{map[string]any{"leftOperand": "UsagePurpose", "operator": "isAnyOf",
+						"rightOperand": "cx.dcm.base:1"}}}}}}
 		} else {
 			dataset["@type"] = "dcat:Dataset"
-			dataset["odrl:hasPolicy"] = map[string]any{"@id": "offer:" + o.Asset, "@type": "odrl:Offer", "odrl:permission": map[string]any{"odrl:action": map[string]any{"@id": "odrl:use"}}}
+			dataset["odrl:hasPolicy"] = map[string]any{"@id": "offer:" + o.Asset, "@type": "odrl:Offer",
+				"odrl:permission": map[string]any{"odrl:action": map[string]any{"@id": "odrl:use"}}}
 		}
 		datasets = append(datasets, dataset)
 	}
 	if p.DSP25 {
-		answer(w, map[string]any{"@type": "Catalog", "dataset": datasets, "@context": []any{"https://w3id.org/tractusx/auth/v1.0.0",
-			"https://w3id.org/catenax/2025/9/policy/context.jsonld", "https://w3id.org/dspace/2025/1/context.jsonld", "https://w3id.org/edc/dspace/v0.0.1"}})
+		answer(w, map[string]any{"@type": "Catalog", "dataset": datasets,
+			"@context": []any{"https://w3id.org/tractusx/auth/v1.0.0",
+				"https://w3id.org/catenax/2025/9/policy/context.jsonld", "https://w3id.org/dspace/2025/1/context.jsonld",
+				"https://w3id.org/edc/dspace/v0.0.1"}})
 		return
 	}
-	answer(w, map[string]any{"@type": "dcat:Catalog", "dcat:dataset": datasets, "@context": map[string]any{"@vocab": edcNS, "edc": edcNS,
-		"dcat": "http://www.w3.org/ns/dcat#", "dct": "http://purl.org/dc/terms/", "odrl": "http://www.w3.org/ns/odrl/2/"}})
+	answer(w, map[string]any{"@type": "dcat:Catalog", "dcat:dataset": datasets,
+		"@context": map[string]any{"@vocab": edcNS, "edc": edcNS,
+			"dcat": "http://www.w3.org/ns/dcat#", "dct": "http://purl.org/dc/terms/",
+			"odrl": "http://www.w3.org/ns/odrl/2/"}})
 }
 
 func (c *Connector) negotiate(w http.ResponseWriter, r *http.Request) {
@@ -427,9 +445,11 @@ func (c *Connector) negotiation(w http.ResponseWriter, r *http.Request) {
 	case p.stuck || p.down || time.Since(n.begun) < p.Handshake/2:
 		answer(w, map[string]any{"@id": r.PathValue("id"), "state": "REQUESTED"})
 	case p.refusing:
-		answer(w, map[string]any{"@id": r.PathValue("id"), "state": "TERMINATED", "errorDetail": "Policy in scope contract.negotiation not fulfilled"})
+		answer(w, map[string]any{"@id": r.PathValue("id"), "state": "TERMINATED",
+			"errorDetail": "Policy in scope contract.negotiation not fulfilled"})
 	default:
-		answer(w, map[string]any{"@id": r.PathValue("id"), "state": "FINALIZED", "contractAgreementId": "agreement-" + r.PathValue("id")})
+		answer(w, map[string]any{"@id": r.PathValue("id"), "state": "FINALIZED",
+			"contractAgreementId": "agreement-" + r.PathValue("id")})
 	}
 }
 
@@ -465,7 +485,8 @@ func (c *Connector) started(w http.ResponseWriter, r *http.Request) {
 	case t.partner == nil:
 		refuse(w, http.StatusNotFound, "Object of type TransferProcess with ID="+r.PathValue("id")+" was not found")
 	case ended:
-		answer(w, map[string]any{"@id": r.PathValue("id"), "state": "TERMINATED", "errorDetail": "agreement is not valid"})
+		answer(w, map[string]any{"@id": r.PathValue("id"), "state": "TERMINATED",
+			"errorDetail": "agreement is not valid"})
 	case time.Since(t.begun) < t.partner.Handshake/2:
 		answer(w, map[string]any{"@id": r.PathValue("id"), "state": "REQUESTED"})
 	default:
@@ -497,8 +518,10 @@ func (c *Connector) edr(w http.ResponseWriter, r *http.Request) {
 			endpoint = "http://127.0.0.1:1/public" // nobody
 		}
 	})
-	answer(w, map[string]any{"@type": "DataAddress", "type": "https://w3id.org/idsa/v4.1/HTTP", "endpoint": endpoint, "authorization": t.token,
-		"tx-auth:expiresIn": "300", "@context": map[string]any{"tx-auth": "https://w3id.org/tractusx/auth/", "@vocab": edcNS, "edc": edcNS}})
+	answer(w, map[string]any{"@type": "DataAddress", "type": "https://w3id.org/idsa/v4.1/HTTP", "endpoint": endpoint,
+		"authorization":     t.token,
+		"tx-auth:expiresIn": "300", "@context": map[string]any{"tx-auth": "https://w3id.org/tractusx/auth/",
+			"@vocab": edcNS, "edc": edcNS}})
 }
 
 // plane is the partners' data plane.
@@ -538,10 +561,12 @@ func (c *Connector) plane(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "<html><h1>HTTP ERROR 500</h1></html>")
 		return
 	}
-	forward := httptest.NewRequest(r.Method, p.Offers[i].Path+strings.TrimPrefix(r.URL.Path, "/public"), bytes.NewReader(body))
+	forward := httptest.NewRequest(r.Method, p.Offers[i].Path+strings.TrimPrefix(r.URL.Path, "/public"),
+		bytes.NewReader(body))
 	forward.URL.RawQuery = r.URL.RawQuery
 	forward.ContentLength = -1 // chunked, always
-	forward.Header = http.Header{"Edc-Bpn": {p.Sender}, "Edc-Contract-Agreement-Id": {t.agreement}, "X-Api-Key": {p.Key}}
+	forward.Header = http.Header{"Edc-Bpn": {p.Sender}, "Edc-Contract-Agreement-Id": {t.agreement},
+		"X-Api-Key": {p.Key}}
 	if ct := r.Header.Get("Content-Type"); ct != "" {
 		forward.Header.Set("Content-Type", "application/json;charset=UTF-8")
 	}
@@ -549,7 +574,8 @@ func (c *Connector) plane(w http.ResponseWriter, r *http.Request) {
 	p.Backend.ServeHTTP(got, forward.WithContext(r.Context()))
 	switch {
 	case got.Code == http.StatusUnprocessableEntity && p.Proxy:
-		errors(w, http.StatusInternalServerError, "Unhandled exception occurred during data transfer: java.lang.IllegalArgumentException: Response status must not be 'null'")
+		errors(w, http.StatusInternalServerError,
+			"Unhandled exception occurred during data transfer: java.lang.IllegalArgumentException: Response status must not be 'null'")
 	case p.Proxy:
 		for name, values := range got.Header() {
 			w.Header()[name] = values
@@ -562,7 +588,8 @@ func (c *Connector) plane(w http.ResponseWriter, r *http.Request) {
 	case got.Code == http.StatusUnauthorized || got.Code == http.StatusForbidden || got.Code == http.StatusNotFound:
 		errors(w, http.StatusInternalServerError)
 	default:
-		errors(w, http.StatusInternalServerError, fmt.Sprintf("Received code transferring HTTP data: %d - %s.", got.Code, http.StatusText(got.Code)))
+		errors(w, http.StatusInternalServerError, fmt.Sprintf("Received code transferring HTTP data: %d - %s.",
+			got.Code, http.StatusText(got.Code)))
 	}
 }
 

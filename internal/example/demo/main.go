@@ -62,7 +62,8 @@ func run(ctx context.Context) error {
 	pages := "http://" + cmp.Or(os.Getenv("DCM_PLANNING_LISTEN"), "127.0.0.1:8088")
 	fmt.Printf("A small world of %d weeks, %d of them past, made in %.1f s. Look at %s (Ctrl-C ends it).\n\n",
 		weeks+past, past, time.Since(began).Seconds(), pages)
-	environment := []string{"DCM_DATA_DIR=" + folder, "DCM_STANDARD=cx-0128", "DCM_CUSTOMER_BPNLS=" + example.Customer, "DCM_LOG_LEVEL=" + cmp.Or(os.Getenv("DCM_LOG_LEVEL"), "warn")}
+	environment := []string{"DCM_DATA_DIR=" + folder, "DCM_STANDARD=cx-0128",
+		"DCM_CUSTOMER_BPNLS=" + example.Customer, "DCM_LOG_LEVEL=" + cmp.Or(os.Getenv("DCM_LOG_LEVEL"), "warn")}
 	for _, v := range os.Environ() {
 		// Not the database of somebody's real receiver.
 		if !strings.HasPrefix(v, "DATABASE_URL=") && !strings.HasPrefix(v, "PG") && !strings.HasPrefix(v, "DCM_SEND=") {
@@ -100,7 +101,8 @@ func picture(ctx context.Context, program string, environment []string, pages, f
 		return err
 	}
 	defer os.RemoveAll(profile)
-	browser := exec.CommandContext(ctx, "chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--user-data-dir="+profile,
+	browser := exec.CommandContext(ctx, "chromium", "--headless=new", "--no-sandbox", "--disable-gpu",
+		"--hide-scrollbars", "--user-data-dir="+profile,
 		"--window-size=1180,900", "--virtual-time-budget=4000", "--screenshot="+file, pages+string(group))
 	if out, err := browser.CombinedOutput(); err != nil {
 		return fmt.Errorf("look at the page: %w: %s", err, out)

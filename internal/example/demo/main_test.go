@@ -104,7 +104,8 @@ func TestDemo(t *testing.T) {
 			}
 		}
 	}
-	for kind, least := range map[string]int{"": 3, "group": 9, "group.csv": 9, "group.xlsx": 9, "groups.csv": 1, "partners": 1, "partners.xlsx": 1, "message": 20, "static.js": 3} {
+	for kind, least := range map[string]int{"": 3, "group": 9, "group.csv": 9, "group.xlsx": 9, "groups.csv": 1,
+		"partners": 1, "partners.xlsx": 1, "message": 20, "static.js": 3} {
 		if kinds[kind] < least {
 			t.Errorf("%d addresses of kind %q, want %d or more", kinds[kind], kind, least)
 		}

@@ -78,7 +78,8 @@ func World(ctx context.Context, url string, w example.World) (err error) {
 	standard, _ := receiver.StandardOf("cx-0128")
 	l.partner = receiver.New(receiver.Config{
 		Standard: standard, CustomerBPNLs: []string{w.Customer}, SenderHeader: "Edc-Bpn", UnparsableStatus: 422,
-		RequestTimeout: 20 * time.Second, MaxInFlight: 16, MaxBuffered: 64 << 20, Now: func() time.Time { return l.now },
+		RequestTimeout: 20 * time.Second, MaxInFlight: 16, MaxBuffered: 64 << 20,
+		Now: func() time.Time { return l.now },
 	}, s, slog.New(slog.DiscardHandler)).Partner()
 
 	config, err := pgxpool.ParseConfig(url)
@@ -109,20 +110,23 @@ func (l *loader) connect(ctx context.Context) error {
 		partners = append(partners, &edctest.Partner{
 			BPNL: bpnl, Sender: l.world.Customer, Proxy: true,
 			Offers: []edctest.Offer{
-				edctest.OfferOf(dcm.MaterialDemandEndpoint), edctest.OfferOf(dcm.RequestForUpdateEndpoint), edctest.OfferOf(dcm.CommentEndpoint)},
+				edctest.OfferOf(dcm.MaterialDemandEndpoint), edctest.OfferOf(dcm.RequestForUpdateEndpoint),
+				edctest.OfferOf(dcm.CommentEndpoint)},
 			Backend: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				body, _ := io.ReadAll(r.Body)
 				if i == 1 && strings.Contains(string(body), "MNR-200002.001") {
 					w.Header().Set("Content-Type", "application/problem+json")
 					w.WriteHeader(http.StatusBadRequest)
-					_, _ = io.WriteString(w, `{"status": 400, "detail": "material MNR-200002.001 is not known at this supplier"}`)
+					_, _ = io.WriteString(w,
+						`{"status": 400, "detail": "material MNR-200002.001 is not known at this supplier"}`)
 				}
 			}),
 		})
 	}
 	l.edc, l.away = edctest.Start(partners...), partners[len(partners)-1]
 	for _, p := range partners {
-		if _, err := l.conn.Exec(ctx, "insert into outbox.partner (bpnl, dsp_url) values ($1, $2)", p.BPNL, l.edc.Address(p)); err != nil {
+		if _, err := l.conn.Exec(ctx, "insert into outbox.partner (bpnl, dsp_url) values ($1, $2)", p.BPNL,
+			l.edc.Address(p)); err != nil {
 			return fmt.Errorf("add partner: %w", err)
 		}
 	}
@@ -186,7 +190,8 @@ func (l *loader) post(ctx context.Context, m example.Sent, refused bool) error {
 		return fmt.Errorf("%s of %s: %d %s", m.Endpoint.Path, m.Sender, answer.Code, answer.Body)
 	}
 	// The journal takes the time until now, which is another one than the receiver's.
-	_, err := l.conn.Exec(ctx, "update dcm.message set duration = duration - $1::interval where received_at = $2 and sender = $3 and duration >= $1::interval", late, l.now, m.Sender)
+	_, err := l.conn.Exec(ctx,
+		"update dcm.message set duration = duration - $1::interval where received_at = $2 and sender = $3 and duration >= $1::interval", late, l.now, m.Sender)
 	if err != nil {
 		return fmt.Errorf("set the duration: %w", err)
 	}
@@ -199,7 +204,8 @@ func (l *loader) release(ctx context.Context, lines []byte) error {
 	if _, err := l.conn.Exec(ctx, "truncate outbox.demand_line"); err != nil {
 		return fmt.Errorf("load demands: %w", err)
 	}
-	_, err := l.conn.PgConn().CopyFrom(ctx, bytes.NewReader(lines), "copy outbox.demand_line ("+string(columns)+") from stdin with (format csv, header)")
+	_, err := l.conn.PgConn().CopyFrom(ctx, bytes.NewReader(lines),
+		"copy outbox.demand_line ("+string(columns)+") from stdin with (format csv, header)")
 	if err != nil {
 		return fmt.Errorf("load demands: %w", err)
 	}
@@ -215,14 +221,17 @@ func (l *loader) send(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sender := &outbox.Sender{DB: l.sending, Consumer: &edc.Consumer{Management: management}, Log: slog.New(slog.DiscardHandler), Parallel: 3}
+	sender := &outbox.Sender{DB: l.sending, Consumer: &edc.Consumer{Management: management},
+		Log: slog.New(slog.DiscardHandler), Parallel: 3}
 	running, stop := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() { defer close(ended); sender.Run(running) }()
 	defer func() { stop(); <-ended }()
 	for {
 		var left int
-		if err := l.conn.QueryRow(ctx, "select count(*) from dcm.delivery where state = 'sending' or state = 'waiting' and attempts = 0").Scan(&left); err != nil {
+		if err := l.conn.QueryRow(ctx,
+			"select count(*) from dcm.delivery where state = 'sending' or state = 'waiting' and attempts = 0").Scan(
+			&left); err != nil {
 			return fmt.Errorf("wait for the sender: %w", err)
 		}
 		if left == 0 {

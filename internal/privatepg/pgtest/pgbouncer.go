@@ -126,5 +126,6 @@ server_login_retry = 1
 			t.Fatal(err)
 		}
 	}
-	return fmt.Sprintf("postgres://%s@%s%s?sslmode=disable&default_query_exec_mode=exec", to.User.Username(), front.Addr(), to.Path)
+	return fmt.Sprintf("postgres://%s@%s%s?sslmode=disable&default_query_exec_mode=exec", to.User.Username(),
+		front.Addr(), to.Path)
 }
