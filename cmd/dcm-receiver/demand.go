@@ -14,7 +14,7 @@ import (
 
 	"dcm-receiver/internal/database"
 	"dcm-receiver/internal/dcm"
-	"dcm-receiver/internal/outbox"
+	"dcm-receiver/internal/demandfile"
 	"dcm-receiver/internal/store"
 
 	"github.com/jackc/pgx/v5"
@@ -82,7 +82,7 @@ func (c *demandImportCommand) Run() error {
 	if len(c.Files) == 0 {
 		return failure{errors.New("name the files to import, or write one to fill in with --template"), wrongUse}
 	}
-	var files []*outbox.File
+	var files []*demandfile.File
 	report := newImportReport(c)
 	var unusable error
 	for _, name := range report.names {
@@ -90,12 +90,12 @@ func (c *demandImportCommand) Run() error {
 		if err != nil {
 			return failure{err, wrongUse}
 		}
-		f, err := outbox.Read(name, content, today, func(lines int) {
+		f, err := demandfile.Read(name, content, today, func(lines int) {
 			fmt.Fprintf(os.Stderr, "%s: %d lines read\n",
 				name, lines)
 		})
 		if err != nil {
-			report.problems([]outbox.Problem{{Place: outbox.Place{File: name}, Detail: err.Error()}})
+			report.problems([]demandfile.Problem{{Place: demandfile.Place{File: name}, Detail: err.Error()}})
 			unusable = errors.Join(unusable, err)
 			continue
 		}
@@ -105,7 +105,7 @@ func (c *demandImportCommand) Run() error {
 		report.print()
 		return unusable
 	}
-	lines, problems := outbox.Join(files, c.OnlyValid)
+	lines, problems := demandfile.Join(files, c.OnlyValid)
 	if !c.JSON {
 		for i, p := range problems {
 			if i == listed {
@@ -128,7 +128,7 @@ func (c *demandImportCommand) Run() error {
 			counted(found, "problem")), saysNo}
 	}
 	err := c.inDatabase(func(ctx context.Context, conn *pgx.Conn) error {
-		ours, foreign, err := outbox.NotOurs(ctx, conn, c.Customers, lines)
+		ours, foreign, err := demandfile.NotOurs(ctx, conn, c.Customers, lines)
 		if err != nil {
 			return c.refused(err)
 		}
@@ -150,9 +150,9 @@ func (c *demandImportCommand) Run() error {
 		if c.DryRun {
 			limit = 1_000_000
 		}
-		plan, err := outbox.Import(ctx, conn, lines, c.DryRun, limit,
+		plan, err := demandfile.Import(ctx, conn, lines, c.DryRun, limit,
 			func(lines int) { fmt.Fprintf(os.Stderr, "%d lines sent to the database\n", lines) })
-		if p, ok := errors.AsType[outbox.Problem](err); ok {
+		if p, ok := errors.AsType[demandfile.Problem](err); ok {
 			return failure{p, saysNo}
 		}
 		if err != nil {
@@ -160,7 +160,7 @@ func (c *demandImportCommand) Run() error {
 		}
 		report.plan(plan)
 		if c.DryRun {
-			oddities := outbox.Oddities(lines, today)
+			oddities := demandfile.Oddities(lines, today)
 			report.details(plan, oddities)
 			if !c.JSON {
 				describe(plan, oddities)
@@ -191,7 +191,7 @@ func (c *demandImportCommand) Run() error {
 }
 
 // describe says week by week what changes, and what is odd.
-func describe(plan *outbox.Plan, oddities []outbox.Oddity) {
+func describe(plan *demandfile.Plan, oddities []demandfile.Oddity) {
 	none := func(v string) string {
 		if v == "" {
 			return "none"
@@ -206,7 +206,7 @@ func describe(plan *outbox.Plan, oddities []outbox.Oddity) {
 		}
 		fmt.Printf("new: %s for %s by %s\n", printable(m.MaterialNumberCustomer), m.Customer, m.Supplier)
 	}
-	var last outbox.Series
+	var last demandfile.Series
 	for i, w := range plan.Changes {
 		if i == listed {
 			fmt.Printf("and %s\n", counted(len(plan.Changes)-listed, "more week"))
@@ -219,7 +219,7 @@ func describe(plan *outbox.Plan, oddities []outbox.Oddity) {
 		fmt.Printf("  %s  %s → %s\n", w.PointInTime, none(w.Before), none(w.Demand))
 	}
 	more := map[string]int{}
-	first := slices.DeleteFunc(slices.Clone(oddities), func(o outbox.Oddity) bool {
+	first := slices.DeleteFunc(slices.Clone(oddities), func(o demandfile.Oddity) bool {
 		more[o.Detail]++
 		return more[o.Detail] > 1
 	})
@@ -260,11 +260,11 @@ func (c *demandImportCommand) writeTemplates(today dcm.Date) error {
 		names = []string{"demands.csv", "demands.xlsx"}
 	}
 	for _, name := range names {
-		content := outbox.TemplateCSV(today)
+		content := demandfile.TemplateCSV(today)
 		switch {
 		case strings.HasSuffix(strings.ToLower(name), ".xlsx"):
 			var err error
-			if content, err = outbox.TemplateXLSX(today); err != nil {
+			if content, err = demandfile.TemplateXLSX(today); err != nil {
 				return err
 			}
 		case !strings.HasSuffix(strings.ToLower(name), ".csv"):
@@ -314,7 +314,7 @@ func release(ctx context.Context, conn *pgx.Conn, ours list, supplier, customer 
 		return databaseSettings{}.refused(err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	if err := outbox.Ours(ctx, tx, ours); err != nil {
+	if err := demandfile.Ours(ctx, tx, ours); err != nil {
 		return databaseSettings{}.refused(err)
 	}
 	rows, err := tx.Query(ctx, `select released_supplier, released_customer, material_number_customer, material_demand_id::text, outcome, coalesce(why, '')

@@ -6,7 +6,7 @@ import (
 	"os"
 	"slices"
 
-	"dcm-receiver/internal/outbox"
+	"dcm-receiver/internal/demandfile"
 )
 
 // importReport is what demand import says with --json: an object a file.
@@ -14,11 +14,11 @@ type importReport struct {
 	asked *demandImportCommand
 	names []string // of the files, each once
 	files map[string]map[string]any
-	of    map[outbox.Material][]string // the files that have lines of it that are taken
+	of    map[demandfile.Material][]string // the files that have lines of it that are taken
 }
 
 func newImportReport(c *demandImportCommand) *importReport {
-	r := &importReport{asked: c, files: map[string]map[string]any{}, of: map[outbox.Material][]string{}}
+	r := &importReport{asked: c, files: map[string]map[string]any{}, of: map[demandfile.Material][]string{}}
 	for _, name := range c.Files {
 		if r.files[name] == nil {
 			r.names = append(r.names, name)
@@ -38,7 +38,7 @@ func (r *importReport) print() {
 }
 
 // lines are what is taken.
-func (r *importReport) lines(lines []outbox.Line) {
+func (r *importReport) lines(lines []demandfile.Line) {
 	for i := range lines {
 		l := &lines[i]
 		r.files[l.At.File]["lines"] = r.files[l.At.File]["lines"].(int) + 1
@@ -48,7 +48,7 @@ func (r *importReport) lines(lines []outbox.Line) {
 	}
 }
 
-func (r *importReport) problems(problems []outbox.Problem) {
+func (r *importReport) problems(problems []demandfile.Problem) {
 	for _, p := range problems {
 		problem := map[string]any{"file": p.File, "line": p.Line, "column": p.Column, "detail": p.Detail}
 		if p.Sheet != "" {
@@ -65,7 +65,7 @@ func (r *importReport) problems(problems []outbox.Problem) {
 }
 
 // odd is what the files have that is taken and may be a mistake.
-func (r *importReport) odd(files []*outbox.File) {
+func (r *importReport) odd(files []*demandfile.File) {
 	for _, f := range files {
 		for _, p := range f.Odd {
 			if r.asked.JSON {
@@ -82,7 +82,7 @@ func (r *importReport) add(file, list string, element any) {
 	r.files[file][list] = append(have, element)
 }
 
-func (r *importReport) plan(plan *outbox.Plan) {
+func (r *importReport) plan(plan *demandfile.Plan) {
 	for _, f := range r.files {
 		f["taken"], f["created"], f["changed"], f["unchanged"] = !r.asked.DryRun, 0, 0, 0
 	}
@@ -94,11 +94,11 @@ func (r *importReport) plan(plan *outbox.Plan) {
 }
 
 // details are what a dry run says.
-func (r *importReport) details(plan *outbox.Plan, oddities []outbox.Oddity) {
+func (r *importReport) details(plan *demandfile.Plan, oddities []demandfile.Oddity) {
 	for _, f := range r.files {
 		f["new"], f["changes"], f["oddities"] = []any{}, []any{}, []any{}
 	}
-	each := func(m outbox.Material, list string, element any) {
+	each := func(m demandfile.Material, list string, element any) {
 		for _, name := range r.of[m] {
 			r.add(name, list, element)
 		}

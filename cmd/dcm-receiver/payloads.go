@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/demandfile"
 	"dcm-receiver/internal/example"
-	"dcm-receiver/internal/outbox"
 	"dcm-receiver/internal/payload"
 	"dcm-receiver/internal/receiver"
 	"dcm-receiver/internal/rules"
@@ -111,9 +111,9 @@ func read(file string) ([]byte, error) {
 		}
 		defer func() { _ = f.Close() }()
 	}
-	content, err := io.ReadAll(io.LimitReader(f, outbox.MaxFile+1))
-	if err == nil && len(content) > outbox.MaxFile {
-		err = fmt.Errorf("%s: has over %d MiB; split it", file, outbox.MaxFile>>20)
+	content, err := io.ReadAll(io.LimitReader(f, demandfile.MaxFile+1))
+	if err == nil && len(content) > demandfile.MaxFile {
+		err = fmt.Errorf("%s: has over %d MiB; split it", file, demandfile.MaxFile>>20)
 	}
 	return content, err
 }

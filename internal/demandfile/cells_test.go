@@ -1,4 +1,4 @@
-package outbox_test
+package demandfile_test
 
 import (
 	"archive/zip"
@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"dcm-receiver/internal/outbox"
+	"dcm-receiver/internal/demandfile"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -182,7 +182,7 @@ func TestCells(t *testing.T) {
 			map[string]string{c.column: c.cell[1]}), "xl/styles.xml": `<styleSheet><numFmts><numFmt numFmtId="164" formatCode="` +
 			strings.NewReplacer("\"", "&quot;").Replace(c.cell[0]) +
 			`"/></numFmts><cellXfs><xf numFmtId="0"/><xf numFmtId="164"/></cellXfs></styleSheet>`})
-		f, err := outbox.Read("f", content, today, nil)
+		f, err := demandfile.Read("f", content, today, nil)
 		if err != nil {
 			t.Errorf("%s %v: %v", c.column, c.cell, err)
 			continue
@@ -202,7 +202,7 @@ func TestCells(t *testing.T) {
 
 // TestDates1904: the days of a workbook from an old Mac count from elsewhere.
 func TestDates1904(t *testing.T) {
-	f, err := outbox.Read("f", sheetXML(t, map[string]string{
+	f, err := demandfile.Read("f", sheetXML(t, map[string]string{
 		"xl/workbook.xml":          `<workbook><workbookPr date1904="1"/><sheets><sheet name="one" sheetId="1" r:id="r1"/></sheets></workbook>`,
 		"xl/styles.xml":            `<styleSheet><cellXfs><xf numFmtId="14"/></cellXfs></styleSheet>`,
 		"xl/worksheets/sheet1.xml": sheetOf(map[string]string{"point_in_time": `<c><v>44901</v></c>`}),
@@ -258,7 +258,7 @@ func TestNotation(t *testing.T) {
 			},
 		} {
 			list := strings.Split(c.demands, " ")
-			f, err := outbox.Read("f", read(list), today, nil)
+			f, err := demandfile.Read("f", read(list), today, nil)
 			if err != nil {
 				t.Errorf("%s %s: %v", name, c.demands, err)
 				continue
@@ -309,7 +309,7 @@ func TestTexts(t *testing.T) {
 			header + strings.Replace(start, ";A;", ";"+quoted+";", 1) +
 				"2026-11-30;5;;\n": "material_number_customer", demand: "/0/materialNumberCustomer",
 		} {
-			f, err := outbox.Read("f", []byte(content), today, nil)
+			f, err := demandfile.Read("f", []byte(content), today, nil)
 			if err != nil {
 				t.Errorf("%q: %v", c.material, err)
 				continue
@@ -366,7 +366,7 @@ func TestOtherFormats(t *testing.T) {
 		"%PDF-1.7":            "f: a PDF document; save",
 		"PK\x03\x04":          "f: read XLSX: zip",
 	} {
-		if _, err := outbox.Read("f", []byte(content), today, nil); err == nil ||
+		if _, err := demandfile.Read("f", []byte(content), today, nil); err == nil ||
 			!strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", content[:min(len(content), 80)], err, want)
 		}
@@ -400,7 +400,7 @@ func TestLayout(t *testing.T) {
 		"in both":            {strings.ReplaceAll(header+line, "\n", ";\n"), 2},
 		"pipes":              {strings.ReplaceAll(header+line, ";", "|"), 2},
 	} {
-		f, err := outbox.Read("f", []byte(c.content), today, nil)
+		f, err := demandfile.Read("f", []byte(c.content), today, nil)
 		if err != nil || len(f.Problems) > 0 || len(f.Lines) != 1 || f.Lines[0].At.Line != c.line ||
 			f.Lines[0].Demand != "5" {
 			t.Errorf("%s: %v %+v", name, err, f)
@@ -412,7 +412,7 @@ func TestLayout(t *testing.T) {
 func TestHidden(t *testing.T) {
 	sheet := strings.ReplaceAll(sheetOf(nil), "<row><c t=\"inlineStr\"><is><t>BPNL",
 		"<row hidden=\"1\"><c t=\"inlineStr\"><is><t>BPNL")
-	f, err := outbox.Read("f", sheetXML(t, map[string]string{
+	f, err := demandfile.Read("f", sheetXML(t, map[string]string{
 		"xl/workbook.xml": `<workbook><sheets><sheet name="one" state="veryHidden" r:id="r1"/><sheet name="notes" r:id="r4"/></sheets></workbook>`,
 		"xl/_rels/workbook.xml.rels": `<Relationships><Relationship Id="r1" Type="x/worksheet" Target="worksheets/sheet1.xml"/>
 			<Relationship Id="r4" Type="x/worksheet" Target="worksheets/sheet2.xml"/></Relationships>`,
@@ -434,7 +434,7 @@ func TestHidden(t *testing.T) {
 
 // TestSaidOnce: what is wrong with many lines is one problem.
 func TestSaidOnce(t *testing.T) {
-	f, err := outbox.Read("f", []byte(header+strings.Repeat(start+"07.12.2026;5;Stk;\n", 10_000)), today, nil)
+	f, err := demandfile.Read("f", []byte(header+strings.Repeat(start+"07.12.2026;5;Stk;\n", 10_000)), today, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -502,7 +502,7 @@ func TestHostileWorkbooks(t *testing.T) {
 			t.Fatal(err)
 		}
 		content := b.Bytes()
-		grown := peak(func() { _, err = outbox.Read("f", content, today, nil) })
+		grown := peak(func() { _, err = demandfile.Read("f", content, today, nil) })
 		t.Logf("%s: %d MiB for a file of %d KiB: %v", c.name, grown>>20, len(content)>>10, err)
 		if grown > 500<<20 {
 			t.Errorf("%s: %d MiB for a file of %d KiB", c.name, grown>>20, len(content)>>10)

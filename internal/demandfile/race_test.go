@@ -1,6 +1,6 @@
 //go:build race
 
-package outbox_test
+package demandfile_test
 
 // isRace tells that the race detector is at work.
 const isRace = true

@@ -1,7 +1,6 @@
-// Package outbox is what goes out to partners: it reads the files in which
-// planners' demands come in and puts them into outbox.demand_line. It knows
-// neither the connector nor HTTP.
-package outbox
+// Package demandfile reads the files in which a customer releases its demands (CSV, XLSX or JSON),
+// and imports them into outbox.demand_line. It must not know the connector or HTTP.
+package demandfile
 
 import (
 	"fmt"

@@ -1,5 +1,5 @@
 //go:build !race
 
-package outbox_test
+package demandfile_test
 
 const isRace = false
