@@ -4,21 +4,23 @@ SHELL := /bin/bash
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 5s
-# Where the program spends its time, for the compiler. The tests do without: they build sooner.
+# A CPU profile with which the compiler optimises the program. The tests build without it, which is faster.
 PROFILE := cmd/dcm-receiver/cpu.pgo
 # The race detector needs a C compiler.
 RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v "$$(go env CC)" >/dev/null && echo -race)
-# Where several goroutines share something.
+# Packages whose goroutines share state.
 CONCURRENT := ./cmd/... ./internal/edc ./internal/fair ./internal/outbox ./internal/planner ./internal/receiver ./internal/store ./internal/torture
 
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOFUMPT := go run mvdan.cc/gofumpt@v0.12.0
+REVIVE := go run github.com/mgechev/revive@v1.15.0
 GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 LICENSES := go run github.com/google/go-licenses@v1.6.0
 LICENSES_IGNORE := --ignore dcm-receiver
 HELM_MODULE := helm.sh/helm/v3/cmd/helm@v3.22.0
 CHART := deploy/helm/dcm-receiver
 
-.PHONY: help postgres run demo build profile test test-race fairness fairness-short test-pages check bench fmt vet staticcheck fuzz fuzz-short alerts chart licences vulnerabilities sbom torture torture-short torture-proof conformance-check dataspace test-edc
+.PHONY: help postgres run demo build profile test test-race fairness fairness-short test-pages check bench lint fmt vet staticcheck fuzz fuzz-short alerts chart licences vulnerabilities sbom torture torture-short torture-proof conformance-check dataspace test-edc
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | column -t -s "$$(printf '\t')"
@@ -36,28 +38,28 @@ postgres: # a server of Postgres where there is none
 build: ## leave bin/dcm-receiver
 	@CGO_ENABLED=0 go build -trimpath -pgo=$(PROFILE) -ldflags "-s -w -X main.version=$(VERSION)" -o bin/dcm-receiver ./cmd/dcm-receiver
 
-profile: postgres ## take anew what build has the compiler optimise (some minutes; worth it after larger changes of the way of a message)
+profile: postgres ## record the CPU profile that build uses (some minutes; worth it after larger changes to receiving)
 	go test -trimpath -run '^$$' -bench Receive -benchtime 20s -cpuprofile $(abspath $(PROFILE)) -o /dev/null ./internal/receiver
 
-# Many tests wait for a second to pass: more of them at once than there are processors.
-test: postgres ## pass the tests
+# Many tests wait for a second to pass, so more of them run at once than there are processors.
+test: postgres ## run the tests
 	go test -shuffle=on -p 4 -parallel 4 ./...
 
-test-race: postgres ## pass those of packages with concurrency under the race detector
+test-race: postgres ## run the tests of packages with concurrency under the race detector
 	@if [ -z "$(RACE)" ]; then echo "test-race: skipped, the race detector needs a C compiler"; else set -x; \
 	go test $(RACE) -shuffle=on -parallel 4 $(CONCURRENT); fi
 
-check: fmt vet staticcheck test test-race fairness-short fuzz-short alerts chart licences vulnerabilities ## everything CI runs but for the torture and dataspace tests
+check: lint vet staticcheck test test-race fairness-short fuzz-short alerts chart licences vulnerabilities ## everything CI runs but for the torture and dataspace tests
 
-fairness: build postgres ## another partner's messages beside one that does its worst to the built program; fails where they suffer
+fairness: build postgres ## send the messages of one partner beside a hostile one; fails where the first one's answers are slow
 	go run ./internal/bench -only fairness -attack-time 3s -check
 
-fairness-short: build postgres ## the same with fewer of the largest messages: a third of the time
+fairness-short: build postgres ## the same with a third of the largest messages
 	go run ./internal/bench -only fairness -attack-time 3s -check -short
 
 AXE := axe-core@4.14.1
 
-test-pages: build postgres ## the demo, whose every link leads somewhere, and the planners' pages in a real browser, looked at by axe-core too (Chromium and npm; skipped without)
+test-pages: build postgres ## the demo, whose every link leads somewhere, and the planners' pages in a real browser, checked by axe-core (Chromium and npm; skipped without)
 	DCM_TEST_DEMO=$(CURDIR)/bin/dcm-receiver go test -count=1 ./internal/example/demo
 	@if ! command -v npm >/dev/null; then echo "test-pages: axe-core is not asked, npm is not installed"; \
 	else dir=$$(mktemp -d); trap 'rm -rf '$$dir EXIT; (cd $$dir && npm pack --silent $(AXE) >/dev/null && tar xzf axe-core-*.tgz); \
@@ -67,8 +69,12 @@ bench: build postgres ## measure beside the floor; takes some minutes (make benc
 	go test -run '^$$' -bench . -benchmem ./internal/payload
 	go run ./internal/bench $(BENCH)
 
-fmt:
-	@out=$$(gofmt -l .); [ -z "$$out" ] || { echo "gofmt these files:"; echo "$$out"; exit 1; }
+lint: ## form of the Go code: gofumpt, lines of at most 120 columns, functions of at most 60 lines
+	@out=$$($(GOFUMPT) -l .); [ -z "$$out" ] || { echo "lint: 'make fmt' changes these files:"; echo "$$out"; exit 1; }
+	$(REVIVE) -config .revive.toml ./...
+
+fmt: ## format the Go code
+	$(GOFUMPT) -w .
 
 vet:
 	go vet -tags torture ./...
@@ -79,8 +85,8 @@ staticcheck:
 fuzz-short: ## each fuzz target for a few seconds
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=$(FUZZTIME)
 
-# Go 1.26 now and then takes the end of the time for a failure (go.dev/issue/75804). A real one
-# writes its input down.
+# Go 1.26 sometimes reports the end of the fuzzing time as a failure (go.dev/issue/75804). A real
+# failure writes its input to a file.
 TIME_IS_UP := ! grep -q 'Failing input written' $$log && grep -A1 '^--- FAIL: ' $$log | grep -qx '    context deadline exceeded'
 
 fuzz: postgres ## each fuzz target for FUZZTIME (make fuzz FUZZTIME=10m)
@@ -98,7 +104,7 @@ alerts: ## alert rules, their unit test and the scrape configuration, by promtoo
 	promtool check config deploy/prometheus/prometheus.yml; \
 	promtool test rules deploy/prometheus/alerts_test.yaml
 
-# Values that the chart must refuse, after those of ci/minimal-values.yaml.
+# Values that the chart must refuse, added to those of ci/minimal-values.yaml.
 CHART_REFUSED := customerBpnls=null planning.enabled=true planning.enabled=true,planning.proxy.userHeader=X-User,planning.oidc.issuer=https://x \
 	planning.enabled=true,planning.proxy.userHeader=X-User planning.enabled=true,planning.oidc.issuer=https://x send=true edc.register=true \
 	networkPolicy.planning[0].podSelector.x=y,networkPolicy.oidc[0].podSelector.x=y,planning.enabled=true,planning.url=https://x,planning.oidc.issuer=https://x,planning.oidc.clientId=x \
@@ -106,7 +112,7 @@ CHART_REFUSED := customerBpnls=null planning.enabled=true planning.enabled=true,
 	goMemLimit=512MiB goMemLimit=much extraEnv[0].name=DCM_SEND,extraEnv[0].value=true \
 	config.DCM_LOG_LEVEL=debug,extraEnv[0].name=DCM_LOG_LEVEL,extraEnv[0].value=info historyRetention=never
 
-chart: ## lint and render the chart, and see that it refuses what must not be
+chart: ## lint and render the chart, and check that it refuses wrong values
 	@set -e; dir=$$(mktemp -d); trap 'rm -rf '$$dir EXIT; GOBIN=$$dir go install $(HELM_MODULE); \
 	for values in minimal full proxy; do \
 		$$dir/helm lint --strict --quiet $(CHART) -f $(CHART)/ci/$$values-values.yaml; \
