@@ -163,7 +163,7 @@ func lockGroups(b *batches, o owner, subjects []Subject, into *locked) {
 	} else {
 		args["ids"] = sortedIDs(subjects)
 	}
-	s.queue(&b.next, args).Query(func(rows pgx.Rows) error {
+	s.Queue(&b.next, args).Query(func(rows pgx.Rows) error {
 		var id pgtype.UUID
 		var at time.Time
 		var start *time.Time
@@ -188,7 +188,7 @@ var requestedGroups = load("requested_groups")
 
 // lookUpRequested reads which of one supplier's and customer's groups we asked for.
 func lookUpRequested(b *batches, o owner, subjects []Subject, into *locked) {
-	requestedGroups.queue(&b.next, values{"supplier": o.supplier, "customer": o.customer,
+	requestedGroups.Queue(&b.next, values{"supplier": o.supplier, "customer": o.customer,
 		"ids": sortedIDs(subjects)}).Query(func(rows pgx.Rows) error {
 		var id pgtype.UUID
 		_, err := pgx.ForEachRow(rows, []any{&id}, func() error {

@@ -115,7 +115,7 @@ func lockComments(b *batches, o owner, subjects []Subject, into *locked) {
 	for partner, subjects := range byPartner {
 		args := values{"partner": partner, "supplier": o.supplier, "customer": o.customer, "ids": sortedIDs(subjects),
 			"objects": objectsOf(subjects)}
-		lockedComments.queue(&b.next, args).Query(func(rows pgx.Rows) error {
+		lockedComments.Queue(&b.next, args).Query(func(rows pgx.Rows) error {
 			var id pgtype.UUID
 			var originator string
 			var deleted, changed *time.Time
@@ -137,7 +137,7 @@ func lockComments(b *batches, o owner, subjects []Subject, into *locked) {
 		})
 		for kind, look := range map[string]statement{dcm.CapacityGroupType: commentedCapacityGroups,
 			dcm.MaterialDemandType: commentedMaterialDemands} {
-			look.queue(&b.next, args).Query(func(rows pgx.Rows) error {
+			look.Queue(&b.next, args).Query(func(rows pgx.Rows) error {
 				var id pgtype.UUID
 				_, err := pgx.ForEachRow(rows, []any{&id}, func() error {
 					into.exchanged[object{Key{o.supplier, o.customer, id.Bytes}, kind}] = true

@@ -43,7 +43,7 @@ func (s *Store) AddCounts(ctx context.Context, counts map[CountKey]Count) error 
 			append(statuses, int16(key.Status)), append(hours, key.Hour)
 		messages, bytes = append(messages, c.Messages), append(bytes, c.Bytes)
 	}
-	_, err := s.pool.Exec(ctx, addCounts.sql, addCounts.args(values{
+	_, err := s.pool.Exec(ctx, addCounts.SQL, addCounts.Args(values{
 		"senders": senders, "endpoints": endpoints, "statuses": statuses, "hours": hours, "messages": messages,
 		"bytes": bytes,
 	})...)

@@ -33,7 +33,7 @@ type Recorded struct {
 // leaves out that entry and newer ones, refused those that were accepted.
 func (s *Store) Messages(ctx context.Context, sender string, refused bool, before *uuid.UUID, limit int) ([]Recorded,
 	error) {
-	rows, err := s.pool.Query(ctx, messages.sql, messages.args(values{
+	rows, err := s.pool.Query(ctx, messages.SQL, messages.Args(values{
 		"sender": sender, "before": pgUUID(before), "refused": refused, "limit": limit,
 	})...)
 	return collect(rows, err)
@@ -54,7 +54,7 @@ type Place struct {
 // of which the latest is found. There may be none.
 func (s *Store) Find(ctx context.Context, sender string, id uuid.UUID) (*Place, error) {
 	var p Place
-	err := s.pool.QueryRow(ctx, findMessage.sql, findMessage.args(values{"sender": sender,
+	err := s.pool.QueryRow(ctx, findMessage.SQL, findMessage.Args(values{"sender": sender,
 		"id": pgUUID(&id)})...).Scan(&p.ID, &p.Objects, &p.ErrorBytes)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
@@ -69,7 +69,7 @@ func (s *Store) Find(ctx context.Context, sender string, id uuid.UUID) (*Place, 
 // is read in pieces: a connection keeps the memory of the largest value that it has
 // read. What is more than a mebibyte of errors is counted only.
 func (s *Store) Message(ctx context.Context, sender string, id uuid.UUID) (*Recorded, error) {
-	rows, err := s.pool.Query(ctx, message.sql, message.args(values{"sender": sender, "id": pgUUID(&id)})...)
+	rows, err := s.pool.Query(ctx, message.SQL, message.Args(values{"sender": sender, "id": pgUUID(&id)})...)
 	entries, err := collect(rows, err)
 	if err != nil || len(entries) == 0 {
 		return nil, err
@@ -89,7 +89,7 @@ func (s *Store) readResults(ctx context.Context, sender string, m *Recorded) err
 		var ids []*uuid.UUID
 		var ruleNumbers []int
 		var outcomes []rules.Outcome
-		err := s.pool.QueryRow(ctx, messageVerdicts.sql, messageVerdicts.args(of)...).Scan(&ids, &ruleNumbers,
+		err := s.pool.QueryRow(ctx, messageVerdicts.SQL, messageVerdicts.Args(of)...).Scan(&ids, &ruleNumbers,
 			&outcomes)
 		if err != nil && !errors.Is(err, pgx.ErrNoRows) { // it may have been removed meanwhile
 			return err
@@ -107,7 +107,7 @@ func (s *Store) readResults(ctx context.Context, sender string, m *Recorded) err
 	read := 0
 	for _, warnings := range []bool{false, true} {
 		of["warnings"] = warnings
-		rows, err := s.pool.Query(ctx, messageErrors.sql, messageErrors.args(of)...)
+		rows, err := s.pool.Query(ctx, messageErrors.SQL, messageErrors.Args(of)...)
 		if err != nil {
 			return err
 		}
@@ -198,7 +198,7 @@ func (s *Store) RemoveOld(ctx context.Context, before time.Time) (removed int64,
 	removed, err = s.remove(ctx, before, removal{oldestMessage, removeOldMessages},
 		removal{oldestRequest, removeOldRequests})
 	for err == nil {
-		tag, failed := s.pool.Exec(ctx, removeDeliveries.sql, before)
+		tag, failed := s.pool.Exec(ctx, removeDeliveries.SQL, before)
 		if failed != nil {
 			return removed, fmt.Errorf("remove old deliveries: %w", failed)
 		}
@@ -227,7 +227,7 @@ func (s *Store) remove(ctx context.Context, before time.Time, removals ...remova
 			// As text: the plan then is made for this very time, and reads no more
 			// than the pages that old entries are on.
 			var oldest *time.Time
-			if err := s.pool.QueryRow(ctx, of.oldest.sql, pgx.QueryExecModeSimpleProtocol,
+			if err := s.pool.QueryRow(ctx, of.oldest.SQL, pgx.QueryExecModeSimpleProtocol,
 				before).Scan(&oldest); err != nil {
 				return removed, fmt.Errorf("find old rows: %w", err)
 			}
@@ -238,14 +238,14 @@ func (s *Store) remove(ctx context.Context, before time.Time, removals ...remova
 			if until.After(before) {
 				until = before
 			}
-			tag, err := s.pool.Exec(ctx, of.remove.sql, pgx.QueryExecModeSimpleProtocol, until)
+			tag, err := s.pool.Exec(ctx, of.remove.SQL, pgx.QueryExecModeSimpleProtocol, until)
 			if err != nil {
 				return removed, fmt.Errorf("remove old rows: %w", err)
 			}
 			removed += tag.RowsAffected()
 		}
 	}
-	if _, err := s.pool.Exec(ctx, removeOldCounts.sql, before); err != nil {
+	if _, err := s.pool.Exec(ctx, removeOldCounts.SQL, before); err != nil {
 		return removed, fmt.Errorf("remove old counts: %w", err)
 	}
 	return removed, nil
@@ -254,7 +254,7 @@ func (s *Store) remove(ctx context.Context, before time.Time, removals ...remova
 // LastAccepted is when the last message of each sender was accepted, as far as
 // the journal reaches back.
 func (s *Store) LastAccepted(ctx context.Context) (map[string]time.Time, error) {
-	rows, err := s.pool.Query(ctx, lastAccepted.sql)
+	rows, err := s.pool.Query(ctx, lastAccepted.SQL)
 	if err != nil {
 		return nil, fmt.Errorf("read journal: %w", err)
 	}
@@ -278,7 +278,7 @@ func (s *Store) Ready(ctx context.Context) error {
 	var readOnly, hasty bool
 	var encoding string
 	var missing *string
-	err := s.pool.QueryRow(ctx, ready.sql).Scan(&version, &oldest, &readOnly, &encoding, &hasty, &missing)
+	err := s.pool.QueryRow(ctx, ready.SQL).Scan(&version, &oldest, &readOnly, &encoding, &hasty, &missing)
 	switch {
 	case err != nil && pgError(err) != nil && slices.Contains([]string{"42P01", "42703", "3F000"}, pgError(err).Code):
 		return errors.New("the database is not migrated")
@@ -311,8 +311,8 @@ func (s *Store) Ready(ctx context.Context) error {
 		var b pgx.Batch
 		s.begin(&b)
 		b.Queue("set local work_mem = '64kB'") // what is more goes to a file
-		b.Queue(probeSpace.sql)
-		b.Queue(probe.sql)
+		b.Queue(probeSpace.SQL)
+		b.Queue(probe.SQL)
 		b.Queue("commit")
 		return conn.SendBatch(ctx, &b).Close()
 	})

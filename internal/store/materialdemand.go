@@ -100,7 +100,7 @@ var (
 // lockDemands reads and locks the stored demands of one supplier and customer:
 // those of the subjects, and those that hold their materials.
 func lockDemands(b *batches, o owner, subjects []Subject, into *locked) {
-	lockMaterialDemands.queue(&b.next, values{
+	lockMaterialDemands.Queue(&b.next, values{
 		"supplier": o.supplier, "customer": o.customer, "ids": sortedIDs(subjects),
 		"materials": texts(subjects, func(s *Subject) string { return s.Material }),
 	}).Query(func(rows pgx.Rows) error {
@@ -133,7 +133,7 @@ func writeDemands(b *batches, messages []*saving) error {
 			locations = texts(r.Series, func(s *dcm.DemandSeries) string { return s.CustomerLocation })
 			categories = texts(r.Series, func(s *dcm.DemandSeries) string { return s.DemandCategoryCode })
 		}
-		removeDemandSeries.queue(&b.next, values{
+		removeDemandSeries.Queue(&b.next, values{
 			"supplier": r.Supplier, "customer": r.Customer, "material": r.before, "locations": locations,
 			"categories": categories,
 		})

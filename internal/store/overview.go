@@ -43,8 +43,8 @@ const (
 // were made once.
 func (s *Store) UpdateOverview(ctx context.Context, share func() float64) (asOf *time.Time, err error) {
 	var begun time.Time
-	switch err := s.pool.QueryRow(ctx, takeOverviewTurn.sql,
-		takeOverviewTurn.args(values{"lease": overviewLease})...).Scan(&begun); {
+	switch err := s.pool.QueryRow(ctx, takeOverviewTurn.SQL,
+		takeOverviewTurn.Args(values{"lease": overviewLease})...).Scan(&begun); {
 	case errors.Is(err, pgx.ErrNoRows): // it is not due, or another replica is at it
 	case err != nil:
 		return nil, fmt.Errorf("take turn to update overview: %w", err)
@@ -54,7 +54,7 @@ func (s *Store) UpdateOverview(ctx context.Context, share func() float64) (asOf 
 			return nil, err
 		}
 	}
-	if err := s.pool.QueryRow(ctx, overviewAsOf.sql).Scan(&asOf); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+	if err := s.pool.QueryRow(ctx, overviewAsOf.SQL).Scan(&asOf); err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return nil, fmt.Errorf("read the age of the overview: %w", err)
 	}
 	return asOf, nil
@@ -89,8 +89,8 @@ func (s *Store) updateOverviews(ctx context.Context, begun time.Time, share func
 		}
 		if time.Since(said) > overviewLease/5 {
 			said = time.Now()
-			if _, err := s.pool.Exec(ctx, keepOverviewTurn.sql,
-				keepOverviewTurn.args(values{"lease": overviewLease})...); err != nil {
+			if _, err := s.pool.Exec(ctx, keepOverviewTurn.SQL,
+				keepOverviewTurn.Args(values{"lease": overviewLease})...); err != nil {
 				return fmt.Errorf("keep turn to update overview: %w", err)
 			}
 		}
@@ -98,7 +98,7 @@ func (s *Store) updateOverviews(ctx context.Context, begun time.Time, share func
 	if failed != nil {
 		return failed
 	}
-	if _, err := s.pool.Exec(ctx, endOverviewTurn.sql, endOverviewTurn.args(values{"pause": pause})...); err != nil {
+	if _, err := s.pool.Exec(ctx, endOverviewTurn.SQL, endOverviewTurn.Args(values{"pause": pause})...); err != nil {
 		return fmt.Errorf("end turn to update overview: %w", err)
 	}
 	return nil
@@ -108,7 +108,7 @@ func (s *Store) updateOverviews(ctx context.Context, begun time.Time, share func
 // groups of a new supplier and customer are listed from now on, without figures.
 func (s *Store) lookForChanges(ctx context.Context, begun time.Time) (changed []changedOverview, err error) {
 	err = s.unhurried(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, changedOverviews.sql)
+		rows, err := tx.Query(ctx, changedOverviews.SQL)
 		if err != nil {
 			return err
 		}
@@ -119,7 +119,7 @@ func (s *Store) lookForChanges(ctx context.Context, begun time.Time) (changed []
 		for i, c := range changed {
 			suppliers[i], customers[i] = c.Supplier, c.Customer
 		}
-		if _, err := tx.Exec(ctx, markOverviews.sql, markOverviews.args(values{"suppliers": suppliers,
+		if _, err := tx.Exec(ctx, markOverviews.SQL, markOverviews.Args(values{"suppliers": suppliers,
 			"customers": customers, "begun": begun})...); err != nil {
 			return err
 		}
@@ -127,7 +127,7 @@ func (s *Store) lookForChanges(ctx context.Context, begun time.Time) (changed []
 			if c.IsNew {
 				of := values{"supplier": c.Supplier, "customer": c.Customer,
 					"at": pgtype.Timestamptz{InfinityModifier: pgtype.NegativeInfinity, Valid: true}}
-				if _, err := tx.Exec(ctx, giveUpOverview.sql, giveUpOverview.args(of)...); err != nil {
+				if _, err := tx.Exec(ctx, giveUpOverview.SQL, giveUpOverview.Args(of)...); err != nil {
 					return err
 				}
 			}
@@ -147,17 +147,17 @@ func (s *Store) makeOverview(ctx context.Context, c changedOverview, share float
 		if _, err := tx.Exec(ctx, timeout, pgx.QueryExecModeSimpleProtocol); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, overviewMade.sql, overviewMade.args(of)...); err != nil {
+		if _, err := tx.Exec(ctx, overviewMade.SQL, overviewMade.Args(of)...); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, makeOverview.sql, makeOverview.args(of)...)
+		_, err := tx.Exec(ctx, makeOverview.SQL, makeOverview.Args(of)...)
 		return err
 	})
 	if pg := pgError(err); pg == nil || pg.Code != "57014" || ctx.Err() != nil {
 		return err
 	}
 	return s.unhurried(ctx, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, giveUpOverview.sql, giveUpOverview.args(of)...)
+		_, err := tx.Exec(ctx, giveUpOverview.SQL, giveUpOverview.Args(of)...)
 		return err
 	})
 }

@@ -95,7 +95,7 @@ func writeRequests(b *batches, messages []*saving) error {
 	for _, m := range messages {
 		if m.decision.Request != nil {
 			insertRequests.queue(&b.next, []requestRow{newRequestRow(m)})
-			notifyOutbox.queue(&b.next, values{"sender": m.Sender})
+			notifyOutbox.Queue(&b.next, values{"sender": m.Sender})
 		}
 	}
 	return nil

@@ -115,7 +115,7 @@ func (s *Store) confirm(ctx context.Context, a Arrival) error {
 		var b pgx.Batch
 		s.begin(&b)
 		found := int64(0)
-		b.Queue(confirmMessage.sql, confirmMessage.args(values{"sender": a.Sender,
+		b.Queue(confirmMessage.SQL, confirmMessage.Args(values{"sender": a.Sender,
 			"id": pgUUID(&a.ID)})...).Exec(func(tag pgconn.CommandTag) error {
 			found = tag.RowsAffected()
 			return nil

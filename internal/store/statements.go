@@ -1,12 +1,12 @@
 package store
 
 import (
-	"context"
 	"embed"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
+
+	"dcm-receiver/internal/sqlfile"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -14,11 +14,12 @@ import (
 //go:embed sql/*.sql
 var files embed.FS
 
-// statement is an SQL statement of a file, and the order of its named arguments.
-type statement struct {
-	sql   string
-	names []string
-}
+func load(name string) sqlfile.Statement { return sqlfile.Load(files, name) }
+
+type (
+	statement = sqlfile.Statement
+	values    = sqlfile.Values
+)
 
 var (
 	confirmMessage     = load("confirm_message")
@@ -45,50 +46,6 @@ var (
 	probe              = load("probe")
 	probeSpace         = load("probe_space")
 )
-
-var arguments = regexp.MustCompile(`@([a-z_]+)`)
-
-// load reads sql/<name>.sql and numbers its arguments once, because doing it at
-// every call costs more than the call.
-func load(name string) statement {
-	content, err := files.ReadFile("sql/" + name + ".sql")
-	if err != nil {
-		panic(err)
-	}
-	itself := pgx.NamedArgs{} // each argument's value is its name: so rewriting tells their order
-	for _, match := range arguments.FindAllStringSubmatch(string(content), -1) {
-		itself[match[1]] = match[1]
-	}
-	sql, args, err := itself.RewriteQuery(context.Background(), nil, string(content), nil)
-	if err != nil {
-		panic(fmt.Errorf("read sql/%s.sql: %w", name, err))
-	}
-	s := statement{sql: sql}
-	for _, arg := range args {
-		s.names = append(s.names, arg.(string))
-	}
-	return s
-}
-
-// values are the arguments of a statement by name.
-type values map[string]any
-
-// args are the arguments in the statement's order.
-func (s statement) args(of values) []any {
-	args := make([]any, len(s.names))
-	for i, name := range s.names {
-		value, ok := of[name]
-		if !ok {
-			panic("store: no value for argument " + name)
-		}
-		args[i] = value
-	}
-	return args
-}
-
-func (s statement) queue(b *pgx.Batch, of values) *pgx.QueuedQuery {
-	return b.Queue(s.sql, s.args(of)...)
-}
 
 // column is a column of a table, and its value in a row.
 type column[R any] struct {

@@ -40,7 +40,7 @@ func (s *Store) ForgetCapacityGroup(ctx context.Context, k Key) (*dcm.Timestamp,
 func (s *Store) operate(ctx context.Context, of statement, k Key) (*dcm.Timestamp, error) {
 	var at time.Time
 	var ns int16
-	err := s.pool.QueryRow(ctx, of.sql, of.args(values{"supplier": k.Supplier, "customer": k.Customer,
+	err := s.pool.QueryRow(ctx, of.SQL, of.Args(values{"supplier": k.Supplier, "customer": k.Customer,
 		"id": pgUUID(&k.ID)})...).Scan(&at, &ns)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):

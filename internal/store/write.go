@@ -35,7 +35,7 @@ func sortOut[R any](b *batches, messages []*saving, touchOne, touchMany statemen
 				of[c] = append(of[c], keyed{k, r})
 			}
 		})
-		if touchOne.sql != "" {
+		if touchOne.SQL != "" {
 			touch(&b.next, touchOne, touchMany, unchanged, m)
 		}
 	}
@@ -60,13 +60,13 @@ func touch(b *pgx.Batch, one, many statement, ids map[owner][]pgtype.UUID, m *sa
 		if len(ids) <= few {
 			for _, id := range ids {
 				args["id"] = id
-				one.queue(b, args)
+				one.Queue(b, args)
 			}
 			continue
 		}
 		args["ids"] = ids
 		b.Queue("set local plan_cache_mode = force_custom_plan")
-		many.queue(b, args)
+		many.Queue(b, args)
 		b.Queue("set local plan_cache_mode to default")
 	}
 }
