@@ -34,11 +34,11 @@ type Config struct {
 	pool *pgxpool.Config
 	// MaxConns is pool_max_conns of the text; 0 if it does not say.
 	MaxConns int
-	// Hasty becomes true at a connection whose commits would not wait for the disk if
+	// AsyncCommit becomes true at a connection whose commits would not wait for the disk if
 	// nobody had set so. Behind a pooler that gives each transaction another
 	// connection, what was set on one does not hold for the next: then transactions
 	// have to say it themselves.
-	Hasty *atomic.Bool
+	AsyncCommit *atomic.Bool
 }
 
 // Read reads what DATABASE_URL says; "" leaves it to the PG* variables. It does
@@ -52,7 +52,7 @@ func Read(text string) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL (or a PG* variable) %s", reason(text, err))
 	}
-	c := &Config{pool: pool, Hasty: &atomic.Bool{}}
+	c := &Config{pool: pool, AsyncCommit: &atomic.Bool{}}
 	if maxConns.MatchString(text) {
 		c.MaxConns = int(pool.MaxConns)
 	}
@@ -98,7 +98,7 @@ func (c *Config) prepare(ctx context.Context, conn *pgconn.PgConn) error {
 		return fmt.Errorf("set synchronous_commit: %w", err)
 	}
 	if len(results) == 1 && len(results[0].Rows) == 1 && string(results[0].Rows[0][1]) == "off" {
-		c.Hasty.Store(true)
+		c.AsyncCommit.Store(true)
 	}
 	return nil
 }

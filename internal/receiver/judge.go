@@ -64,10 +64,10 @@ func judgeObjects[T any](rc *Receiver, o objects[T]) judge {
 				contents[i] = store.ContentOf(object.Raw)
 			}
 		}
-		d, err := rc.store.Save(ctx, in.Arrival, subjects, func(ground *store.Ground) store.Decision {
+		d, err := rc.store.Save(ctx, in.Arrival, subjects, func(snapshot *store.Snapshot) store.Decision {
 			e := entry
-			decide(&e, ground, m.Objects, situations, contents, o)
-			rc.limitRecord(in, &e, ground.Changes())
+			decide(&e, snapshot, m.Objects, situations, contents, o)
+			rc.limitRecord(in, &e, snapshot.Changes())
 			return store.Decision{Entry: e}
 		})
 		return d.Entry, err
@@ -76,7 +76,7 @@ func judgeObjects[T any](rc *Receiver, o objects[T]) judge {
 
 // decide runs the rules over the objects in the order sent: what one of them
 // stores is known to the next.
-func decide[T any](e *store.Entry, ground *store.Ground, sent []payload.Object[T], situations []rules.Situation[T],
+func decide[T any](e *store.Entry, snapshot *store.Snapshot, sent []payload.Object[T], situations []rules.Situation[T],
 	contents []store.Content, o objects[T]) {
 	e.Standard, e.Results = o.table.Standard, make([]store.Result, len(sent))
 	codes := make([]int, len(sent))
@@ -86,9 +86,9 @@ func decide[T any](e *store.Entry, ground *store.Ground, sent []payload.Object[T
 		verdict, early := o.table.DecideEarly(&s)
 		if !early {
 			subject := o.subject(&object.Value, s.Sender)
-			s.Stored = ground.Stored(subject)
+			s.Stored = snapshot.Stored(subject)
 			if verdict = o.table.Decide(&s); verdict.Outcome != rules.Ignored {
-				ground.Write(subject, o.write(&s, contents[i]))
+				snapshot.Write(subject, o.write(&s, contents[i]))
 			}
 		}
 		codes[i] = verdict.ReturnCode
@@ -217,7 +217,7 @@ func (rc *Receiver) journal(ctx context.Context, in *inbound, e store.Entry) (st
 
 // save stores a decision that does not depend on what is stored.
 func (rc *Receiver) save(ctx context.Context, in *inbound, d store.Decision) (store.Entry, error) {
-	_, err := rc.store.Save(ctx, in.Arrival, nil, func(*store.Ground) store.Decision { return d })
+	_, err := rc.store.Save(ctx, in.Arrival, nil, func(*store.Snapshot) store.Decision { return d })
 	return d.Entry, err
 }
 

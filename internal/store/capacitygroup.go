@@ -15,10 +15,16 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// WriteCapacityGroup is a Write of a group with the given content.
+// capacityGroups is the kind of capacity groups.
+var capacityGroups = kind{
+	endpoint: dcm.CapacityGroupEndpoint, lock: lockGroups, write: writeGroups,
+	conflicts: []string{"capacity_group_pkey"}, tables: []string{"capacity_group"},
+	columns: insertCapacityGroups.names(),
+}
+
+// WriteCapacityGroup stores a group with the given content.
 func WriteCapacityGroup(g *dcm.CapacityGroup, content Content) Write {
-	// Weeks and links are sets: sorted, the same set in another order is the same
-	// state.
+	// Weeks and links are sets: sorted, a set in another order is the same state.
 	sortUnlessSorted(g.Capacities, func(a, b dcm.Capacity) int { return cmp.Compare(a.PointInTime, b.PointInTime) })
 	sortUnlessSorted(g.LinkedDemandSeries, func(a, b dcm.LinkedDemandSeries) int {
 		return cmp.Or(strings.Compare(a.MaterialNumberCustomer, b.MaterialNumberCustomer),
@@ -26,7 +32,7 @@ func WriteCapacityGroup(g *dcm.CapacityGroup, content Content) Write {
 			strings.Compare(a.DemandCategoryCode, b.DemandCategoryCode))
 	})
 	sortUnlessSorted(g.LinkedCapacityGroups, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
-	w := Write{state: state{changedAt: g.ChangedAt, hash: content}, group: g}
+	w := Write{state: state{changedAt: g.ChangedAt, hash: content}, object: g}
 	if g.DemandVolatility != nil {
 		w.start = &g.DemandVolatility.StartReferenceDateTime
 	}
@@ -100,16 +106,16 @@ var capacityGroupColumns = []column[groupRow]{
 		return optionalNumbers(r.Capacities, func(c *dcm.Capacity) dcm.Decimal { return c.DeltaProductionResult })
 	}},
 	{"material_number_customer", func(r groupRow) any {
-		return texts(r.LinkedDemandSeries, func(s *dcm.LinkedDemandSeries) string { return s.MaterialNumberCustomer })
+		return mapSlice(r.LinkedDemandSeries, func(s *dcm.LinkedDemandSeries) string { return s.MaterialNumberCustomer })
 	}},
 	{"material_number_supplier", func(r groupRow) any {
-		return texts(r.LinkedDemandSeries, func(s *dcm.LinkedDemandSeries) *string { return s.MaterialNumberSupplier })
+		return mapSlice(r.LinkedDemandSeries, func(s *dcm.LinkedDemandSeries) *string { return s.MaterialNumberSupplier })
 	}},
 	{"customer_location", func(r groupRow) any {
-		return texts(r.LinkedDemandSeries, func(s *dcm.LinkedDemandSeries) string { return s.CustomerLocation })
+		return mapSlice(r.LinkedDemandSeries, func(s *dcm.LinkedDemandSeries) string { return s.CustomerLocation })
 	}},
 	{"demand_category_code", func(r groupRow) any {
-		return texts(r.LinkedDemandSeries, func(s *dcm.LinkedDemandSeries) string { return s.DemandCategoryCode })
+		return mapSlice(r.LinkedDemandSeries, func(s *dcm.LinkedDemandSeries) string { return s.DemandCategoryCode })
 	}},
 	{"load_factor", func(r groupRow) any {
 		return optionalNumbers(r.LinkedDemandSeries,
@@ -182,6 +188,9 @@ func lockGroups(b *batches, o owner, subjects []Subject, into *locked) {
 		})
 		return err
 	})
+	if b.asRequested {
+		lookUpRequested(b, o, subjects, into)
+	}
 }
 
 var requestedGroups = load("requested_groups")
@@ -208,10 +217,14 @@ func lookUpRequested(b *batches, o owner, subjects []Subject, into *locked) {
 
 // writeGroups stores the groups that messages write.
 func writeGroups(b *batches, messages []*saving) error {
-	insertions, changes := sortOut(b, messages, touchCapacityGroup, touchCapacityGroups,
+	insertions, changes, err := partition(b, messages, touchCapacityGroup, touchCapacityGroups,
 		func(m *saving, _ Key, w Write) (groupRow, bool) {
-			return groupRow{w.group, w.hash, &m.Arrival}, w.group != nil
+			g, ok := w.object.(*dcm.CapacityGroup)
+			return groupRow{g, w.hash, &m.Arrival}, ok
 		})
+	if err != nil {
+		return err
+	}
 	if err := overwriteCapacityGroups.write(b, changes); err != nil {
 		return err
 	}
@@ -266,7 +279,7 @@ func optionalNumbers[T any](rows []T, of func(*T) dcm.Decimal) decimals {
 	return decimals{}
 }
 
-func texts[T, V any](rows []T, of func(*T) V) []V {
+func mapSlice[T, V any](rows []T, of func(*T) V) []V {
 	values := make([]V, len(rows))
 	for i := range rows {
 		values[i] = of(&rows[i])

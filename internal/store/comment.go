@@ -12,27 +12,32 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// About is what a comment is on, and who says it.
+// comments is the kind of comments.
+var comments = kind{
+	endpoint: dcm.CommentEndpoint, lock: lockComments, write: writeComments,
+	conflicts: []string{"comment_pkey"}, tables: []string{"comment"},
+	columns: insertComments.names(),
+}
+
+// About names the object of a comment, and its sender.
 type About struct {
 	ID      uuid.UUID
 	Type    string // URN of the model
 	Partner string // BPNL of the sender
 }
 
-// WriteComment is a Write of a received comment, in which everything is set that
-// the sender may leave out.
+// WriteComment stores a received comment, in which everything that a sender may leave out is set.
 func WriteComment(c *dcm.Comment, originator string, content Content) Write {
-	return Write{state: state{changedAt: *c.ChangedAt, originator: originator, hash: content}, comment: c}
+	return Write{state: state{changedAt: *c.ChangedAt, originator: originator, hash: content}, object: c}
 }
 
-// DeleteComment is a Write that leaves of a comment its ID and the time of its
-// deletion. A later deletion is a change: what was written between the two must not
-// bring the comment back.
+// DeleteComment reduces a comment to its ID and the time of its deletion. A later deletion changes
+// that time: a state from between the two must not bring the comment back.
 func DeleteComment(c *dcm.Comment, originator string, at dcm.Timestamp) Write {
 	return Write{
 		state: state{deletedAt: &at, originator: originator,
 			hash: ContentOf([]byte("deleted " + at.UTC().Format(time.RFC3339Nano)))},
-		comment: &dcm.Comment{ID: c.ID, Supplier: c.Supplier, Customer: c.Customer},
+		object: &dcm.Comment{ID: c.ID, Supplier: c.Supplier, Customer: c.Customer},
 	}
 }
 
@@ -43,7 +48,7 @@ type commentRow struct {
 	message *Arrival
 }
 
-// unlessDeleted is a value that a deleted comment does not have.
+// unlessDeleted leaves a value out of a deleted comment.
 func unlessDeleted(value func(commentRow) any) func(commentRow) any {
 	return func(r commentRow) any {
 		if r.deletedAt != nil {
@@ -105,8 +110,8 @@ type object struct {
 	kind string // URN of its model
 }
 
-// lockComments reads and locks the stored comments of one supplier and customer,
-// and looks which of the objects that they are on are known.
+// lockComments reads and locks the stored comments of one supplier and customer, and looks up which
+// of the objects of new comments are stored.
 func lockComments(b *batches, o owner, subjects []Subject, into *locked) {
 	byPartner := map[string][]Subject{}
 	for _, s := range subjects {
@@ -151,18 +156,22 @@ func lockComments(b *batches, o owner, subjects []Subject, into *locked) {
 
 // objectsOf are the objects that comments are on, each once.
 func objectsOf(subjects []Subject) []pgtype.UUID {
-	ids := texts(subjects, func(s *Subject) uuid.UUID { return s.About.ID })
+	ids := mapSlice(subjects, func(s *Subject) uuid.UUID { return s.About.ID })
 	slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
-	return texts(slices.Compact(ids), func(id *uuid.UUID) pgtype.UUID { return pgUUID(id) })
+	return mapSlice(slices.Compact(ids), func(id *uuid.UUID) pgtype.UUID { return pgUUID(id) })
 }
 
 // writeComments stores the comments that messages write, or deletes them.
 func writeComments(b *batches, messages []*saving) error {
 	// A comment that comes again as it is needs no writing.
-	insertions, changes := sortOut(b, messages, statement{}, statement{},
+	insertions, changes, err := partition(b, messages, statement{}, statement{},
 		func(m *saving, _ Key, w Write) (commentRow, bool) {
-			return commentRow{w.comment, w.state, &m.Arrival}, w.comment != nil
+			c, ok := w.object.(*dcm.Comment)
+			return commentRow{c, w.state, &m.Arrival}, ok
 		})
+	if err != nil {
+		return err
+	}
 	if err := overwriteComments.write(b, changes); err != nil {
 		return err
 	}

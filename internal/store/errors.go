@@ -1,6 +1,8 @@
 package store
 
 import (
+	"slices"
+
 	"dcm-receiver/internal/database"
 
 	"context"
@@ -30,8 +32,9 @@ func violates(err error, constraint string) bool {
 func isConflict(err error) bool {
 	pg := pgError(err)
 	return pg != nil && (pg.Code == "40001" || pg.Code == "40P01") || // serialization failure, deadlock
-		violates(err, "capacity_group_pkey") || violates(err, "material_demand_") ||
-		violates(err, "demand_series_pkey") || violates(err, "comment_pkey")
+		slices.ContainsFunc(kinds, func(k kind) bool {
+			return slices.ContainsFunc(k.conflicts, func(constraint string) bool { return violates(err, constraint) })
+		})
 }
 
 // hasNoAnswer reports whether what was sent may have been done, but the server's

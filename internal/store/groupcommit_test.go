@@ -41,12 +41,12 @@ func (s sending) save(g *dcm.CapacityGroup) (rule int, err error) {
 		ReceivedAt: time.Now(), MessageID: &id}
 	subject := store.Subject{Key: key}
 	d, err := s.store.Save(context.Background(), a, []store.Subject{subject},
-		func(ground *store.Ground) store.Decision {
+		func(snapshot *store.Snapshot) store.Decision {
 			result := store.Result{ObjectID: &key.ID, Rule: 5, Outcome: rules.Created}
-			if stored := ground.Stored(subject); stored.Known() {
+			if stored := snapshot.Stored(subject); stored.Known() {
 				result.Rule, result.Outcome = 4, rules.Overwritten
 			}
-			ground.Write(subject, store.WriteCapacityGroup(g, store.ContentOf([]byte(g.Name))))
+			snapshot.Write(subject, store.WriteCapacityGroup(g, store.ContentOf([]byte(g.Name))))
 			return store.Decision{Entry: store.Entry{Status: 200, Objects: 1, Results: []store.Result{result}}}
 		})
 	if err != nil {
@@ -214,6 +214,6 @@ func TestAFaultMeetsItsOwnMessage(t *testing.T) {
 		}
 	}()
 	_, _ = s.store.Save(context.Background(), store.Arrival{ID: uuid.New(), Sender: "BPNL000000000001",
-		ReceivedAt: time.Now()}, nil,
-		func(*store.Ground) store.Decision { panic("a fault") })
+		Endpoint: dcm.CapacityGroupEndpoint.Path, ReceivedAt: time.Now()}, nil,
+		func(*store.Snapshot) store.Decision { panic("a fault") })
 }

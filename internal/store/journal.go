@@ -275,10 +275,10 @@ func (s *Store) LastAccepted(ctx context.Context) (map[string]time.Time, error) 
 // migrated too far, without a right, only readable, or full.
 func (s *Store) Ready(ctx context.Context) error {
 	var version, oldest int
-	var readOnly, hasty bool
+	var readOnly, asyncCommit bool
 	var encoding string
 	var missing *string
-	err := s.pool.QueryRow(ctx, ready.SQL).Scan(&version, &oldest, &readOnly, &encoding, &hasty, &missing)
+	err := s.pool.QueryRow(ctx, ready.SQL, tables()).Scan(&version, &oldest, &readOnly, &encoding, &asyncCommit, &missing)
 	switch {
 	case err != nil && pgError(err) != nil && slices.Contains([]string{"42P01", "42703", "3F000"}, pgError(err).Code):
 		return errors.New("the database is not migrated")
@@ -289,8 +289,8 @@ func (s *Store) Ready(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("the database does not answer: %s", Kind(err))
 	}
-	if hasty { // since the connections were opened
-		s.hasty.Store(true)
+	if asyncCommit { // since the connections were opened
+		s.asyncCommit.Store(true)
 	}
 	switch {
 	case version < migrations.Version:
@@ -352,13 +352,13 @@ var messageColumns = []column[journalRow]{
 	{"warnings", func(r journalRow) any { return r.Warnings.json() }},
 	{"more_warnings", func(r journalRow) any { return int32(r.Warnings.MoreErrors) }},
 	{"object_id", func(r journalRow) any {
-		return texts(r.Results, func(o *Result) pgtype.UUID { return pgUUID(o.ObjectID) })
+		return mapSlice(r.Results, func(o *Result) pgtype.UUID { return pgUUID(o.ObjectID) })
 	}},
 	{"rule", func(r journalRow) any {
-		return texts(r.Results, func(o *Result) int16 { return int16(o.Rule) })
+		return mapSlice(r.Results, func(o *Result) int16 { return int16(o.Rule) })
 	}},
 	{"outcome", func(r journalRow) any {
-		return texts(r.Results, func(o *Result) string { return string(o.Outcome) })
+		return mapSlice(r.Results, func(o *Result) string { return string(o.Outcome) })
 	}},
 	{"object_errors", func(r journalRow) any {
 		return perObject(r.Results, func(o *Result) ErrorList { return o.Errors })

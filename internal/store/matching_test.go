@@ -66,8 +66,8 @@ func (w *world) receive(g dcm.CapacityGroup) {
 	g.UnitOfMeasureIsOmitted = g.UnitOfMeasure == ""
 	s := store.Subject{Key: store.Key{Supplier: g.Supplier, Customer: customer, ID: g.ID}}
 	_, err := w.store.Save(context.Background(), w.arrival(dcm.CapacityGroupEndpoint, g.Supplier), []store.Subject{s},
-		func(ground *store.Ground) store.Decision {
-			ground.Write(s, store.WriteCapacityGroup(&g, store.ContentOf([]byte(fmt.Sprint(w.now)))))
+		func(snapshot *store.Snapshot) store.Decision {
+			snapshot.Write(s, store.WriteCapacityGroup(&g, store.ContentOf([]byte(fmt.Sprint(w.now)))))
 			return store.Decision{Entry: store.Entry{Status: 200,
 				Results: []store.Result{{ObjectID: &g.ID, Rule: 4, Outcome: rules.Overwritten}}}}
 		})
@@ -84,8 +84,8 @@ func (w *world) demand(d dcm.MaterialDemand) {
 	s := store.Subject{Key: store.Key{Supplier: supplier, Customer: customer, ID: d.ID},
 		Material: d.MaterialNumberCustomer}
 	_, err := w.store.Save(context.Background(), w.arrival(dcm.MaterialDemandEndpoint, customer), []store.Subject{s},
-		func(ground *store.Ground) store.Decision {
-			ground.Write(s, store.WriteMaterialDemand(&d, store.ContentOf([]byte(fmt.Sprint(w.now)))))
+		func(snapshot *store.Snapshot) store.Decision {
+			snapshot.Write(s, store.WriteMaterialDemand(&d, store.ContentOf([]byte(fmt.Sprint(w.now)))))
 			return store.Decision{Entry: store.Entry{Status: 200,
 				Results: []store.Result{{ObjectID: &d.ID, Rule: 4, Outcome: rules.Overwritten}}}}
 		})

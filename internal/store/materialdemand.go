@@ -11,7 +11,14 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// WriteMaterialDemand is a Write of a received demand with the given content.
+// materialDemands is the kind of received material demands.
+var materialDemands = kind{
+	endpoint: dcm.MaterialDemandEndpoint, lock: lockDemands, write: writeDemands,
+	conflicts: []string{"material_demand_", "demand_series_pkey"}, tables: []string{"material_demand", "demand_series"},
+	columns: append(insertMaterialDemands.names(), insertDemandSeries.names()...),
+}
+
+// WriteMaterialDemand stores a received demand with the given content.
 func WriteMaterialDemand(d *dcm.MaterialDemand, content Content) Write {
 	for i := range d.Series {
 		sortUnlessSorted(d.Series[i].Demands, func(a, b dcm.Demand) int {
@@ -19,7 +26,7 @@ func WriteMaterialDemand(d *dcm.MaterialDemand, content Content) Write {
 				b.PointInTime)
 		})
 	}
-	return Write{state: state{changedAt: d.ChangedAt, material: d.MaterialNumberCustomer, hash: content}, demand: d}
+	return Write{state: state{changedAt: d.ChangedAt, material: d.MaterialNumberCustomer, hash: content}, object: d}
 }
 
 // received is the direction of the demands that partners send.
@@ -102,7 +109,7 @@ var (
 func lockDemands(b *batches, o owner, subjects []Subject, into *locked) {
 	lockMaterialDemands.Queue(&b.next, values{
 		"supplier": o.supplier, "customer": o.customer, "ids": sortedIDs(subjects),
-		"materials": texts(subjects, func(s *Subject) string { return s.Material }),
+		"materials": mapSlice(subjects, func(s *Subject) string { return s.Material }),
 	}).Query(func(rows pgx.Rows) error {
 		var id pgtype.UUID
 		var number string
@@ -122,16 +129,20 @@ func lockDemands(b *batches, o owner, subjects []Subject, into *locked) {
 
 // writeDemands stores the demands that messages write.
 func writeDemands(b *batches, messages []*saving) error {
-	insertions, changes := sortOut(b, messages, touchMaterialDemand, touchMaterialDemands,
+	insertions, changes, err := partition(b, messages, touchMaterialDemand, touchMaterialDemands,
 		func(m *saving, k Key, w Write) (demandRow, bool) {
-			return demandRow{w.demand, w.hash, &m.Arrival, m.ground.stored.objects[k].material}, w.demand != nil
+			d, ok := w.object.(*dcm.MaterialDemand)
+			return demandRow{d, w.hash, &m.Arrival, m.snapshot.stored.objects[k].material}, ok
 		})
+	if err != nil {
+		return err
+	}
 	// What a demand no longer has goes first: its material may be another one's now.
 	for _, r := range changes {
 		locations, categories := []string{}, []string{}
 		if r.before == r.MaterialNumberCustomer {
-			locations = texts(r.Series, func(s *dcm.DemandSeries) string { return s.CustomerLocation })
-			categories = texts(r.Series, func(s *dcm.DemandSeries) string { return s.DemandCategoryCode })
+			locations = mapSlice(r.Series, func(s *dcm.DemandSeries) string { return s.CustomerLocation })
+			categories = mapSlice(r.Series, func(s *dcm.DemandSeries) string { return s.DemandCategoryCode })
 		}
 		removeDemandSeries.Queue(&b.next, values{
 			"supplier": r.Supplier, "customer": r.Customer, "material": r.before, "locations": locations,

@@ -107,7 +107,7 @@ func (s *Store) updateOverviews(ctx context.Context, begun time.Time, share func
 // lookForChanges finds what changed since the overview, and marks how old that is. The
 // groups of a new supplier and customer are listed from now on, without figures.
 func (s *Store) lookForChanges(ctx context.Context, begun time.Time) (changed []changedOverview, err error) {
-	err = s.unhurried(ctx, func(tx pgx.Tx) error {
+	err = s.longTx(ctx, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, changedOverviews.SQL)
 		if err != nil {
 			return err
@@ -142,7 +142,7 @@ func (s *Store) lookForChanges(ctx context.Context, begun time.Time) (changed []
 func (s *Store) makeOverview(ctx context.Context, c changedOverview, share float64) error {
 	of := values{"supplier": c.Supplier, "customer": c.Customer, "pauses": 1/share - 1, "at": nil}
 	limit := float64(s.overviewLimit+time.Duration(c.Groups)*s.overviewGroupLimit) / share // it rests meanwhile
-	err := s.unhurried(ctx, func(tx pgx.Tx) error {
+	err := s.longTx(ctx, func(tx pgx.Tx) error {
 		timeout := fmt.Sprintf("set local statement_timeout = %d", time.Duration(limit).Milliseconds())
 		if _, err := tx.Exec(ctx, timeout, pgx.QueryExecModeSimpleProtocol); err != nil {
 			return err
@@ -156,15 +156,15 @@ func (s *Store) makeOverview(ctx context.Context, c changedOverview, share float
 	if pg := pgError(err); pg == nil || pg.Code != "57014" || ctx.Err() != nil {
 		return err
 	}
-	return s.unhurried(ctx, func(tx pgx.Tx) error {
+	return s.longTx(ctx, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, giveUpOverview.SQL, giveUpOverview.Args(of)...)
 		return err
 	})
 }
 
-// unhurried is a transaction that sees one state of the database and may take longer
+// longTx is a transaction that sees one state of the database and may take longer
 // than a message. Its commit waits for no disk: what it writes can be made again.
-func (s *Store) unhurried(ctx context.Context, do func(pgx.Tx) error) error {
+func (s *Store) longTx(ctx context.Context, do func(pgx.Tx) error) error {
 	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx,
 			"set local statement_timeout = '1h'; set local synchronous_commit = off; set local max_parallel_workers_per_gather = 0; set local jit = off",

@@ -9,6 +9,13 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
+// requests is the kind of requests for update.
+var requests = kind{
+	endpoint: dcm.RequestForUpdateEndpoint, write: writeRequests,
+	tables:  []string{"requested_update"},
+	columns: insertRequests.names(),
+}
+
 // requestRow is a request for update on its way into its table.
 type requestRow struct {
 	*UpdateRequest
@@ -61,13 +68,13 @@ var insertRequests = insertInto("requested_update", []column[requestRow]{
 		return int32(n)
 	}},
 	{"requested_id", func(r requestRow) any {
-		return texts(r.Entries, func(e *dcm.RequestForUpdate) pgtype.UUID { return pgUUID(e.ID) })
+		return mapSlice(r.Entries, func(e *dcm.RequestForUpdate) pgtype.UUID { return pgUUID(e.ID) })
 	}},
 	{"changed_at", func(r requestRow) any {
 		if !r.anyChangedAt() {
 			return []time.Time{}
 		}
-		return texts(r.Entries, func(e *dcm.RequestForUpdate) *time.Time {
+		return mapSlice(r.Entries, func(e *dcm.RequestForUpdate) *time.Time {
 			if e.ChangedAt == nil {
 				return nil
 			}
@@ -78,7 +85,7 @@ var insertRequests = insertInto("requested_update", []column[requestRow]{
 		if !r.anyChangedAt() {
 			return []int16{}
 		}
-		return texts(r.Entries, func(e *dcm.RequestForUpdate) *int16 {
+		return mapSlice(r.Entries, func(e *dcm.RequestForUpdate) *int16 {
 			if e.ChangedAt == nil {
 				return nil
 			}
@@ -88,7 +95,7 @@ var insertRequests = insertInto("requested_update", []column[requestRow]{
 	}},
 }, "on conflict do nothing")
 
-// notifyOutbox wakes whoever answers requests, when the transaction commits.
+// notifyOutbox wakes the replica that answers requests, when the transaction commits.
 var notifyOutbox = load("notify_outbox")
 
 func writeRequests(b *batches, messages []*saving) error {

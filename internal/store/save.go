@@ -5,12 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
-
-	"dcm-receiver/internal/dcm"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -18,17 +17,16 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// saving is a message on its way into the store. One goroutine at a time works on
-// it: that of its request, or that of the batch it is in.
+// saving is a message that is being stored. One goroutine at a time works on it: that of its request,
+// or that of its batch.
 type saving struct {
 	Arrival
+	kind     *kind
 	subjects []Subject
-	decide   func(*Ground) Decision
-
-	asRequested bool // decide is told which groups we asked for
+	decide   func(*Snapshot) Decision
 
 	// Of the last try:
-	ground    Ground
+	snapshot  Snapshot
 	decision  Decision
 	committed bool // a commit was sent: whether it succeeded is known by its answer alone
 	saved     chan error
@@ -36,21 +34,25 @@ type saving struct {
 	unanswered []Decision // of all tries whose commit has no answer
 }
 
-// ErrUnknown means that it is not known whether the message was stored: its commit
-// was sent, but the answer did not come, and the database could not be asked in
-// time.
+// ErrUnknown means that the message may be stored: its commit was sent, no answer came, and the
+// database could not be asked in time.
 var ErrUnknown = errors.New("it is not known whether the message was committed")
 
-// Save reads what is stored of the message's subjects, has decide decide on it,
-// and stores what that writes together with the journal entry. It returns the
-// decision that is committed. decide is called again when another message changed
-// the ground meanwhile, perhaps in another goroutine, but not after Save returned.
+// Save reads and locks the stored state of the message's subjects, calls decide, and stores what it
+// writes together with the journal entry. It returns the decision that was committed. When a concurrent
+// transaction changed the rows read, decide is called again, perhaps in another goroutine, but never
+// after Save has returned.
 //
-// A failure means that nothing of the message is stored, unless it is ErrUnknown:
-// where the answer to a commit is lost, Save finds out until ctx ends.
-func (s *Store) Save(ctx context.Context, a Arrival, subjects []Subject, decide func(*Ground) Decision) (Decision,
-	error) {
-	m := &saving{Arrival: a, subjects: subjects, decide: decide, asRequested: s.asRequested.Load()}
+// An error means that nothing of the message is stored, unless it is ErrUnknown: where the answer to a
+// commit is lost, Save finds out until ctx ends.
+func (s *Store) Save(
+	ctx context.Context, a Arrival, subjects []Subject, decide func(*Snapshot) Decision,
+) (Decision, error) {
+	kind, err := kindOf(a.Endpoint)
+	if err != nil {
+		return Decision{}, err
+	}
+	m := &saving{Arrival: a, kind: kind, subjects: subjects, decide: decide}
 	const tries = 20
 	inBatch := m.isSmall()
 	var unknown *Decision // of the try whose commit has no answer
@@ -90,7 +92,7 @@ func (s *Store) Save(ctx context.Context, a Arrival, subjects []Subject, decide 
 			pause(ctx, time.Duration(rand.Int64N(int64(try)))*time.Millisecond)
 			inBatch = false
 			continue
-		case inBatch: // another message may be to blame
+		case inBatch: // another message of the batch may be the cause
 			inBatch = false
 			continue
 		case unknown != nil:
@@ -107,9 +109,8 @@ func (s *Store) Save(ctx context.Context, a Arrival, subjects []Subject, decide 
 	}
 }
 
-// confirm makes sure that a message that is seen to be committed is as safe as
-// any other. A server that ends while a commit waits for a synchronous standby
-// leaves it visible on its own disk, but not on the standby.
+// confirm makes a message that is visible as safe as any other. A server that stops while a commit
+// waits for a synchronous standby leaves it visible on its own disk only.
 func (s *Store) confirm(ctx context.Context, a Arrival) error {
 	err := s.once(ctx, func(conn *pgxpool.Conn) error {
 		var b pgx.Batch
@@ -123,7 +124,7 @@ func (s *Store) confirm(ctx context.Context, a Arrival) error {
 		b.Queue("commit")
 		err := conn.SendBatch(ctx, &b).Close()
 		if err == nil && found != 1 {
-			err = errUnreplicated // and meanwhile another server has taken over
+			err = errUnreplicated // another server has taken over since
 		}
 		return err
 	})
@@ -133,8 +134,8 @@ func (s *Store) confirm(ctx context.Context, a Arrival) error {
 	return nil
 }
 
-// committed is which of several decisions without answer the journal has, each made
-// on what an earlier try may have stored.
+// committed finds out which of several unanswered decisions is in the journal: each was made on what
+// an earlier try may have stored.
 func (s *Store) committed(ctx context.Context, m *saving, last Decision) (Decision, error) {
 	if len(m.unanswered) < 2 {
 		return last, nil
@@ -149,7 +150,7 @@ func (s *Store) committed(ctx context.Context, m *saving, last Decision) (Decisi
 			return d, nil
 		}
 	}
-	return m.unanswered[0], nil // recorded in brief; the first is what others were decided on
+	return m.unanswered[0], nil // recorded in brief: the later ones were decided on the first
 }
 
 // backoff is a pause that grows, with jitter.
@@ -167,8 +168,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// once runs a transaction on some connection, which is good for the next one
-// afterwards.
+// once runs a transaction on a connection, and leaves that fit for the next one.
 func (s *Store) once(ctx context.Context, run func(*pgxpool.Conn) error) error {
 	conn, err := s.pool.Acquire(ctx)
 	if err != nil {
@@ -187,8 +187,7 @@ func (s *Store) once(ctx context.Context, run func(*pgxpool.Conn) error) error {
 			return errors.Join(err, rollback)
 		}
 	default:
-		// After a failover the connection may lead to a server that only reads;
-		// a new one finds the right server.
+		// After a failover the server may be a standby; a new connection finds the primary.
 		_ = conn.Conn().Close(ctx)
 	}
 	return err
@@ -202,16 +201,16 @@ var errUnreplicated = errors.New("the commit is on one server only")
 // begin begins a transaction whose commit waits for the disk.
 func (s *Store) begin(b *pgx.Batch) {
 	b.Queue("begin")
-	if s.hasty.Load() {
+	if s.asyncCommit.Load() {
 		b.Queue("set local synchronous_commit = on")
 	}
 }
 
-// saveAll saves messages in one transaction, in which what is stored of their
-// subjects stays locked. No two of them may be about the same. lockTimeout is a
-// statement that bounds how long others are waited for; "": they are waited for.
+// saveAll stores messages in one transaction, which keeps the state of their subjects locked. No two
+// of them may have a subject in common. lockTimeout is a statement that bounds the wait for locks; "":
+// no bound.
 func (s *Store) saveAll(ctx context.Context, conn *pgxpool.Conn, messages []*saving, lockTimeout string) error {
-	b := &batches{ctx: ctx, conn: conn}
+	b := &batches{ctx: ctx, conn: conn, asRequested: s.asRequested.Load()}
 	s.begin(&b.next)
 	if lockTimeout != "" {
 		b.next.Queue(lockTimeout)
@@ -222,16 +221,22 @@ func (s *Store) saveAll(ctx context.Context, conn *pgxpool.Conn, messages []*sav
 	}
 	kept := messages[:0:0]
 	for _, m := range messages {
-		m.ground = Ground{stored: cmp.Or(stored[m.Endpoint], &locked{})}
-		if m.decision = m.decide(&m.ground); m.decision.Entry.Record != NotAtAll {
+		m.snapshot = Snapshot{stored: cmp.Or(stored[m.kind], &locked{})}
+		m.decision = m.decide(&m.snapshot)
+		if m.decision.Request != nil && m.kind.endpoint.Path != requests.endpoint.Path {
+			return fmt.Errorf("store: a message to %s writes a request for update", m.Endpoint)
+		}
+		if m.decision.Entry.Record != NotAtAll {
 			kept = append(kept, m)
 		}
 	}
-	for _, write := range []func(*batches, []*saving) error{writeGroups, writeDemands, writeComments, writeRequests,
-		writeJournal} {
-		if err := write(b, kept); err != nil {
+	for k, of := range byKind(kept) {
+		if err := k.write(b, of); err != nil {
 			return err
 		}
+	}
+	if err := writeJournal(b, kept); err != nil {
+		return err
 	}
 	b.next.Queue("commit")
 	for _, m := range kept {
@@ -240,38 +245,43 @@ func (s *Store) saveAll(ctx context.Context, conn *pgxpool.Conn, messages []*sav
 	return b.send()
 }
 
-// lock reads and locks what is stored of the subjects, by endpoint. All
-// transactions lock in the same order.
-func lock(b *batches, messages []*saving) (map[string]*locked, error) {
-	stored := map[string]*locked{}
-	asked := false
-	for _, kind := range []struct {
-		endpoint dcm.Endpoint
-		lock     func(*batches, owner, []Subject, *locked)
-	}{{dcm.CapacityGroupEndpoint, lockGroups}, {dcm.MaterialDemandEndpoint, lockDemands},
-		{dcm.CommentEndpoint, lockComments}} {
-		var subjects map[owner][]Subject
-		for _, m := range messages {
-			if m.Endpoint == kind.endpoint.Path {
-				if subjects == nil {
-					subjects = map[owner][]Subject{}
-				}
-				for _, s := range m.subjects {
-					o := owner{s.Supplier, s.Customer}
-					subjects[o] = append(subjects[o], s)
+// byKind yields the messages of each kind, in the order of kinds: all transactions lock and write in
+// the same order.
+func byKind(messages []*saving) iter.Seq2[*kind, []*saving] {
+	return func(yield func(*kind, []*saving) bool) {
+		for i := range kinds {
+			var of []*saving
+			for _, m := range messages {
+				if m.kind == &kinds[i] {
+					of = append(of, m)
 				}
 			}
+			if of != nil && !yield(&kinds[i], of) {
+				return
+			}
 		}
-		if subjects == nil {
+	}
+}
+
+// lock reads and locks the stored state of the subjects, by kind.
+func lock(b *batches, messages []*saving) (map[*kind]*locked, error) {
+	stored := map[*kind]*locked{}
+	asked := false
+	for k, of := range byKind(messages) {
+		if k.lock == nil {
 			continue
 		}
-		into := &locked{objects: map[Key]state{}, holders: map[material]uuid.UUID{}, exchanged: map[object]bool{}}
-		stored[kind.endpoint.Path] = into
-		for _, o := range slices.SortedFunc(maps.Keys(subjects), owner.compare) {
-			kind.lock(b, o, subjects[o], into)
-			if messages[0].asRequested && kind.endpoint.Path == dcm.CapacityGroupEndpoint.Path {
-				lookUpRequested(b, o, subjects[o], into)
+		subjects := map[owner][]Subject{}
+		for _, m := range of {
+			for _, s := range m.subjects {
+				o := owner{s.Supplier, s.Customer}
+				subjects[o] = append(subjects[o], s)
 			}
+		}
+		into := &locked{objects: map[Key]state{}, holders: map[material]uuid.UUID{}, exchanged: map[object]bool{}}
+		stored[k] = into
+		for _, o := range slices.SortedFunc(maps.Keys(subjects), owner.compare) {
+			k.lock(b, o, subjects[o], into)
 			asked = true
 		}
 	}
@@ -287,7 +297,9 @@ type batches struct {
 	ctx  context.Context
 	conn *pgxpool.Conn
 	next pgx.Batch
-	rows int // that are in next
+	rows int // in next
+
+	asRequested bool // decisions need the groups that we asked for
 }
 
 func (b *batches) send() error {

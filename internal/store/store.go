@@ -29,7 +29,7 @@ type Store struct {
 
 	noHistory   atomic.Bool  // new connections keep no states that are replaced
 	asRequested atomic.Bool  // decisions are told which groups we asked for
-	hasty       *atomic.Bool // commits do not wait for the disk unless told to
+	asyncCommit *atomic.Bool // the server's default; each transaction asks for a synchronous commit
 
 	// Working out the overview of one supplier and customer may take so long, and as
 	// long again for each of their groups.
@@ -42,6 +42,9 @@ type Store struct {
 // timeout is ended by the server too, so that a receiver that is gone holds
 // nothing.
 func Open(url string, connections int, timeout time.Duration) (*Store, error) {
+	if err := checkKinds(kinds, dcm.Endpoints); err != nil {
+		return nil, err
+	}
 	read, err := database.Read(url)
 	if err != nil {
 		return nil, err
@@ -70,7 +73,7 @@ func Open(url string, connections int, timeout time.Duration) (*Store, error) {
 			conn.CustomData()[unreplicated] = true
 		}
 	}
-	s := &Store{timeout: timeout, hasty: read.Hasty, overviewLimit: overviewLimit,
+	s := &Store{timeout: timeout, asyncCommit: read.AsyncCommit, overviewLimit: overviewLimit,
 		overviewGroupLimit: overviewGroupLimit}
 	config.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		register(conn.TypeMap())
@@ -92,12 +95,10 @@ func Open(url string, connections int, timeout time.Duration) (*Store, error) {
 	return s, nil
 }
 
-// KeepNoHistory makes connections that are opened from now on keep no states that
-// are replaced.
+// KeepNoHistory makes connections that are opened from now on keep no earlier states.
 func (s *Store) KeepNoHistory() { s.noHistory.Store(true) }
 
-// TellRequested makes decisions know which capacity groups we asked for by a request
-// for update of our own.
+// TellRequested lets decisions see which capacity groups we asked for by our own request for update.
 func (s *Store) TellRequested() { s.asRequested.Store(true) }
 
 // Close waits for connections in use and closes all.
@@ -174,9 +175,8 @@ type UpdateRequest struct {
 	Entries    []dcm.RequestForUpdate
 }
 
-// Decision is what is to be done with a message, beside what it writes on its
-// Ground.
+// Decision is what to do with a message, beside what it writes to its Snapshot.
 type Decision struct {
 	Entry   Entry
-	Request *UpdateRequest // nil if it is no request for update
+	Request *UpdateRequest // nil unless it is a request for update
 }

@@ -227,8 +227,8 @@ func TestDecimalsComeBack(t *testing.T) {
 			ReceivedAt: time.Now()}
 		subject := store.Subject{Key: store.Key{Supplier: g.Supplier, Customer: g.Customer, ID: g.ID}}
 		if _, err := s.Save(context.Background(), a, []store.Subject{subject},
-			func(ground *store.Ground) store.Decision {
-				ground.Write(subject, store.WriteCapacityGroup(g, store.Content{}))
+			func(snapshot *store.Snapshot) store.Decision {
+				snapshot.Write(subject, store.WriteCapacityGroup(g, store.Content{}))
 				return store.Decision{}
 			}); err != nil {
 			rt.Fatal(err)
@@ -253,11 +253,11 @@ func TestRetention(t *testing.T) {
 	t.Cleanup(s.Close)
 	now := time.Now()
 	for age := range 10 {
-		a := store.Arrival{ID: uuid.New(), Sender: "BPNL6666666666YY", Endpoint: dcm.CapacityGroupEndpoint.Path,
+		a := store.Arrival{ID: uuid.New(), Sender: "BPNL6666666666YY", Endpoint: dcm.RequestForUpdateEndpoint.Path,
 			ReceivedAt: now.AddDate(0, 0, -age)}
 		d := store.Decision{Entry: store.Entry{Status: 200},
 			Request: &store.UpdateRequest{Entries: []dcm.RequestForUpdate{{Object: dcm.MaterialDemandEndpoint.Object}}}}
-		if _, err := s.Save(context.Background(), a, nil, func(*store.Ground) store.Decision { return d }); err != nil {
+		if _, err := s.Save(context.Background(), a, nil, func(*store.Snapshot) store.Decision { return d }); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -56,12 +56,12 @@ func TestALostCommitIsFoundOut(t *testing.T) {
 				ID: uuid.New()}}
 			a := store.Arrival{ID: uuid.New(), Sender: subject.Supplier, Endpoint: dcm.CapacityGroupEndpoint.Path,
 				ReceivedAt: time.Now(), Bytes: c.bytes}
-			d, err := s.Save(ctx, a, []store.Subject{subject}, func(ground *store.Ground) store.Decision {
+			d, err := s.Save(ctx, a, []store.Subject{subject}, func(snapshot *store.Snapshot) store.Decision {
 				result := store.Result{ObjectID: &subject.ID, Rule: 5, Outcome: rules.Created}
-				if stored := ground.Stored(subject); stored.Known() {
+				if stored := snapshot.Stored(subject); stored.Known() {
 					result.Rule, result.Outcome = 7, rules.Overwritten
 				}
-				ground.Write(subject, store.WriteCapacityGroup(&dcm.CapacityGroup{ID: subject.ID,
+				snapshot.Write(subject, store.WriteCapacityGroup(&dcm.CapacityGroup{ID: subject.ID,
 					Supplier: subject.Supplier, Customer: subject.Customer,
 					UnitOfMeasureIsOmitted: true, ChangedAt: dcm.Timestamp{Time: time.Now()}}, store.ContentOf(
 					[]byte("{}"))))
