@@ -12,12 +12,6 @@ import (
 	"dcm-receiver/internal/dcm"
 )
 
-// Violation is one thing that is wrong with a value.
-type Violation struct {
-	Pointer string `json:"pointer"` // RFC 6901, from the checked value on; "" is the value itself
-	Detail  string `json:"detail"`  // a sentence for the people who made the message
-}
-
 // Check reports every violation of the schema in raw, in the order of raw, until
 // report returns false. Those beyond the first most are reported empty, to be counted:
 // putting what nobody reads into words would cost more than finding it. What is missing from an
@@ -27,7 +21,7 @@ type Violation struct {
 // raw is one JSON value in which a strict reading found no fault: it is UTF-8,
 // and no object has a name twice. Time and memory are proportional to its
 // length, whatever is in it.
-func (s *Schema) Check(raw []byte, most int, report func(Violation) bool) {
+func (s *Schema) Check(raw []byte, most int, report func(dcm.Violation) bool) {
 	w := walk{
 		// The strict reading has looked for duplicates; remembering all names
 		// again would cost a multiple of the body.
@@ -44,9 +38,9 @@ func (s *Schema) Check(raw []byte, most int, report func(Violation) bool) {
 type walk struct {
 	dec      *jsontext.Decoder
 	most     int // violations that are still put into words
-	report   func(Violation) bool
-	misspelt func(Violation) bool // takes names that look like optional properties; nil: nobody asks
-	pointer  []byte               // of the value that is read now
+	report   func(dcm.Violation) bool
+	misspelt func(dcm.Violation) bool // takes names that look like optional properties; nil: nobody asks
+	pointer  []byte                   // of the value that is read now
 
 	// Names that are written in snake_case, each once; the required ones that they
 	// stand for; and where, "" if in several places.
@@ -177,10 +171,10 @@ func (w *walk) list(n *node) bool {
 // say reports a violation here, in the words that the parts make together.
 func (w *walk) say(parts ...string) bool {
 	if w.most <= 0 {
-		return w.report(Violation{})
+		return w.report(dcm.Violation{})
 	}
 	w.most--
-	return w.report(Violation{string(w.pointer), strings.Join(parts, "")})
+	return w.report(dcm.Violation{Pointer: string(w.pointer), Detail: strings.Join(parts, "")})
 }
 
 // broken is for callers who did not read strictly: nothing is valid by mistake.

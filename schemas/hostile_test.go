@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"dcm-receiver/internal/dcm"
 )
 
 // repeated is open, then entry as often as size allows, then close.
@@ -97,7 +99,7 @@ func TestHostile(t *testing.T) {
 			body, twice := []byte(h.body(size)), []byte(h.body(2*size))
 			violations := 0
 			hundred := allocated(func() {
-				h.schema.Check(body, math.MaxInt, func(Violation) bool { violations++; return violations < 100 })
+				h.schema.Check(body, math.MaxInt, func(dcm.Violation) bool { violations++; return violations < 100 })
 			})
 			if violations == 0 {
 				t.Error("valid")
@@ -107,7 +109,7 @@ func TestHostile(t *testing.T) {
 			if limit := uint64(3*size + 1<<16); hundred > limit && violations >= 100 {
 				t.Errorf("%d bytes allocated for %d", hundred, len(body))
 			}
-			all := func(Violation) bool { return true }
+			all := func(dcm.Violation) bool { return true }
 			once := allocated(func() { h.schema.Check(body, math.MaxInt, all) })
 			again := allocated(func() { h.schema.Check(twice, math.MaxInt, all) })
 			if again > once*5/2+1<<16 {
@@ -126,7 +128,7 @@ func BenchmarkHostile(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(body)))
 			for b.Loop() {
-				h.schema.Check(body, math.MaxInt, func(Violation) bool { return true })
+				h.schema.Check(body, math.MaxInt, func(dcm.Violation) bool { return true })
 			}
 		})
 	}
@@ -137,6 +139,6 @@ func BenchmarkValid(b *testing.B) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {
-		CapacityGroup.Check(body, math.MaxInt, func(Violation) bool { return true })
+		CapacityGroup.Check(body, math.MaxInt, func(dcm.Violation) bool { return true })
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"dcm-receiver/internal/dcm"
+
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -19,10 +21,10 @@ const (
 // is not there and may be left out: without a word its value would be lost. Names
 // that look like required properties are said by Check. raw and report are as in
 // Check.
-func (s *Schema) Misspelt(raw []byte, report func(Violation) bool) {
+func (s *Schema) Misspelt(raw []byte, report func(dcm.Violation) bool) {
 	w := walk{
 		dec:      jsontext.NewDecoder(bytes.NewBuffer(raw), jsontext.AllowDuplicateNames(true)),
-		report:   func(Violation) bool { return true },
+		report:   func(dcm.Violation) bool { return true },
 		misspelt: report,
 	}
 	w.value(s.root)
@@ -78,7 +80,7 @@ func (w *walk) snakeCase() {
 	if len(w.snake) > shown {
 		more = ", …"
 	}
-	w.report(Violation{w.snakeAt, "names are written in snake_case (" +
+	w.report(dcm.Violation{Pointer: w.snakeAt, Detail: "names are written in snake_case (" +
 		strings.Join(w.snake[:min(shown, len(w.snake))], ", ") + more +
 		"); they must be in camelCase: " + strings.Join(w.meant, ", ")})
 }
@@ -96,7 +98,8 @@ func (w *walk) ignored(n *node, seen uint64, strange []string) bool {
 		}
 		if found := lookalike(name, strange); found != "" {
 			at := string(w.pointer) + "/" + escape(found)
-			if !w.misspelt(Violation{at, quote(found) + " is not a known property and was ignored; did you mean " +
+			if !w.misspelt(dcm.Violation{Pointer: at, Detail: quote(found) +
+				" is not a known property and was ignored; did you mean " +
 				name + "?"}) {
 				return false
 			}

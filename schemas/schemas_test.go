@@ -48,9 +48,9 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-func check(s *Schema, raw string) []Violation {
-	var all []Violation
-	s.Check([]byte(raw), math.MaxInt, func(v Violation) bool { all = append(all, v); return true })
+func check(s *Schema, raw string) []dcm.Violation {
+	var all []dcm.Violation
+	s.Check([]byte(raw), math.MaxInt, func(v dcm.Violation) bool { all = append(all, v); return true })
 	return all
 }
 
@@ -96,7 +96,7 @@ func with(document, pointer, raw string) string {
 
 func TestFullDocumentsAreValid(t *testing.T) {
 	for _, d := range documents {
-		if diff := cmp.Diff([]Violation(nil), check(d.schema, d.full)); diff != "" {
+		if diff := cmp.Diff([]dcm.Violation(nil), check(d.schema, d.full)); diff != "" {
 			t.Errorf("%s: %s", d.file, diff)
 		}
 	}
@@ -313,9 +313,9 @@ func TestSentences(t *testing.T) {
 		{CapacityGroup, group, "/capacities/0/another", `"\u0000"`, "", ``},
 	} {
 		raw := with(c.document, c.place, c.value)
-		var want []Violation
+		var want []dcm.Violation
 		if c.sentences != "" {
-			want = []Violation{{c.pointer, c.sentences}}
+			want = []dcm.Violation{{Pointer: c.pointer, Detail: c.sentences}}
 		}
 		if diff := cmp.Diff(want, check(c.schema, raw)); diff != "" {
 			t.Errorf("%s = %.60s:\n%s", c.place, c.value, diff)
@@ -343,7 +343,7 @@ func TestAllViolationsInOrder(t *testing.T) {
 	}
 	for stop := 1; stop <= len(want); stop++ {
 		n := 0
-		CapacityGroup.Check([]byte(raw), math.MaxInt, func(Violation) bool { n++; return n < stop })
+		CapacityGroup.Check([]byte(raw), math.MaxInt, func(dcm.Violation) bool { n++; return n < stop })
 		if n != stop {
 			t.Errorf("asked to stop at %d, reported %d", stop, n)
 		}
@@ -377,7 +377,8 @@ func TestEveryRequiredPropertyIsMissed(t *testing.T) {
 			for _, name := range at.required {
 				n++
 				got := check(d.schema, with(d.full, pointer+"/"+name, ""))
-				if diff := cmp.Diff([]Violation{{pointer, name + " is missing"}}, got); diff != "" {
+				if diff := cmp.Diff([]dcm.Violation{{Pointer: pointer, Detail: name + " is missing"}},
+					got); diff != "" {
 					t.Errorf("%s%s/%s: %s", d.file, pointer, name, diff)
 				}
 			}

@@ -17,7 +17,6 @@ import (
 	"dcm-receiver/internal/payload"
 	"dcm-receiver/internal/receiver"
 	"dcm-receiver/internal/rules"
-	"dcm-receiver/schemas"
 )
 
 // errInvalid makes the exit status 1 where everything has been said.
@@ -33,13 +32,13 @@ type validateCommand struct {
 
 // finding is what validate says of one file; its names are those of answers.
 type finding struct {
-	File         string              `json:"file"`
-	Valid        bool                `json:"valid"`
-	Objects      int                 `json:"objects"`
-	Errors       []schemas.Violation `json:"errors"`
-	MoreErrors   int                 `json:"moreErrors,omitzero"`
-	Warnings     []schemas.Violation `json:"warnings,omitempty"`
-	MoreWarnings int                 `json:"moreWarnings,omitzero"`
+	File         string          `json:"file"`
+	Valid        bool            `json:"valid"`
+	Objects      int             `json:"objects"`
+	Errors       []dcm.Violation `json:"errors"`
+	MoreErrors   int             `json:"moreErrors,omitzero"`
+	Warnings     []dcm.Violation `json:"warnings,omitempty"`
+	MoreWarnings int             `json:"moreWarnings,omitzero"`
 }
 
 // Run says of each file what is wrong with it. A file that cannot be read does
@@ -52,7 +51,7 @@ func (c *validateCommand) Run() error {
 			unread++
 			fmt.Fprintln(os.Stderr, "dcm-receiver: read payload:", err)
 		}
-		f := finding{Errors: []schemas.Violation{{Detail: "it cannot be read"}}}
+		f := finding{Errors: []dcm.Violation{{Detail: "it cannot be read"}}}
 		if err == nil {
 			standard, _ := receiver.StandardOf(c.Standard) // the parser has seen to it
 			standard.WeekAhead = c.Ahead && standard.Name == "cx-0128"
@@ -88,7 +87,7 @@ func (f *finding) text() string {
 		verdict = "valid, " + counted(f.Objects, "object")
 	}
 	fmt.Fprintf(&b, "%s: %s\n", f.File, verdict)
-	list := func(word string, found []schemas.Violation, more int) {
+	list := func(word string, found []dcm.Violation, more int) {
 		for _, v := range found {
 			fmt.Fprintf(&b, "  %s%s: %s\n", word, cmp.Or(v.Pointer, "(whole body)"), v.Detail)
 		}
@@ -123,7 +122,7 @@ func read(file string) ([]byte, error) {
 // message shows it.
 func check(body []byte, endpoint string, standard receiver.Standard, now time.Time) finding {
 	if len(body) > receiver.MaxBody {
-		return finding{Errors: []schemas.Violation{{Detail: fmt.Sprintf(
+		return finding{Errors: []dcm.Violation{{Detail: fmt.Sprintf(
 			"the body has %d bytes, over 15 MiB (%d); send fewer objects in one message", len(body),
 			receiver.MaxBody)}}}
 	}
@@ -160,9 +159,9 @@ type sent struct {
 func found[T any](m *payload.Message[T], err error, now time.Time, of func(*T) sent) finding {
 	var syntax *payload.SyntaxError
 	if errors.As(err, &syntax) {
-		return finding{Errors: []schemas.Violation{{Detail: "not one JSON text: " + syntax.Detail}}}
+		return finding{Errors: []dcm.Violation{{Detail: "not one JSON text: " + syntax.Detail}}}
 	}
-	all := finding{Objects: len(m.Objects), Errors: append([]schemas.Violation{}, m.Errors.List...),
+	all := finding{Objects: len(m.Objects), Errors: append([]dcm.Violation{}, m.Errors.List...),
 		MoreErrors: m.Errors.More, Warnings: m.Warnings.List, MoreWarnings: m.Warnings.More}
 	for i := range m.Objects {
 		o := &m.Objects[i]

@@ -230,7 +230,7 @@ func readJSON(file string, content []byte, today dcm.Date) (*File, error) {
 		line, position := places.place(pointer)
 		return Place{File: file, Line: line, Position: position, Column: pointer}
 	}
-	add := func(e payload.Errors) {
+	add := func(e dcm.Violations) {
 		for _, v := range e.List {
 			f.Problems = append(f.Problems, Problem{Place: at(v.Pointer), Detail: v.Detail})
 		}

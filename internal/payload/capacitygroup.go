@@ -70,7 +70,7 @@ func (r *reader) capacityGroup(o *Object[dcm.CapacityGroup], limit int) {
 		return ok
 	}, func(g *dcm.CapacityGroup, c *checks) {
 		if r.options.CapacityGroup != nil {
-			r.options.CapacityGroup(g, func(at, detail string) { c.errors.add(limit, o.Pointer+at, detail) })
+			r.options.CapacityGroup(g, func(at, detail string) { c.errors.AddUpTo(limit, o.Pointer+at, detail) })
 		}
 	})
 }

@@ -10,7 +10,7 @@ import (
 
 // checks holds what is found in an object beside the violations of its schema.
 type checks struct {
-	errors Errors
+	errors dcm.Violations
 	base   string
 	limit  int
 
@@ -29,7 +29,7 @@ func (c *checks) add(at place, detail string) {
 	for _, step := range at {
 		pointer += fmt.Sprint("/", step)
 	}
-	c.errors.add(c.limit, pointer, detail)
+	c.errors.AddUpTo(c.limit, pointer, detail)
 }
 
 // onlyCounted counts a violation where no more are listed: to write out its place

@@ -31,8 +31,6 @@ const (
 	minObject = 200
 	// alwaysObjects are judged one by one even so.
 	alwaysObjects = 100
-	// MaxErrors is how many errors are listed for one object.
-	MaxErrors = 100
 	// maxListed is how many errors are listed for one message; beyond it, each
 	// object still lists one.
 	maxListed = 10_000
@@ -58,9 +56,9 @@ type Envelope struct {
 	IsBare bool
 	// Errors of the message as a whole: its envelope or header is not valid, or
 	// it carries no object.
-	Errors Errors
+	Errors dcm.Violations
 	// Warnings about the message as a whole.
-	Warnings Errors
+	Warnings dcm.Violations
 }
 
 // Object is one object of a message, valid or not.
@@ -73,48 +71,10 @@ type Object[T any] struct {
 	// Raw is the object as sent.
 	Raw []byte
 	// Errors are the reasons for rule 1; none for a valid object.
-	Errors Errors
+	Errors dcm.Violations
 	// Warnings about an object, valid or not.
-	Warnings Errors
+	Warnings dcm.Violations
 }
-
-// Errors are violations with their places in the body.
-type Errors struct {
-	List []schemas.Violation
-	More int // how many there are beyond List; at least, where over 10,000
-}
-
-// Any reports whether there is an error.
-func (e *Errors) Any() bool { return len(e.List) > 0 }
-
-// Add adds a violation that the caller found.
-func (e *Errors) Add(pointer, detail string) { e.add(MaxErrors, pointer, detail) }
-
-func (e *Errors) add(limit int, pointer, detail string) {
-	if len(e.List) < limit {
-		e.List = append(e.List, schemas.Violation{Pointer: pointer, Detail: detail})
-	} else {
-		e.More++
-	}
-}
-
-// first puts a violation before all others, if it has words.
-func (e *Errors) first(pointer, detail string) {
-	if detail != "" {
-		e.List = slices.Insert(e.List, 0, schemas.Violation{Pointer: pointer, Detail: detail})
-	}
-}
-
-// join adds what another check found.
-func (e *Errors) join(found Errors, limit int) {
-	for _, v := range found.List {
-		e.add(limit, v.Pointer, v.Detail)
-	}
-	e.More += found.More
-}
-
-// count is how many violations there are.
-func (e *Errors) count() int { return len(e.List) + e.More }
 
 // Options are what one standard asks for and another does not.
 type Options struct {
@@ -141,12 +101,12 @@ func (m *Envelope) check(o Options) {
 	switch {
 	case m.Errors.Any():
 	case o.HeaderRequired && m.IsBare:
-		m.Errors.add(MaxErrors, "", "the body is a list without envelope; send "+form)
+		m.Errors.AddUpTo(dcm.MaxViolations, "", "the body is a list without envelope; send "+form)
 	case o.HeaderRequired && m.Header == nil:
-		m.Errors.add(MaxErrors, "", "messageHeader is missing; send "+form)
+		m.Errors.AddUpTo(dcm.MaxViolations, "", "messageHeader is missing; send "+form)
 	case o.Model != "" && m.Header != nil && !isVersionOf(m.Header.Context, o.Model) &&
 		!(o.OtherModel != "" && isVersionOf(m.Header.Context, o.OtherModel)):
-		m.Errors.add(MaxErrors, "/messageHeader/header/context", "context must be "+o.Model+".x.x")
+		m.Errors.AddUpTo(dcm.MaxViolations, "/messageHeader/header/context", "context must be "+o.Model+".x.x")
 	}
 }
 
@@ -172,7 +132,7 @@ func readObjects[T any](body []byte, options Options, plural, name string,
 		if len(m.Objects) == most {
 			r.Skip()
 			if !m.Errors.Any() {
-				m.Errors.add(1, "",
+				m.Errors.AddUpTo(1, "",
 					fmt.Sprintf(
 						"there are more than %d objects in %d bytes; they cannot all be %s, so none was judged", most,
 						len(body), plural))
@@ -182,14 +142,14 @@ func readObjects[T any](body []byte, options Options, plural, name string,
 		// The object is read where it stays: a copy of its own would double its memory.
 		m.Objects = append(m.Objects, Object[T]{Pointer: base + "/" + strconv.Itoa(i)})
 		o := &m.Objects[len(m.Objects)-1]
-		read(r, o, min(MaxErrors, max(1, maxListed-listed)))
+		read(r, o, min(dcm.MaxViolations, max(1, maxListed-listed)))
 		if o.ID == nil && o.Errors.Any() && len(m.Objects) <= alwaysObjects {
-			o.Errors.first(o.Pointer, misplaced(name, o.Raw))
+			o.Errors.AddFirst(o.Pointer, misplaced(name, o.Raw))
 		}
 		listed += len(o.Errors.List) + len(o.Warnings.List)
 	})
 	if len(m.Objects) == 0 && !m.Errors.Any() {
-		m.Errors.add(MaxErrors, place,
+		m.Errors.AddUpTo(dcm.MaxViolations, place,
 			"there is no "+name+"; a message carries at least one, in a list (also where it is only one)")
 	}
 	m.check(options)
@@ -245,11 +205,11 @@ func readObject[T any](r *reader, o *Object[T], schema *schemas.Schema, required
 	c.unitOmittedOrNot()
 	switch {
 	case !valid:
-		o.Errors.askSchema(schema, o.Raw, o.Pointer, limit)
+		askSchema(&o.Errors, schema, o.Raw, o.Pointer, limit)
 	case check != nil:
 		check(&o.Value, c)
 	}
-	if o.Errors.join(c.errors, limit); o.Errors.Any() {
+	if o.Errors.Join(c.errors, limit); o.Errors.Any() {
 		var none T
 		o.Value = none
 	}
@@ -287,30 +247,31 @@ func (r *reader) envelope(m *Envelope, item func(base string, i int)) (place str
 				}
 				place = "/content/informationObject"
 				if !list(place) {
-					m.Errors.add(MaxErrors, place, "informationObject must be a list")
+					m.Errors.AddUpTo(dcm.MaxViolations, place, "informationObject must be a list")
 				}
 			})
 			if !isObject {
-				m.Errors.add(MaxErrors, "/content", "content must be an object with the list informationObject")
+				m.Errors.AddUpTo(dcm.MaxViolations, "/content",
+					"content must be an object with the list informationObject")
 			} else if members > 0 && place == "/content" {
 				detail := "content has no informationObject; the objects stand there, in a list"
 				if meant != "" {
 					detail += "; did you mean it by " + meant + "?"
 				}
-				m.Errors.add(MaxErrors, "/content", detail)
+				m.Errors.AddUpTo(dcm.MaxViolations, "/content", detail)
 			} else if meant != "" {
-				m.Warnings.add(MaxErrors, "/content",
+				m.Warnings.AddUpTo(dcm.MaxViolations, "/content",
 					meant+" is not a known property and was ignored; did you mean informationObject?")
 			}
 		case "header":
 			// Ignoring it would skip the check of the sender.
-			m.Errors.add(MaxErrors, "/header",
+			m.Errors.AddUpTo(dcm.MaxViolations, "/header",
 				"header stands beside content; it must stand in messageHeader: {\"messageHeader\": {\"header\": {…}}, \"content\": {…}}")
 			r.Skip()
 		default:
 			if schemas.Alike(strictjson.Shorten(name), "messageHeader") {
 				// Ignoring it would skip the check of the sender.
-				m.Errors.add(MaxErrors, "", strconv.Quote(strictjson.Shorten(
+				m.Errors.AddUpTo(dcm.MaxViolations, "", strconv.Quote(strictjson.Shorten(
 					name))+" stands in the body; did you mean messageHeader?")
 			}
 			if len(others) < 3 {
@@ -320,11 +281,11 @@ func (r *reader) envelope(m *Envelope, item func(base string, i int)) (place str
 		}
 	})
 	if isObject && !content && len(others) > 0 && !m.Errors.Any() {
-		m.Errors.add(MaxErrors, "", "the body is an object with "+strings.Join(others,
+		m.Errors.AddUpTo(dcm.MaxViolations, "", "the body is an object with "+strings.Join(others,
 			", ")+" and without content; it must be a list of objects, in square brackets also if there is only one, or an object with messageHeader and content.informationObject")
 	}
 	if !isObject {
-		m.Errors.add(MaxErrors, "",
+		m.Errors.AddUpTo(dcm.MaxViolations, "",
 			"the body must be a list of objects, or an object with messageHeader and content.informationObject")
 	}
 	return place
@@ -380,12 +341,12 @@ func (r *reader) messageHeader(m *Envelope) {
 	if r.Failed() {
 		return
 	}
-	r.warn(&m.Warnings, schemas.MessageHeader, raw, base, MaxErrors)
+	r.warn(&m.Warnings, schemas.MessageHeader, raw, base, dcm.MaxViolations)
 	if valid {
 		m.Header = &header
 		return
 	}
-	m.Errors.askSchema(schemas.MessageHeader, raw, base, MaxErrors)
+	askSchema(&m.Errors, schemas.MessageHeader, raw, base, dcm.MaxViolations)
 }
 
 // object consumes a value. It is true if that is an object, member is true for each
@@ -412,7 +373,7 @@ func (r *reader) unknown() bool {
 
 // warn adds which unknown names of an object, if it has any, look like properties
 // that are not there.
-func (r *reader) warn(warnings *Errors, schema *schemas.Schema, raw []byte, base string, limit int) {
+func (r *reader) warn(warnings *dcm.Violations, schema *schemas.Schema, raw []byte, base string, limit int) {
 	if !r.strange {
 		return
 	}
@@ -420,26 +381,22 @@ func (r *reader) warn(warnings *Errors, schema *schemas.Schema, raw []byte, base
 	if limit == 1 {
 		return // so much is wrong with the message that nobody would read it
 	}
-	schema.Misspelt(raw, func(v schemas.Violation) bool {
-		warnings.add(limit, base+v.Pointer, v.Detail)
-		return warnings.count() < maxCounted
+	schema.Misspelt(raw, func(v dcm.Violation) bool {
+		warnings.AddUpTo(limit, base+v.Pointer, v.Detail)
+		return warnings.Count() < maxCounted
 	})
 }
 
 // askSchema adds every violation that the schema finds in raw.
-func (e *Errors) askSchema(schema *schemas.Schema, raw []byte, base string, limit int) {
-	before := e.count()
-	schema.Check(raw, limit-len(e.List), func(v schemas.Violation) bool {
-		if len(e.List) < limit {
-			e.add(limit, base+v.Pointer, v.Detail)
-		} else {
-			e.More++
-		}
-		return e.count()-before < maxCounted
+func askSchema(e *dcm.Violations, schema *schemas.Schema, raw []byte, base string, limit int) {
+	before := e.Count()
+	schema.Check(raw, limit-len(e.List), func(v dcm.Violation) bool {
+		e.AddUpTo(limit, base+v.Pointer, v.Detail)
+		return e.Count()-before < maxCounted
 	})
-	if e.count() == before {
+	if e.Count() == before {
 		// Never seen: the fuzz tests hold the two readings equal. The schema is
 		// the truth, but without a value there is nothing to store.
-		e.add(limit, base, "this object could not be read; please report it to the operator of this receiver")
+		e.AddUpTo(limit, base, "this object could not be read; please report it to the operator of this receiver")
 	}
 }

@@ -386,7 +386,8 @@ func TestRequestForUpdate(t *testing.T) {
 			[]string{"WeekBasedMaterialDemand " + id}, ""},
 		"newer only": {`[{"weekBasedMaterialDemand":[{"materialDemandId":"` + id +
 			`","changedAt":"2024-01-01T00:00:00"}]}]`, []string{"WeekBasedMaterialDemand " + id + " 2024-01-01"}, ""},
-		"nil UUID": {`[{"weekBasedMaterialDemand":[{"materialDemandId":"00000000-0000-0000-0000-000000000000"}]}]`, []string{"WeekBasedMaterialDemand 00000000-0000-0000-0000-000000000000"}, ""},
+		"nil UUID": {`[{"weekBasedMaterialDemand":[{"materialDemandId":"00000000-0000-0000-0000-000000000000"}]}]`,
+			[]string{"WeekBasedMaterialDemand 00000000-0000-0000-0000-000000000000"}, ""},
 		"no ID": {`[{"weekBasedMaterialDemand":[{}]}]`, nil,
 			"/0/weekBasedMaterialDemand/0: materialDemandId is missing"},
 		"bad changedAt": {`[{"weekBasedMaterialDemand":[{"materialDemandId":"` + id +
@@ -618,7 +619,7 @@ func FuzzJSON(f *testing.F) {
 }
 
 // holdPlaces follows each pointer: it leads to something in the body.
-func holdPlaces(t *testing.T, body []byte, errors payload.Errors) {
+func holdPlaces(t *testing.T, body []byte, errors dcm.Violations) {
 	t.Helper()
 	for _, v := range errors.List {
 		var place any
@@ -738,8 +739,8 @@ func set(v any, path []any, value any) {
 // violations for both or for neither.
 func holdSchema[T any](t *testing.T, schema *schemas.Schema, o *payload.Object[T]) {
 	t.Helper()
-	found := map[schemas.Violation]bool{}
-	schema.Check(o.Raw, math.MaxInt, func(v schemas.Violation) bool {
+	found := map[dcm.Violation]bool{}
+	schema.Check(o.Raw, math.MaxInt, func(v dcm.Violation) bool {
 		v.Pointer = o.Pointer + v.Pointer
 		found[v] = true
 		return true

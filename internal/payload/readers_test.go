@@ -169,7 +169,7 @@ func checkRequests(t *testing.T, body []byte) {
 	}
 	wrong := false
 	for _, raw := range entries {
-		schemas.RequestForUpdate.Check(raw, math.MaxInt, func(schemas.Violation) bool { wrong = true; return false })
+		schemas.RequestForUpdate.Check(raw, math.MaxInt, func(dcm.Violation) bool { wrong = true; return false })
 		var names map[string]json.RawMessage
 		if json.Unmarshal(raw, &names) == nil && len(names) > 0 && names["weekBasedMaterialDemand"] == nil &&
 			names["weekBasedCapacityGroup"] == nil {
@@ -232,19 +232,21 @@ func TestMisspeltNamesAreNamed(t *testing.T) {
 			`/0/weekBasedCapacityGroups: "weekBasedCapacityGroups" is not a known property and was ignored; did you mean weekBasedCapacityGroup?`},
 		"no list": {`[{"weekBasedCapacityGroups":[]}]`,
 			`/0: there is neither weekBasedMaterialDemand nor weekBasedCapacityGroup; name what is to be sent again in one of these lists, ` +
-				`or send {} for everything; "weekBasedCapacityGroups" is there; did you mean weekBasedCapacityGroup?`, ""},
+				`or send {} for everything; "weekBasedCapacityGroups" is there; did you mean weekBasedCapacityGroup?`,
+			""},
 		"no information object": {`{"content":{"informationObjects":[{}]}}`,
 			`/content: content has no informationObject; the objects stand there, in a list; did you mean it by "informationObjects"?`, ""},
 		"beside the right one": {`{"content":{"informationObject":[{}],"information_object":[{}]}}`, "",
 			`/content: "information_object" is not a known property and was ignored; did you mean informationObject?`},
-		"what is unlike all": {`{"content":{"informationObject":[{"weekBasedMaterialDemand":[{"materialDemandId":"` + id + `","x":1}]}],"y":1}}`, "", ""},
-		"nothing":            {`[{}]`, "", ""},
+		"what is unlike all": {`{"content":{"informationObject":[{"weekBasedMaterialDemand":[{"materialDemandId":"` +
+			id + `","x":1}]}],"y":1}}`, "", ""},
+		"nothing": {`[{}]`, "", ""},
 	} {
 		m, err := payload.ReadRequestsForUpdate([]byte(c.body), payload.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		words := func(e payload.Errors) (s string) {
+		words := func(e dcm.Violations) (s string) {
 			for _, v := range e.List {
 				s += v.Pointer + ": " + v.Detail
 			}

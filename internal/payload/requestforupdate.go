@@ -59,7 +59,7 @@ func requestedObjectOf(r *dcm.RequestForUpdate) requestedObject {
 // requestForUpdate reads one entry of an IdBasedRequestForUpdate.
 func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer string, all map[string]bool) {
 	everything, members, meant := true, 0, ""
-	c := &checks{limit: MaxErrors, base: pointer}
+	c := &checks{limit: dcm.MaxViolations, base: pointer}
 	list := func(listName, object, idName string) bool {
 		everything = false
 		required := []string{idName}
@@ -112,7 +112,7 @@ func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer stri
 	if everything && members > 0 {
 		// An empty entry asks for everything; this is something else.
 		r.strange = false
-		m.Errors.add(MaxErrors, pointer,
+		m.Errors.AddUpTo(dcm.MaxViolations, pointer,
 			"there is neither weekBasedMaterialDemand nor weekBasedCapacityGroup; name what is to be sent again in one of these lists, or send {} for everything"+meant)
 		return
 	}
@@ -121,9 +121,9 @@ func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer stri
 			all[kind.object] = true
 		}
 	}
-	r.warn(&m.Warnings, schemas.RequestForUpdate, raw, pointer, MaxErrors)
-	if !valid && m.Errors.count() < maxCounted {
-		m.Errors.askSchema(schemas.RequestForUpdate, raw, pointer, MaxErrors)
+	r.warn(&m.Warnings, schemas.RequestForUpdate, raw, pointer, dcm.MaxViolations)
+	if !valid && m.Errors.Count() < maxCounted {
+		askSchema(&m.Errors, schemas.RequestForUpdate, raw, pointer, dcm.MaxViolations)
 	}
-	m.Errors.join(c.errors, MaxErrors)
+	m.Errors.Join(c.errors, dcm.MaxViolations)
 }

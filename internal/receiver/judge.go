@@ -12,7 +12,6 @@ import (
 	"dcm-receiver/internal/payload"
 	"dcm-receiver/internal/rules"
 	"dcm-receiver/internal/store"
-	"dcm-receiver/schemas"
 
 	"github.com/google/uuid"
 )
@@ -41,7 +40,7 @@ func judgeObjects[T any](rc *Receiver, o objects[T]) judge {
 			return rc.unreadable(ctx, in, err)
 		}
 		rc.checkHeader(in, &m.Envelope, o.ours)
-		entry := store.Entry{Objects: len(m.Objects), Warnings: listed(m.Warnings)}
+		entry := store.Entry{Objects: len(m.Objects), Warnings: m.Warnings}
 		if m.Errors.Any() {
 			// A refused header, or no object at all, refuses the message as a whole.
 			return rc.refused(ctx, in, entry, m.Errors)
@@ -97,12 +96,12 @@ func decide[T any](e *store.Entry, snapshot *store.Snapshot, sent []payload.Obje
 			ids[i], id = *object.ID, &ids[i]
 		}
 		e.Results[i] = store.Result{
-			ObjectID: id, Rule: verdict.Rule, Outcome: verdict.Outcome, Errors: listed(object.Errors),
-			Warnings: listed(object.Warnings),
+			ObjectID: id, Rule: verdict.Rule, Outcome: verdict.Outcome, Errors: object.Errors,
+			Warnings: object.Warnings,
 		}
 		for _, d := range verdict.Details {
 			list := &e.Results[i].Errors
-			list.Errors = append(list.Errors, schemas.Violation{Pointer: object.Pointer + "/" + d.Property,
+			list.List = append(list.List, dcm.Violation{Pointer: object.Pointer + "/" + d.Property,
 				Detail: d.Text})
 		}
 	}
@@ -116,7 +115,7 @@ func decide[T any](e *store.Entry, snapshot *store.Snapshot, sent []payload.Obje
 // boundErrors leaves out of an entry what is beyond store.MaxErrorBytes; the first
 // error of each object comes before the others of any.
 func boundErrors(e *store.Entry) {
-	cost := func(l []schemas.Violation) int {
+	cost := func(l []dcm.Violation) int {
 		const around = 32 // {"pointer":"","detail":""},
 		if len(l) == 0 {
 			return 0
@@ -125,19 +124,19 @@ func boundErrors(e *store.Entry) {
 	}
 	left, reserved := store.MaxErrorBytes, 0 // reserved: of left, for first errors
 	for i := range e.Results {
-		reserved += cost(e.Results[i].Errors.Errors)
+		reserved += cost(e.Results[i].Errors.List)
 	}
-	bound := func(l *store.ErrorList, first int) {
+	bound := func(l *dcm.Violations, first int) {
 		reserved -= first
 		room := left
-		for i := range l.Errors {
+		for i := range l.List {
 			if i > 0 || first == 0 {
 				room = left - reserved
 			}
-			c := cost(l.Errors[i:])
+			c := cost(l.List[i:])
 			if c > room {
-				l.MoreErrors += len(l.Errors) - i
-				l.Errors = l.Errors[:i]
+				l.More += len(l.List) - i
+				l.List = l.List[:i]
 				return
 			}
 			left -= c
@@ -147,14 +146,14 @@ func boundErrors(e *store.Entry) {
 	bound(&e.Warnings, 0)
 	for i := range e.Results {
 		r := &e.Results[i]
-		bound(&r.Errors, cost(r.Errors.Errors))
+		bound(&r.Errors, cost(r.Errors.List))
 		bound(&r.Warnings, 0)
 	}
 }
 
 // WarnOfFuture notes a changedAt that locks the object against every honest later
 // message: those are older. It reports whether it is so.
-func WarnOfFuture(now time.Time, pointer string, changedAt dcm.Timestamp, warnings *payload.Errors) bool {
+func WarnOfFuture(now time.Time, pointer string, changedAt dcm.Timestamp, warnings *dcm.Violations) bool {
 	const ahead = 24 * time.Hour
 	if !changedAt.After(now.Add(ahead)) {
 		return false
@@ -196,13 +195,13 @@ func (rc *Receiver) unreadable(ctx context.Context, in *inbound, err error) (sto
 		detail = syntax.Detail
 	}
 	return rc.journal(ctx, in, store.Entry{Status: http.StatusUnprocessableEntity, Problem: notJSONProblem,
-		Errors: store.ErrorList{Errors: []schemas.Violation{{Detail: detail}}}})
+		Errors: dcm.Violations{List: []dcm.Violation{{Detail: detail}}}})
 }
 
 // refused journals a message that is refused as a whole.
-func (rc *Receiver) refused(ctx context.Context, in *inbound, e store.Entry, found payload.Errors) (store.Entry,
+func (rc *Receiver) refused(ctx context.Context, in *inbound, e store.Entry, found dcm.Violations) (store.Entry,
 	error) {
-	e.Status, e.Problem, e.Errors = http.StatusBadRequest, refusedProblem, listed(found)
+	e.Status, e.Problem, e.Errors = http.StatusBadRequest, refusedProblem, found
 	boundErrors(&e)
 	return rc.journal(ctx, in, e)
 }
@@ -219,8 +218,4 @@ func (rc *Receiver) journal(ctx context.Context, in *inbound, e store.Entry) (st
 func (rc *Receiver) save(ctx context.Context, in *inbound, d store.Decision) (store.Entry, error) {
 	_, err := rc.store.Save(ctx, in.Arrival, nil, func(*store.Snapshot) store.Decision { return d })
 	return d.Entry, err
-}
-
-func listed(e payload.Errors) store.ErrorList {
-	return store.ErrorList{Errors: e.List, MoreErrors: e.More}
 }

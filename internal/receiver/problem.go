@@ -10,7 +10,6 @@ import (
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/rules"
 	"dcm-receiver/internal/store"
-	"dcm-receiver/schemas"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -40,10 +39,10 @@ type summary struct {
 
 // remarks are about the message as a whole.
 type remarks struct {
-	Errors       []schemas.Violation `json:"errors,omitzero"`
-	MoreErrors   int                 `json:"moreErrors,omitzero"`
-	Warnings     []schemas.Violation `json:"warnings,omitempty"`
-	MoreWarnings int                 `json:"moreWarnings,omitzero"`
+	Errors       []dcm.Violation `json:"errors,omitzero"`
+	MoreErrors   int             `json:"moreErrors,omitzero"`
+	Warnings     []dcm.Violation `json:"warnings,omitempty"`
+	MoreWarnings int             `json:"moreWarnings,omitzero"`
 }
 
 // text is the answer written out: no more than that is held until it is read.
@@ -77,7 +76,7 @@ func appendRemarks(b []byte, begin int, m *remarks) []byte {
 	}
 	switch { // who is ignored has errors, where all of them are only counted too
 	case len(m.Errors) == 0 && m.MoreErrors > 0:
-		m.Errors = []schemas.Violation{}
+		m.Errors = []dcm.Violation{}
 	case len(m.Errors) == 0:
 		m.Errors = nil
 	}
@@ -97,8 +96,8 @@ func appendResult(b []byte, index int, idName string, r *store.Result) []byte {
 	b = append(b, `,"rule":`...)
 	b = strconv.AppendInt(b, int64(r.Rule), 10)
 	b = append(append(append(b, `,"outcome":"`...), r.Outcome...), `"}`...)
-	return appendRemarks(b, begin, &remarks{r.Errors.Errors, r.Errors.MoreErrors, r.Warnings.Errors,
-		r.Warnings.MoreErrors})
+	return appendRemarks(b, begin, &remarks{r.Errors.List, r.Errors.More, r.Warnings.List,
+		r.Warnings.More})
 }
 
 // member begins another member of the object that b ends with, which began at
@@ -165,19 +164,19 @@ func (rc *Receiver) answerTo(id uuid.UUID, messageID string, endpoint dcm.Endpoi
 	if e.Problem != "" {
 		a.Type, a.Status = problemType+e.Problem, rc.status(e)
 	}
-	a.Warnings, a.MoreWarnings = e.Warnings.Errors, e.Warnings.MoreErrors
+	a.Warnings, a.MoreWarnings = e.Warnings.List, e.Warnings.More
 	switch e.Problem {
 	case notJSONProblem:
-		a.Title, a.Detail = "The body is not one JSON text", firstDetail(e.Errors.Errors)
+		a.Title, a.Detail = "The body is not one JSON text", firstDetail(e.Errors.List)
 		return a // what could not be read was not judged
 	case tooLargeProblem:
-		a.Title, a.Detail = "The body is too large", firstDetail(e.Errors.Errors)
+		a.Title, a.Detail = "The body is too large", firstDetail(e.Errors.List)
 		return a
 	case refusedProblem:
 		a.Title, a.Detail = whyRefused(e)
 	}
 	a.Standard = e.Standard
-	a.Errors, a.MoreErrors = e.Errors.Errors, e.Errors.MoreErrors
+	a.Errors, a.MoreErrors = e.Errors.List, e.Errors.More
 	a.idName, a.results = endpoint.IDName, e.Results
 	return a
 }
@@ -185,16 +184,16 @@ func (rc *Receiver) answerTo(id uuid.UUID, messageID string, endpoint dcm.Endpoi
 // whyRefused is the summary of a refused message for whoever reads one line.
 func whyRefused(e store.Entry) (title, detail string) {
 	title = "The message was refused"
-	if len(e.Errors.Errors) > 0 {
-		return title, place(e.Errors.Errors[0]) + e.Errors.Errors[0].Detail
+	if len(e.Errors.List) > 0 {
+		return title, place(e.Errors.List[0]) + e.Errors.List[0].Detail
 	}
 	refused, first := 0, ""
 	for _, r := range e.Results {
 		if r.Outcome == rules.Ignored {
 			if refused++; refused == 1 {
 				first = fmt.Sprintf("rule %d", r.Rule)
-				if len(r.Errors.Errors) > 0 {
-					first += ": " + place(r.Errors.Errors[0]) + r.Errors.Errors[0].Detail
+				if len(r.Errors.List) > 0 {
+					first += ": " + place(r.Errors.List[0]) + r.Errors.List[0].Detail
 				}
 			}
 		}
@@ -210,7 +209,7 @@ func whyRefused(e store.Entry) (title, detail string) {
 	}
 }
 
-func place(v schemas.Violation) string {
+func place(v dcm.Violation) string {
 	if v.Pointer == "" {
 		return ""
 	}
@@ -226,7 +225,7 @@ func (rc *Receiver) status(e store.Entry) int {
 	return e.Status
 }
 
-func firstDetail(errors []schemas.Violation) string {
+func firstDetail(errors []dcm.Violation) string {
 	if len(errors) == 0 {
 		return ""
 	}

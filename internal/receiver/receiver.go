@@ -28,7 +28,6 @@ import (
 	"dcm-receiver/internal/payload"
 	"dcm-receiver/internal/rules"
 	"dcm-receiver/internal/store"
-	"dcm-receiver/schemas"
 
 	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
@@ -314,7 +313,7 @@ func (rc *Receiver) judged(ctx context.Context, w http.ResponseWriter, in *inbou
 	var err error
 	if tooLarge.read > 0 {
 		entry, err = rc.journal(ctx, in, store.Entry{Status: http.StatusRequestEntityTooLarge,
-			Problem: tooLargeProblem, Errors: store.ErrorList{Errors: []schemas.Violation{
+			Problem: tooLargeProblem, Errors: dcm.Violations{List: []dcm.Violation{
 				{Detail: fmt.Sprintf("the body is larger than 15 MiB (%d bytes); send fewer objects in one message",
 					MaxBody)}}}})
 	} else {

@@ -6,8 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/store"
-	"dcm-receiver/schemas"
 
 	"golang.org/x/time/rate"
 )
@@ -112,7 +112,7 @@ func (rc *Receiver) limitRecord(in *inbound, e *store.Entry, changes bool) {
 	for i := range e.Results {
 		r := &e.Results[i]
 		cost += listCost(r.Errors) + listCost(r.Warnings)
-		if !changes || len(r.Errors.Errors) > 0 {
+		if !changes || len(r.Errors.List) > 0 {
 			cost += verdictCost
 		}
 	}
@@ -129,12 +129,12 @@ func (rc *Receiver) limitRecord(in *inbound, e *store.Entry, changes bool) {
 		e.Record = store.NotAtAll
 		detail = "more messages that change nothing came from this sender than are recorded in an hour: this one is counted only, so GET /messages will not show it"
 	}
-	e.Warnings.Errors = append(e.Warnings.Errors[:len(e.Warnings.Errors):len(e.Warnings.Errors)],
-		schemas.Violation{Detail: detail})
+	e.Warnings.List = append(e.Warnings.List[:len(e.Warnings.List):len(e.Warnings.List)],
+		dcm.Violation{Detail: detail})
 }
 
-func listCost(l store.ErrorList) (bytes int) {
-	for _, v := range l.Errors {
+func listCost(l dcm.Violations) (bytes int) {
+	for _, v := range l.List {
 		bytes += len(v.Pointer) + len(v.Detail) + len(`{"detail": "", "pointer": ""}, `)
 	}
 	return bytes

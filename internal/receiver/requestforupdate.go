@@ -15,7 +15,7 @@ func (rc *Receiver) judgeRequestForUpdate(ctx context.Context, in *inbound) (sto
 		return rc.unreadable(ctx, in, err)
 	}
 	rc.checkHeader(in, &m.Envelope, rc.isOurs)
-	entry := store.Entry{Status: http.StatusOK, Objects: len(m.Objects), Warnings: listed(m.Warnings)}
+	entry := store.Entry{Status: http.StatusOK, Objects: len(m.Objects), Warnings: m.Warnings}
 	if m.Errors.Any() {
 		return rc.refused(ctx, in, entry, m.Errors)
 	}

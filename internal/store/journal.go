@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dcm-receiver/internal/database"
+	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/rules"
 	"dcm-receiver/migrations"
 
@@ -125,8 +126,8 @@ func (s *Store) readResults(ctx context.Context, sender string, m *Recorded) err
 				return err
 			}
 			if read += len(text); read > MaxErrorText { // of an earlier version, that had no limit
-				list.MoreErrors += len(list.Errors)
-				list.Errors = nil
+				list.More += len(list.List)
+				list.List = nil
 			}
 			return nil
 		})
@@ -150,7 +151,7 @@ func collect(rows pgx.Rows, err error) ([]Recorded, error) {
 		var messageErrors, warnings, objectErrors, objectWarnings []byte
 		if err = row.Scan(&r.ID, &messageID, &asSent, &r.Endpoint, &r.ReceivedAt, &r.Status, &problem, &standard,
 			&r.Objects,
-			&messageErrors, &r.Errors.MoreErrors, &warnings, &r.Warnings.MoreErrors, &ids, &ruleNumbers, &outcomes,
+			&messageErrors, &r.Errors.More, &warnings, &r.Warnings.More, &ids, &ruleNumbers, &outcomes,
 			&objectErrors, &objectWarnings, &r.Complete); err != nil {
 			return r, err
 		}
@@ -166,11 +167,11 @@ func collect(rows pgx.Rows, err error) ([]Recorded, error) {
 		if standard != nil {
 			r.Standard = *standard
 		}
-		perError, perWarning := map[int]ErrorList{}, map[int]ErrorList{}
+		perError, perWarning := map[int]dcm.Violations{}, map[int]dcm.Violations{}
 		for _, field := range []struct {
 			text []byte
 			into any
-		}{{messageErrors, &r.Errors.Errors}, {warnings, &r.Warnings.Errors}, {objectErrors, &perError},
+		}{{messageErrors, &r.Errors.List}, {warnings, &r.Warnings.List}, {objectErrors, &perError},
 			{objectWarnings, &perWarning}} {
 			if field.text != nil {
 				if err = json.Unmarshal(field.text, field.into); err != nil {
@@ -278,7 +279,8 @@ func (s *Store) Ready(ctx context.Context) error {
 	var readOnly, asyncCommit bool
 	var encoding string
 	var missing *string
-	err := s.pool.QueryRow(ctx, ready.SQL, tables()).Scan(&version, &oldest, &readOnly, &encoding, &asyncCommit, &missing)
+	err := s.pool.QueryRow(ctx, ready.SQL, tables()).Scan(&version, &oldest, &readOnly, &encoding, &asyncCommit,
+		&missing)
 	switch {
 	case err != nil && pgError(err) != nil && slices.Contains([]string{"42P01", "42703", "3F000"}, pgError(err).Code):
 		return errors.New("the database is not migrated")
@@ -347,10 +349,10 @@ var messageColumns = []column[journalRow]{
 	{"objects", func(r journalRow) any { return int32(r.Objects) }},
 	{"bytes", func(r journalRow) any { return r.Bytes }},
 	{"duration", func(r journalRow) any { return time.Since(r.ReceivedAt) }},
-	{"errors", func(r journalRow) any { return r.Entry.Errors.json() }},
-	{"more_errors", func(r journalRow) any { return int32(r.Entry.Errors.MoreErrors) }},
-	{"warnings", func(r journalRow) any { return r.Warnings.json() }},
-	{"more_warnings", func(r journalRow) any { return int32(r.Warnings.MoreErrors) }},
+	{"errors", func(r journalRow) any { return listJSON(r.Entry.Errors) }},
+	{"more_errors", func(r journalRow) any { return int32(r.Entry.Errors.More) }},
+	{"warnings", func(r journalRow) any { return listJSON(r.Warnings) }},
+	{"more_warnings", func(r journalRow) any { return int32(r.Warnings.More) }},
 	{"object_id", func(r journalRow) any {
 		return mapSlice(r.Results, func(o *Result) pgtype.UUID { return pgUUID(o.ObjectID) })
 	}},
@@ -361,10 +363,10 @@ var messageColumns = []column[journalRow]{
 		return mapSlice(r.Results, func(o *Result) string { return string(o.Outcome) })
 	}},
 	{"object_errors", func(r journalRow) any {
-		return perObject(r.Results, func(o *Result) ErrorList { return o.Errors })
+		return perObject(r.Results, func(o *Result) dcm.Violations { return o.Errors })
 	}},
 	{"object_warnings", func(r journalRow) any {
-		return perObject(r.Results, func(o *Result) ErrorList { return o.Warnings })
+		return perObject(r.Results, func(o *Result) dcm.Violations { return o.Warnings })
 	}},
 }
 
@@ -377,7 +379,7 @@ func writeJournal(b *batches, messages []*saving) error {
 		entry := &m.decision.Entry
 		if entry.Record == InBrief {
 			brief := *entry
-			brief.Errors, brief.Warnings, brief.Results = ErrorList{}, ErrorList{}, nil
+			brief.Errors, brief.Warnings, brief.Results = dcm.Violations{}, dcm.Violations{}, nil
 			entry = &brief
 		}
 		rows[i] = journalRow{&m.Arrival, entry}
@@ -385,21 +387,21 @@ func writeJournal(b *batches, messages []*saving) error {
 	return insertMessages.write(b, rows)
 }
 
-// json is the list without its count; NULL if it is empty.
-func (l ErrorList) json() any {
-	if len(l.Errors) == 0 {
+// listJSON is the list without its count; NULL if it is empty.
+func listJSON(l dcm.Violations) any {
+	if len(l.List) == 0 {
 		return nil
 	}
-	return asJSON(l.Errors)
+	return asJSON(l.List)
 }
 
 // perObject is an object with the lists that are not empty, by the place of their
 // object; NULL if there is none.
-func perObject(results []Result, of func(*Result) ErrorList) any {
-	lists := map[int]ErrorList{}
+func perObject(results []Result, of func(*Result) dcm.Violations) any {
+	lists := map[int]dcm.Violations{}
 	for i := range results {
-		if l := of(&results[i]); len(l.Errors) > 0 || l.MoreErrors > 0 {
-			l.Errors = notNull(l.Errors)
+		if l := of(&results[i]); len(l.List) > 0 || l.More > 0 {
+			l.List = notNull(l.List)
 			lists[i] = l
 		}
 	}

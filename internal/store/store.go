@@ -13,7 +13,6 @@ import (
 	"dcm-receiver/internal/database"
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/rules"
-	"dcm-receiver/schemas"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -139,8 +138,8 @@ type Entry struct {
 	Problem  string // last word of the problem's type; "" if the message was accepted
 	Standard string // whose rules decided; "" if none was asked
 	Objects  int
-	Errors   ErrorList // of the message as a whole
-	Warnings ErrorList
+	Errors   dcm.Violations // of the message as a whole
+	Warnings dcm.Violations
 	Results  []Result // of the objects, in the order sent
 	Record   Record   // how much of this is kept
 }
@@ -150,8 +149,8 @@ type Result struct {
 	ObjectID *uuid.UUID // nil if it could not be read
 	Rule     int
 	Outcome  rules.Outcome
-	Errors   ErrorList
-	Warnings ErrorList
+	Errors   dcm.Violations
+	Warnings dcm.Violations
 }
 
 // MaxErrorBytes is about how many bytes of errors and warnings an answer has, and its
@@ -161,12 +160,6 @@ const MaxErrorBytes = 1 << 20
 // MaxErrorText is what these have at most as JSON, in which a quotation mark takes two
 // bytes.
 const MaxErrorText = 2 * MaxErrorBytes
-
-// ErrorList is a list of violations, and how many more there are.
-type ErrorList struct {
-	Errors     []schemas.Violation `json:"errors"`
-	MoreErrors int                 `json:"moreErrors,omitempty"`
-}
 
 // UpdateRequest is the request of one IdBasedRequestForUpdate.
 type UpdateRequest struct {
