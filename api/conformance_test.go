@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"dcm-receiver/internal/privatepg/pgtest"
+	"dcm-receiver/internal/standard"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -97,7 +98,7 @@ func TestNamesExist(t *testing.T) {
 
 // documents are those that hold for this version and link to others.
 var documents = []string{
-	"README.md", "SECURITY.md", "api/planners.md", "deploy/README.md", "deploy/operation.md", "deploy/connector.md", "deploy/settings.md",
+	"README.md", "CONTRIBUTING.md", "SECURITY.md", "api/planners.md", "deploy/README.md", "deploy/operation.md", "deploy/connector.md", "deploy/settings.md",
 	"deploy/edc/README.md", "deploy/ha/README.md", "internal/README.md", "internal/bench/README.md", "internal/torture/README.md",
 }
 
@@ -106,13 +107,14 @@ var documents = []string{
 func TestDocumentsNameAll(t *testing.T) {
 	lines := strings.Split(read(t, "deploy/settings.md"), "\n")
 	settings := regexp.MustCompile(`env:"(\w+)".*help:`).FindAllStringSubmatch(read(t, "cmd/dcm-receiver/*.go"), -1)
+	plain := strings.NewReplacer("${standard}", standard.Default().Name)
 	fallback := regexp.MustCompile(`default:"([^"]*)"`)
 	for _, s := range settings {
 		named := false
 		for _, line := range lines {
 			if strings.HasPrefix(line, "| `"+s[1]+"` |") {
 				named = true
-				if d := fallback.FindStringSubmatch(s[0]); d != nil && d[1] != "" && !strings.Contains(line, "| `"+d[1]+"` |") {
+				if d := fallback.FindStringSubmatch(plain.Replace(s[0])); d != nil && d[1] != "" && !strings.Contains(line, "| `"+d[1]+"` |") {
 					t.Errorf("deploy/settings.md: the default of %s is not %s", s[1], d[1])
 				}
 			}

@@ -19,6 +19,7 @@ import (
 	"dcm-receiver/api"
 	"dcm-receiver/internal/privatepg/pgtest"
 	"dcm-receiver/internal/receiver"
+	"dcm-receiver/internal/standard"
 	"dcm-receiver/internal/store"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -230,9 +231,9 @@ func serve(t *testing.T) map[string]string {
 	servers := map[string]string{}
 	up, down := pgtest.New(t), "postgres://127.0.0.1:1/dcm"
 	for name, url := range map[string]string{"": up, "down": down, "cx-0128": up, "cx-0128down": down} {
-		standard, is := receiver.StandardOf(strings.TrimSuffix(name, "down"))
-		if !is {
-			standard = receiver.Standards[0]
+		by, known := standard.Of(strings.TrimSuffix(name, "down"))
+		if !known {
+			by = standard.Default()
 		}
 		s, err := store.Open(url, 2, 20*time.Second)
 		if err != nil {
@@ -240,7 +241,7 @@ func serve(t *testing.T) map[string]string {
 		}
 		t.Cleanup(s.Close)
 		rc := receiver.New(receiver.Config{
-			Standard: standard, CustomerBPNLs: []string{customer}, SupplierBPNLs: []string{customer},
+			Standard: by, CustomerBPNLs: []string{customer}, SupplierBPNLs: []string{customer},
 			Partners: []string{supplier}, APIKeys: []string{key}, SenderHeader: "Edc-Bpn",
 			UnparsableStatus: 422, RequestTimeout: 20 * time.Second, MaxInFlight: 8, MaxBuffered: 1 << 27,
 			Now: func() time.Time { return now },

@@ -20,6 +20,7 @@ import (
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/edc"
 	"dcm-receiver/internal/receiver"
+	"dcm-receiver/internal/standard"
 	"dcm-receiver/internal/strictjson"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -125,8 +126,8 @@ func (s registrationSettings) registration(own ownSettings) (edc.Registration, e
 	if len(own.suppliers) > 0 {
 		r.Roles = append(r.Roles, dcm.SupplierRole)
 	}
-	if own.standard == "cx-0128" {
-		r.Comments = true
+	if by, _ := standard.Of(own.standard); by.Capabilities {
+		r.Comments = by.Comments != nil
 		if len(s.Capable) != 1 || s.Capable[0] != "none" {
 			r.Capable = s.Capable
 		}
@@ -213,7 +214,7 @@ type edcRegisterCommand struct {
 	SenderHeader string `env:"DCM_SENDER_HEADER" default:"Edc-Bpn" help:"Header in which the data plane names the sender."`
 	Customers    list   `env:"DCM_CUSTOMER_BPNLS" name:"customer-bpnls" placeholder:"BPNL,…" help:"As for serve: set, the customer's endpoints are offered; so they are where neither list is set."`
 	Suppliers    list   `env:"DCM_SUPPLIER_BPNLS" name:"supplier-bpnls" placeholder:"BPNL,…" help:"As for serve: set, the supplier's endpoints are offered."`
-	Standard     string `env:"DCM_STANDARD" default:"cx-0048" enum:"cx-0048,cx-0128" help:"As for serve: cx-0128 has comments and capabilities too."`
+	Standard     string `env:"DCM_STANDARD" default:"${standard}" enum:"${standards}" help:"As for serve: cx-0128 has comments and capabilities too."`
 	DSPURL       string `env:"DCM_EDC_DSP_URL" name:"dsp-url" placeholder:"URL" help:"DSP address at which partners reach your connector; with --check, its catalogue is asked there too."`
 	DryRun       bool   `env:"DCM_EDC_DRY_RUN" name:"dry-run" xor:"mode" help:"Print the JSON, one object after the other, and ask no connector. It holds the API key."`
 	Check        bool   `env:"DCM_EDC_CHECK" name:"check" xor:"mode" help:"Say what differs and change nothing; with --dsp-url, ask the catalogue as well. Exit status 1 if something differs."`

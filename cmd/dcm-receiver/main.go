@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"dcm-receiver/internal/receiver"
+	"dcm-receiver/internal/standard"
 
 	"github.com/alecthomas/kong"
 )
@@ -42,7 +43,7 @@ func main() {
 	receiver.Version = version
 	parser, err := kong.New(&commands{}, kong.Name("dcm-receiver"), kong.UsageOnError(),
 		kong.Vars{"version": versionLine(), "endpoints": strings.Join(endpointPaths(), ","),
-			"standards": strings.Join(receiver.StandardNames(), ",")},
+			"standards": strings.Join(standard.Names(), ","), "standard": standard.Default().Name},
 		kong.Description(
 			"Takes and sends the messages of Catena-X Demand and Capacity Management (CX-0048, CX-0128), behind an EDC connector. Every option has an environment variable."))
 	if err != nil {

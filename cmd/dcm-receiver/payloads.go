@@ -17,6 +17,7 @@ import (
 	"dcm-receiver/internal/payload"
 	"dcm-receiver/internal/receiver"
 	"dcm-receiver/internal/rules"
+	"dcm-receiver/internal/standard"
 )
 
 // errInvalid makes the exit status 1 where everything has been said.
@@ -25,7 +26,7 @@ var errInvalid = errors.New("invalid")
 type validateCommand struct {
 	Files    []string `arg:"" name:"file" help:"Bodies as they would be POSTed; - is standard input."`
 	Endpoint string   `env:"DCM_ENDPOINT" enum:"${endpoints}" default:"week-based-capacity-group" help:"What the payload is meant for: ${enum}."`
-	Standard string   `env:"DCM_STANDARD" enum:"${standards}" default:"cx-0048" help:"Rule set: ${enum}."`
+	Standard string   `env:"DCM_STANDARD" enum:"${standards}" default:"${standard}" help:"Rule set: ${enum}."`
 	Ahead    bool     `env:"DCM_REFUSE_PAST_WEEKS" name:"refuse-past-weeks" help:"As for serve: under cx-0128, past weeks alone are invalid."`
 	JSON     bool     `env:"DCM_JSON" name:"json" help:"Print one JSON object a file."`
 }
@@ -53,9 +54,9 @@ func (c *validateCommand) Run() error {
 		}
 		f := finding{Errors: []dcm.Violation{{Detail: "it cannot be read"}}}
 		if err == nil {
-			standard, _ := receiver.StandardOf(c.Standard) // the parser has seen to it
-			standard.WeekAhead = c.Ahead && standard.Name == "cx-0128"
-			f = check(body, c.Endpoint, standard, time.Now())
+			by, _ := standard.Of(c.Standard) // the parser has checked the name
+			by.WeekAhead = c.Ahead && by.CanRequireWeekAhead()
+			f = check(body, c.Endpoint, by, time.Now())
 		}
 		f.File = file
 		invalid = invalid || !f.Valid
@@ -120,30 +121,38 @@ func read(file string) ([]byte, error) {
 // check is rule 1 of a standard, what comes before it (size and JSON), and what
 // the receiver would say of a header, of changedAt and by later rules, as far as the
 // message shows it.
-func check(body []byte, endpoint string, standard receiver.Standard, now time.Time) finding {
+func check(body []byte, endpoint string, by standard.Standard, now time.Time) finding {
 	if len(body) > receiver.MaxBody {
 		return finding{Errors: []dcm.Violation{{Detail: fmt.Sprintf(
 			"the body has %d bytes, over 15 MiB (%d); send fewer objects in one message", len(body),
 			receiver.MaxBody)}}}
 	}
-	switch endpoint {
-	case dcm.CapacityGroupEndpoint.Path:
-		m, err := standard.ReadCapacityGroups(body, now)
+	return checks[endpoint](body, by, now)
+}
+
+// checks has what validate does for each endpoint.
+var checks = map[string]func(body []byte, by standard.Standard, now time.Time) finding{
+	dcm.CapacityGroupEndpoint.Path: func(body []byte, by standard.Standard, now time.Time) finding {
+		m, err := by.ReadCapacityGroups(body, now)
 		return found(m, err, now, func(g *dcm.CapacityGroup) sent {
-			refused, perhaps := standard.Foretell(g, now)
-			return sent{"supplier", g.Supplier, &g.ChangedAt, refused, perhaps}
+			always, unlessStored := by.Preview(g, now)
+			return sent{"supplier", g.Supplier, &g.ChangedAt, always, unlessStored}
 		})
-	case dcm.MaterialDemandEndpoint.Path:
-		m, err := standard.ReadMaterialDemands(body, now)
+	},
+	dcm.MaterialDemandEndpoint.Path: func(body []byte, by standard.Standard, now time.Time) finding {
+		m, err := by.ReadMaterialDemands(body, now)
 		return found(m, err, now, func(d *dcm.MaterialDemand) sent {
 			return sent{senderName: "customer", sender: d.Customer, changedAt: &d.ChangedAt}
 		})
-	case dcm.CommentEndpoint.Path:
-		m, err := standard.ReadComments(body, now)
+	},
+	dcm.CommentEndpoint.Path: func(body []byte, by standard.Standard, now time.Time) finding {
+		m, err := by.ReadComments(body, now)
 		return found(m, err, now, func(c *dcm.Comment) sent { return sent{changedAt: c.ChangedAt} })
-	}
-	m, err := standard.ReadRequestsForUpdate(body, now)
-	return found(m, err, now, func(*dcm.RequestForUpdate) sent { return sent{} })
+	},
+	dcm.RequestForUpdateEndpoint.Path: func(body []byte, by standard.Standard, now time.Time) finding {
+		m, err := by.ReadRequestsForUpdate(body, now)
+		return found(m, err, now, func(*dcm.RequestForUpdate) sent { return sent{} })
+	},
 }
 
 // sent is what an object says of the message that it is in: by which property it
@@ -197,7 +206,7 @@ type exampleCommand struct {
 	Seed     uint64 `env:"DCM_EXAMPLE_SEED" default:"1" help:"The same seed makes the same IDs and quantities."`
 	Supplier string `env:"DCM_EXAMPLE_SUPPLIER" default:"BPNL6666666666YY" help:"BPNL of the sender."`
 	Customer string `env:"DCM_EXAMPLE_CUSTOMER" default:"BPNL8888888888XX" help:"BPNL of the receiver."`
-	Standard string `env:"DCM_STANDARD" enum:"cx-0048,cx-0128" default:"cx-0048" help:"Rule set that the message is for: ${enum}."`
+	Standard string `env:"DCM_STANDARD" enum:"${standards}" default:"${standard}" help:"Rule set that the message is for: ${enum}."`
 	World    string `env:"DCM_EXAMPLE_WORLD" help:"Instead of one message, write those of a small world with three suppliers into this folder: groups, demands, requests, comments, and refused ones."`
 }
 
@@ -219,8 +228,8 @@ func (c *exampleCommand) Run() error {
 		return c.writeWorld()
 	}
 	context := "" // that of the example
-	if standard, _ := receiver.StandardOf(c.Standard); standard.HeaderRequired {
-		context = dcm.CapacityGroupEndpoint.Model + ".x.x"
+	if by, _ := standard.Of(c.Standard); by.HeaderRequired {
+		context = by.Context(dcm.CapacityGroupEndpoint, ".x.x")
 	}
 	_, err := os.Stdout.Write(append(example.Message(example.Options{
 		Context: context, Groups: c.Groups, Weeks: c.Weeks, Seed: c.Seed, Supplier: c.Supplier, Customer: c.Customer,

@@ -19,6 +19,7 @@ import (
 	"dcm-receiver/internal/example"
 	"dcm-receiver/internal/privatepg"
 	"dcm-receiver/internal/receiver"
+	"dcm-receiver/internal/standard"
 	"dcm-receiver/internal/store"
 	"dcm-receiver/migrations"
 
@@ -88,10 +89,10 @@ func (c *serveCommand) Run(parser *kong.Kong) error {
 	if c.Requested {
 		s.TellRequested()
 	}
-	standard, _ := receiver.StandardOf(c.Standard) // check has seen to it
-	standard.WeekAhead = c.WeekAhead
+	by, _ := standard.Of(c.Standard) // check has found it
+	by.WeekAhead = c.WeekAhead
 	rc := receiver.New(receiver.Config{
-		Standard: standard, CustomerBPNLs: c.CustomerBPNLs, SupplierBPNLs: c.SupplierBPNLs, Partners: c.Partners,
+		Standard: by, CustomerBPNLs: c.CustomerBPNLs, SupplierBPNLs: c.SupplierBPNLs, Partners: c.Partners,
 		APIKeys: c.APIKeys, SenderHeader: c.SenderHeader,
 		UnparsableStatus: c.UnparsableStatus, RequestTimeout: time.Duration(c.RequestTimeout),
 		MaxInFlight: c.MaxInFlight, MaxBuffered: int64(c.MaxBuffered), MaxWork: maxWork,
@@ -249,7 +250,7 @@ func (c *serveCommand) printHints(partners, operations, psql string) {
 	if c.Planning.Listen != "" {
 		pages = "Pages:    http://" + c.Planning.Listen + "\n"
 	}
-	if c.Standard != "cx-0048" {
+	if c.Standard != standard.Default().Name {
 		customer += " --standard " + c.Standard
 	}
 	try := ""

@@ -17,7 +17,7 @@ import (
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/edc"
 	"dcm-receiver/internal/privatepg"
-	"dcm-receiver/internal/receiver"
+	"dcm-receiver/internal/standard"
 
 	"github.com/alecthomas/kong"
 	"github.com/mattn/go-isatty"
@@ -112,7 +112,7 @@ type serveSettings struct {
 	Partners         list     `env:"DCM_PARTNERS" placeholder:"BPNL,…" help:"BPNLs that may send. Unset: everyone the connector lets through."`
 	SenderHeader     string   `env:"DCM_SENDER_HEADER" default:"Edc-Bpn" help:"Header in which the data plane names the sender."`
 	UnparsableStatus int      `env:"DCM_UNPARSABLE_STATUS" default:"422" help:"What a body that is no JSON gets: 422, or 400 for connectors that cannot pass a 422 on."`
-	Standard         string   `env:"DCM_STANDARD" default:"cx-0048" help:"Rule set: cx-0048 or cx-0128."`
+	Standard         string   `env:"DCM_STANDARD" default:"${standard}" help:"Rule set: ${standards}."`
 	WeekAhead        bool     `env:"DCM_REFUSE_PAST_WEEKS" name:"refuse-past-weeks" help:"Under cx-0128, refuse capacity groups and material demands all of whose weeks are past, current or next ones, as its text says to the letter. The published examples have past weeks alone."`
 	Requested        bool     `env:"DCM_ACCEPT_REQUESTED_PAST_START" name:"accept-requested-past-start" help:"Under cx-0128, suspend rule 5 for groups that our own request for update (outbox.request_for_update) asked for: after a restore, while suppliers send their running groups again."`
 	Migrate          bool     `env:"DCM_MIGRATE" default:"true" negatable:"" help:"Migrate the database at the start."`
@@ -182,18 +182,19 @@ func (s *serveSettings) check() error {
 			"DCM_API_KEYS: a key has fewer than %d characters and can be guessed; make one with openssl rand -hex 24",
 			leastKey)
 	}
+	by, known := standard.Of(s.Standard)
 	switch {
 	case s.UnparsableStatus != 422 && s.UnparsableStatus != 400:
 		return fmt.Errorf("DCM_UNPARSABLE_STATUS: %d is neither 422 nor 400", s.UnparsableStatus)
-	case !slices.Contains(receiver.StandardNames(), s.Standard):
-		return fmt.Errorf("DCM_STANDARD: %q is not known; use %s", s.Standard,
-			strings.Join(receiver.StandardNames(), " or "))
-	case s.WeekAhead && s.Standard != "cx-0128":
-		return fmt.Errorf("DCM_REFUSE_PAST_WEEKS: %s takes past weeks; set DCM_STANDARD=cx-0128, or take it out",
-			s.Standard)
-	case s.Requested && s.Standard != "cx-0128":
-		return fmt.Errorf(
-			"DCM_ACCEPT_REQUESTED_PAST_START: %s has no rule about the start of measurement; set DCM_STANDARD=cx-0128, or take it out", s.Standard)
+	case !known:
+		return fmt.Errorf("DCM_STANDARD: %q is not known; use %s", s.Standard, standard.List(standard.Names()))
+	case s.WeekAhead && !by.CanRequireWeekAhead():
+		return fmt.Errorf("DCM_REFUSE_PAST_WEEKS: %s takes past weeks; set DCM_STANDARD=%s, or take it out",
+			s.Standard, standard.List(standard.Where((*standard.Standard).CanRequireWeekAhead)))
+	case s.Requested && !by.StartRule:
+		return fmt.Errorf("DCM_ACCEPT_REQUESTED_PAST_START: %s has no rule about the start of measurement; "+
+			"set DCM_STANDARD=%s, or take it out", s.Standard,
+			standard.List(standard.Where(func(s *standard.Standard) bool { return s.StartRule })))
 	case s.JournalRetention < duration(time.Hour):
 		return fmt.Errorf("DCM_JOURNAL_RETENTION: %s is not a time to keep something; give at least 1h",
 			s.JournalRetention)

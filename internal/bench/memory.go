@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/standard"
 )
 
 // shape is a message that is as large as one may be, in a form of its own: item is
@@ -29,6 +30,8 @@ type shape struct {
 	end      string // of that object
 	first    bool   // with -short, tried six at once too
 }
+
+var latest = standard.Latest()
 
 const (
 	largestBody = 15<<20 - 4096
@@ -132,7 +135,7 @@ func (s shape) body(partner string) []byte {
 	out = fmt.Appendf(out,
 		`{"messageHeader":{"header":{"messageId":"%s","context":"%s.0.0","sentDateTime":"2026-01-01T00:00:00Z",`+
 			`"senderBpn":"%s","receiverBpn":"%s","version":"3.0.0"}},"content":{"informationObject":[`, next(),
-		s.endpoint.Model, partner, customer)
+		latest.Context(s.endpoint, ""), partner, customer)
 	if s.inOne != "" {
 		out, repeat = filled(out, strings.ReplaceAll(s.item, "PARTNER", partner)), s.inOne
 		if strings.HasPrefix(s.inOne, `"ID":`) {
@@ -198,7 +201,7 @@ var context128 = regexp.MustCompile(`"context":"[^"]*"`)
 func named(next func(int, int, []byte) ([]byte, string)) func(int, int, []byte) ([]byte, string) {
 	return func(connection, n int, buf []byte) ([]byte, string) {
 		body, supplier := next(connection, n, buf)
-		return context128.ReplaceAll(body, []byte(`"context":"`+dcm.CapacityGroupEndpoint.Model+`.0.0"`)), supplier
+		return context128.ReplaceAll(body, []byte(`"context":"`+latest.Context(dcm.CapacityGroupEndpoint, ".0.0")+`"`)), supplier
 	}
 }
 
@@ -216,7 +219,7 @@ type memoryRun struct {
 
 func (m *memoryRun) start() (err error) {
 	m.r, err = startReceiver(m.binary, m.url, m.dir, "GOMEMLIMIT=400MiB", fmt.Sprint("GOMAXPROCS=", m.processors),
-		"DCM_STANDARD=cx-0128", "DCM_SUPPLIER_BPNLS="+customer)
+		"DCM_STANDARD="+latest.Name, "DCM_SUPPLIER_BPNLS="+customer)
 	if err != nil {
 		return err
 	}

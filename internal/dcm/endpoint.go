@@ -18,10 +18,6 @@ type Endpoint struct {
 	Taxonomy string // of the asset, behind https://w3id.org/catenax/taxonomy#
 	Property string // value of the asset's property asset:prop:dcm (CX-0048)
 	Roles    []Role // ours: the roles that receive here
-	Model    string // URN of the aspect model with its major version: what a header's context begins with (CX-0128)
-	// ModelAs3 is what a context may begin with too: some number comments like the
-	// other models. "": nothing.
-	ModelAs3 string
 }
 
 // The endpoints. This is the one list of them: routes, registration, metrics and
@@ -30,24 +26,20 @@ var (
 	CapacityGroupEndpoint = Endpoint{
 		Path: "week-based-capacity-group", Object: "WeekBasedCapacityGroup", IDName: "capacityGroupId",
 		Taxonomy: "DcmWeekBasedCapacityGroup", Property: "weekbasedcapacitygroup-endpoint", Roles: []Role{CustomerRole},
-		Model: "urn:samm:io.catenax.week_based_capacity_group:3",
 	}
 	MaterialDemandEndpoint = Endpoint{
 		Path: "week-based-material-demand", Object: "WeekBasedMaterialDemand", IDName: "materialDemandId",
 		Taxonomy: "DcmWeekBasedMaterialDemand", Property: "weekbasedmaterialdemand-endpoint",
 		Roles: []Role{SupplierRole},
-		Model: "urn:samm:io.catenax.week_based_material_demand:3",
 	}
 	RequestForUpdateEndpoint = Endpoint{
 		Path: "id-based-request-for-update", Object: "IdBasedRequestForUpdate",
 		Taxonomy: "DcmIdBasedRequestForUpdate", Property: "idbasedrequestforupdate-endpoint",
 		Roles: []Role{CustomerRole, SupplierRole},
-		Model: "urn:samm:io.catenax.id_based_request_for_update:3",
 	}
 	CommentEndpoint = Endpoint{
 		Path: "id-based-comment", Object: "IdBasedComment", IDName: "commentId",
 		Taxonomy: "DcmIdBasedComment", Property: "idbasedcomment-endpoint", Roles: []Role{CustomerRole, SupplierRole},
-		Model: "urn:samm:io.catenax.id_based_comment:1", ModelAs3: "urn:samm:io.catenax.id_based_comment:3",
 	}
 	Endpoints = []Endpoint{CapacityGroupEndpoint, MaterialDemandEndpoint, RequestForUpdateEndpoint, CommentEndpoint}
 )

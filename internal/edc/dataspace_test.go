@@ -26,6 +26,7 @@ import (
 	"dcm-receiver/internal/edc"
 	"dcm-receiver/internal/example"
 	"dcm-receiver/internal/privatepg/pgtest"
+	"dcm-receiver/internal/standard"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -1027,7 +1028,7 @@ func (l *lab) cx0128(t *testing.T) {
 	l.restart(t, "DCM_STANDARD=cx-0128")
 	seed++
 	options := example.Options{Groups: 1, Weeks: 4, Seed: seed, Supplier: example.Supplier,
-		Customer: example.Customer, Now: time.Now(), Context: dcm.CapacityGroupEndpoint.Model + ".x.x"}
+		Customer: example.Customer, Now: time.Now(), Context: standard.Latest().Models[dcm.CapacityGroupEndpoint.Path] + ".x.x"}
 	s := l.sender(t)
 	group := again(t, example.Message(options), nil)
 	if a := l.post(t, s, group); a.Status != 200 {
@@ -1037,7 +1038,7 @@ func (l *lab) cx0128(t *testing.T) {
 		now := time.Now().UTC().Format(time.RFC3339)
 		body, err := json.Marshal(map[string]any{
 			"messageHeader": map[string]any{"header": map[string]any{"messageId": uuid.NewString(),
-				"context": dcm.CommentEndpoint.Model + ".x.x", "sentDateTime": now,
+				"context": standard.Latest().Models[dcm.CommentEndpoint.Path] + ".x.x", "sentDateTime": now,
 				"senderBpn": example.Supplier, "receiverBpn": example.Customer, "version": "3.0.0"}},
 			"content": map[string]any{"informationObject": []any{map[string]any{"commentId": uuid.NewString(),
 				"supplier": example.Supplier, "customer": example.Customer,

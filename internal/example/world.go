@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/standard"
 
 	"github.com/google/uuid"
 )
@@ -307,11 +308,14 @@ func (w world) needed(p part, site string, week int) int {
 // none is known in week 6.
 func hasDemand(p part, week int) bool { return p.number != "MNR-300001.001" || week != 6 }
 
+// worldStandard is the one with comments; its messages are valid under the others too.
+var worldStandard = standard.Latest()
+
 // sent is a message in its envelope.
 func (w world) sent(e dcm.Endpoint, sender, receiver, what string, at time.Time, objects []object) Sent {
 	body, err := json.MarshalIndent(object{
 		"messageHeader": object{"header": object{
-			"messageId": w.id("message", sender, receiver, what), "context": e.Model + ".x.x",
+			"messageId": w.id("message", sender, receiver, what), "context": worldStandard.Context(e, ".x.x"),
 			"sentDateTime": at.UTC().Format(time.RFC3339),
 			"senderBpn":    sender, "receiverBpn": receiver, "version": "3.0.0",
 		}},

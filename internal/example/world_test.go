@@ -20,6 +20,7 @@ import (
 	"dcm-receiver/internal/example/load"
 	"dcm-receiver/internal/privatepg/pgtest"
 	"dcm-receiver/internal/receiver"
+	"dcm-receiver/internal/standard"
 	"dcm-receiver/internal/store"
 
 	"github.com/jackc/pgx/v5"
@@ -27,7 +28,7 @@ import (
 
 // receive sends the world through a receiver that is customer and suppliers in
 // one: every demand is a received one.
-func receive(t *testing.T, url string, standard receiver.Standard, w example.World) {
+func receive(t *testing.T, url string, standard standard.Standard, w example.World) {
 	t.Helper()
 	s, err := store.Open(url, 4, 20*time.Second)
 	if err != nil {
@@ -101,7 +102,7 @@ func TestQuestions(t *testing.T) {
 		fill func(*testing.T, string)
 	}{
 		{"received, cx-0048", func(t *testing.T, url string) {
-			standard, _ := receiver.StandardOf("cx-0048")
+			standard, _ := standard.Of("cx-0048")
 			receive(t, url, standard, world)
 		}},
 		{"released and sent, cx-0128", func(t *testing.T, url string) {

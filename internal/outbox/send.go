@@ -18,6 +18,7 @@ import (
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/edc"
 	"dcm-receiver/internal/fair"
+	"dcm-receiver/internal/standard"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -92,6 +93,7 @@ type Sender struct {
 	// nil: DB
 	Control  *pgxpool.Pool
 	Consumer *edc.Consumer
+	Standard standard.Standard // whose models headers name; zero: the default
 	Log      *slog.Logger
 	Metrics  *Metrics      // nil: none
 	Parallel int           // partners at work at once; as many more may hang
@@ -121,6 +123,9 @@ type claimed struct {
 // Run sends until ctx ends; then what is under way has a moment to end.
 func (s *Sender) Run(ctx context.Context) {
 	s.id, s.serving, s.room = uuid.New(), map[string]*claimed{}, fair.NewShare(held, roomOfOne)
+	if s.Standard.Name == "" {
+		s.Standard = standard.Default()
+	}
 	consumer := *s.Consumer
 	consumer.Room = s.room // what partners answer counts as what is sent to them
 	s.Consumer, s.unstored = &consumer, map[string]*unstored{}
@@ -678,7 +683,7 @@ func (s *Sender) send(ctx context.Context, partner string, jobs []*job) error {
 		own = jobs[0].Supplier
 	}
 	header := map[string]any{
-		"messageId": messageID, "context": endpoint.Model + ".0.0",
+		"messageId": messageID, "context": s.Standard.Context(endpoint, ".0.0"),
 		"sentDateTime": time.Now().UTC().Format("2006-01-02T15:04:05.000Z"),
 		"senderBpn":    own, "receiverBpn": partner, "version": "3.0.0",
 	}

@@ -19,6 +19,7 @@ import (
 	"dcm-receiver/internal/outbox"
 	"dcm-receiver/internal/payload"
 	"dcm-receiver/internal/privatepg/pgtest"
+	"dcm-receiver/internal/standard"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -48,8 +49,9 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if !strings.Contains(req.URL.Path, "demand") {
 		return
 	}
+	latest := standard.Latest()
 	m, err := payload.ReadMaterialDemands(body, payload.Options{HeaderRequired: true,
-		Model: dcm.MaterialDemandEndpoint.Model})
+		Model: latest.Context(dcm.MaterialDemandEndpoint, "")})
 	if err != nil || m.Errors.Any() {
 		r.t.Errorf("not valid: %v %v %s", err, m, body)
 		return
@@ -318,9 +320,10 @@ func TestRequest(t *testing.T) {
 	w.exec("insert into outbox.request_for_update (supplier, customer) values ($1, $2)", them, us)
 	w.reach("IdBasedRequestForUpdate delivered 200", "IdBasedRequestForUpdate delivered 200")
 	slices.SortFunc(w.receiver.bodies, func(a, b string) int { return len(b) - len(a) })
+	latest := standard.Latest()
 	for i, want := range []string{`[{"capacityGroupId":"0157ba42-d2a8-4e28-8565-7b07830c1110","changedAt":"2026-11-01T00:00:00.000000Z"}]`, "[]"} {
 		m, err := payload.ReadRequestsForUpdate([]byte(w.receiver.bodies[i]),
-			payload.Options{HeaderRequired: true, Model: dcm.RequestForUpdateEndpoint.Model})
+			payload.Options{HeaderRequired: true, Model: latest.Context(dcm.RequestForUpdateEndpoint, "")})
 		if err != nil || m.Errors.Any() {
 			t.Errorf("%v %+v", err, m)
 		}
@@ -348,7 +351,7 @@ func TestComments(t *testing.T) {
 	w.reach("IdBasedComment delivered 200", "IdBasedComment delivered 200", "IdBasedComment delivered 200")
 	for i, want := range []string{"Why?", "Why not?", ""} {
 		m, err := payload.ReadComments([]byte(w.receiver.bodies[i]),
-			payload.Options{HeaderRequired: true, Model: dcm.CommentEndpoint.Model})
+			payload.Options{HeaderRequired: true, Model: standard.Latest().Models[dcm.CommentEndpoint.Path]})
 		if err != nil || m.Errors.Any() || m.Objects[0].Errors.Any() {
 			t.Fatalf("%v %+v", err, m)
 		}

@@ -1,4 +1,4 @@
-package payload
+package payload_test
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	"dcm-receiver/internal/cx0048"
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/example"
+	"dcm-receiver/internal/payload"
 )
 
 // bodies are a usual message and the largest that fits.
@@ -31,13 +32,13 @@ func bodies(b *testing.B, run func(b *testing.B, body []byte)) {
 
 func BenchmarkReadCapacityGroups(b *testing.B) {
 	today := dcm.DateOf(time.Now().UTC())
-	options := Options{Weeks: cx0048.Weeks, GroupWeeks: func(weeks iter.Seq2[int,
+	options := payload.Options{Weeks: cx0048.Weeks, GroupWeeks: func(weeks iter.Seq2[int,
 		dcm.Date]) string {
 		return cx0048.GroupWeeks(weeks, today)
 	}}
 	bodies(b, func(b *testing.B, body []byte) {
 		for b.Loop() {
-			m, err := ReadCapacityGroups(body, options)
+			m, err := payload.ReadCapacityGroups(body, options)
 			if err != nil || m.Errors.Any() || m.Objects[0].Errors.Any() {
 				b.Fatal("the message is valid")
 			}

@@ -20,6 +20,7 @@ import (
 	"dcm-receiver/internal/example/load"
 	"dcm-receiver/internal/privatepg/pgtest"
 	"dcm-receiver/internal/receiver"
+	"dcm-receiver/internal/standard"
 	"dcm-receiver/internal/store"
 
 	"github.com/google/go-cmp/cmp"
@@ -87,8 +88,8 @@ func newSiteThrough(t testing.TB, url, pagesURL string) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	partner := func(standard string) http.Handler {
-		chosen, _ := receiver.StandardOf(standard)
+	partner := func(name string) http.Handler {
+		chosen, _ := standard.Of(name)
 		return receiver.New(receiver.Config{
 			Standard: chosen, CustomerBPNLs: []string{customer}, SupplierBPNLs: []string{supplier},
 			SenderHeader:     "Edc-Bpn",

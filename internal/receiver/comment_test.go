@@ -14,13 +14,14 @@ import (
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/example"
 	"dcm-receiver/internal/receiver"
+	"dcm-receiver/internal/standard"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 )
 
 func withComments(c *receiver.Config) {
-	c.Standard, _ = receiver.StandardOf("cx-0128")
+	c.Standard, _ = standard.Of("cx-0128")
 	c.Partners = nil
 }
 

@@ -17,6 +17,7 @@ import (
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/example"
 	"dcm-receiver/internal/receiver"
+	"dcm-receiver/internal/standard"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -30,8 +31,9 @@ import (
 
 // inEnvelope is a message of objects by CX-0128.
 func inEnvelope(e dcm.Endpoint, sender, receiver string, objects ...string) string {
+	latest := standard.Latest()
 	return fmt.Sprintf(`{"messageHeader":{"header":{"messageId":%q,"context":"%s.x.x","sentDateTime":"2026-11-20T10:00:05Z","senderBpn":%q,"receiverBpn":%q,"version":"3.0.0"}},
-		"content":{"informationObject":[%s]}}`, uuid.New(), e.Model, sender, receiver, strings.Join(objects, ",\n"))
+		"content":{"informationObject":[%s]}}`, uuid.New(), latest.Context(e, ""), sender, receiver, strings.Join(objects, ",\n"))
 }
 
 // linked is a capacity group as the model knows it.
@@ -122,7 +124,7 @@ func TestModelOfCX0128(t *testing.T) {
 	base := time.Date(2026, 11, 25, 8, 0, 0, 0, time.UTC)
 	var clock atomic.Int64
 	by := func(c *receiver.Config) {
-		c.Standard, _ = receiver.StandardOf("cx-0128")
+		c.Standard, _ = standard.Of("cx-0128")
 		c.Now = func() time.Time { return base.Add(time.Duration(clock.Load())) }
 	}
 	f := newFixture(t, by)

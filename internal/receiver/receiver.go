@@ -27,6 +27,7 @@ import (
 	"dcm-receiver/internal/fair"
 	"dcm-receiver/internal/payload"
 	"dcm-receiver/internal/rules"
+	"dcm-receiver/internal/standard"
 	"dcm-receiver/internal/store"
 
 	"github.com/go-chi/chi/v5"
@@ -44,18 +45,18 @@ const MaxBody = 15 << 20
 
 // Config is what an operator decides.
 type Config struct {
-	Standard         Standard         // rule set
-	CustomerBPNLs    []string         // BPNLs of ours that are customers
-	SupplierBPNLs    []string         // BPNLs of ours that are suppliers
-	Partners         []string         // BPNLs that may send; nil: everyone the connector lets through
-	APIKeys          []string         // accepted values of X-Api-Key; nil: no key is asked for
-	SenderHeader     string           // header in which the data plane names the sender
-	UnparsableStatus int              // status for a body that is not JSON: 422 or 400
-	RequestTimeout   time.Duration    // for judging and storing a message
-	MaxInFlight      int              // messages being judged at once
-	MaxBuffered      int64            // bytes of bodies held at once
-	MaxWork          int64            // bytes that may be made of bodies at once; 0: twice MaxBuffered
-	Now              func() time.Time // nil: time.Now
+	Standard         standard.Standard // rule set
+	CustomerBPNLs    []string          // BPNLs of ours that are customers
+	SupplierBPNLs    []string          // BPNLs of ours that are suppliers
+	Partners         []string          // BPNLs that may send; nil: everyone the connector lets through
+	APIKeys          []string          // accepted values of X-Api-Key; nil: no key is asked for
+	SenderHeader     string            // header in which the data plane names the sender
+	UnparsableStatus int               // status for a body that is not JSON: 422 or 400
+	RequestTimeout   time.Duration     // for judging and storing a message
+	MaxInFlight      int               // messages being judged at once
+	MaxBuffered      int64             // bytes of bodies held at once
+	MaxWork          int64             // bytes that may be made of bodies at once; 0: twice MaxBuffered
+	Now              func() time.Time  // nil: time.Now
 }
 
 // Receiver serves the two listeners.

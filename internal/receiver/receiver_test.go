@@ -21,6 +21,7 @@ import (
 	"dcm-receiver/internal/example"
 	"dcm-receiver/internal/privatepg/pgtest"
 	"dcm-receiver/internal/receiver"
+	"dcm-receiver/internal/standard"
 	"dcm-receiver/internal/store"
 
 	"github.com/google/go-cmp/cmp"
@@ -51,7 +52,7 @@ func newFixture(t testing.TB, change func(*receiver.Config)) *fixture {
 func onDatabase(t testing.TB, url string, change func(*receiver.Config)) *fixture {
 	t.Helper()
 	config := receiver.Config{
-		Standard: receiver.Standards[0], CustomerBPNLs: []string{example.Customer, "BPNL8888888888YY"},
+		Standard: standard.Default(), CustomerBPNLs: []string{example.Customer, "BPNL8888888888YY"},
 		SupplierBPNLs: []string{example.Supplier}, SenderHeader: "Edc-Bpn", UnparsableStatus: 422,
 		RequestTimeout: 20 * time.Second, MaxInFlight: 256, MaxBuffered: 128 << 20,
 		Now: func() time.Time { return now },
@@ -130,13 +131,13 @@ func TestCases(t *testing.T) {
 	for _, path := range requests {
 		dir := filepath.Dir(path)
 		endpoint := filepath.Base(filepath.Dir(dir))
-		standard, is := receiver.StandardOf(filepath.Base(filepath.Dir(filepath.Dir(dir))))
-		if !is {
-			standard, _ = receiver.StandardOf("cx-0048")
+		by, known := standard.Of(filepath.Base(filepath.Dir(filepath.Dir(dir))))
+		if !known {
+			by = standard.Default()
 		}
-		t.Run(standard.Name+"/"+endpoint+"/"+filepath.Base(dir), func(t *testing.T) {
+		t.Run(by.Name+"/"+endpoint+"/"+filepath.Base(dir), func(t *testing.T) {
 			t.Parallel()
-			f := newFixture(t, func(c *receiver.Config) { c.Standard = standard })
+			f := newFixture(t, func(c *receiver.Config) { c.Standard = by })
 			if endpoint == dcm.CommentEndpoint.Path { // there is a group to comment on
 				if w := f.post(dcm.CapacityGroupEndpoint.Path, read(t,
 					filepath.Join(filepath.Dir(dir), "group.json"))); w.Code != 201 {

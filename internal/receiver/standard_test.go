@@ -16,6 +16,7 @@ import (
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/example"
 	"dcm-receiver/internal/receiver"
+	"dcm-receiver/internal/standard"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -27,7 +28,7 @@ func volatileGroup(start, changedAt time.Time) []byte {
 	message := map[string]any{}
 	if err := json.Unmarshal(example.Message(example.Options{Groups: 1, Weeks: 5, Supplier: example.Supplier,
 		Customer: example.Customer,
-		Now:      changedAt, Context: dcm.CapacityGroupEndpoint.Model + ".x.x"}), &message); err != nil {
+		Now:      changedAt, Context: standard.Latest().Models[dcm.CapacityGroupEndpoint.Path] + ".x.x"}), &message); err != nil {
 		panic(err) // it is ours
 	}
 	group := message["content"].(map[string]any)["informationObject"].([]any)[0].(map[string]any)
@@ -48,7 +49,7 @@ func volatileGroup(start, changedAt time.Time) []byte {
 func TestAMeasurementGoesOn(t *testing.T) {
 	clock := now
 	f := newFixture(t, func(c *receiver.Config) {
-		c.Standard, _ = receiver.StandardOf("cx-0128")
+		c.Standard, _ = standard.Of("cx-0128")
 		c.Now = func() time.Time { return clock }
 	})
 	start := now.Add(time.Hour + time.Nanosecond)
@@ -91,7 +92,7 @@ func TestWhatWeAskedFor(t *testing.T) {
 		{name: "the switch is off", asked: "nullif($3::uuid, $3)", status: 400},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f := newFixture(t, func(c *receiver.Config) { c.Standard, _ = receiver.StandardOf("cx-0128") })
+			f := newFixture(t, func(c *receiver.Config) { c.Standard, _ = standard.Of("cx-0128") })
 			if c.told {
 				f.store.TellRequested()
 			}
@@ -113,7 +114,7 @@ func TestWhatWeAskedFor(t *testing.T) {
 // once.
 func TestBothStandardsOnOneDatabase(t *testing.T) {
 	first := newFixture(t, nil)
-	second := onDatabase(t, first.url, func(c *receiver.Config) { c.Standard, _ = receiver.StandardOf("cx-0128") })
+	second := onDatabase(t, first.url, func(c *receiver.Config) { c.Standard, _ = standard.Of("cx-0128") })
 	message := func(minute int) []byte {
 		return volatileGroup(now.Add(48*time.Hour), now.Add(time.Duration(minute)*time.Minute))
 	}
@@ -272,11 +273,11 @@ func (known groupsKnown) judgeByCX0048(g linked) (rule, code int) {
 // ones count, because the published examples have no other; where the operator takes
 // CX-0128 at its word ("at least one week, where N>1"), they do not.
 func TestPastWeeks(t *testing.T) {
-	standard, _ := receiver.StandardOf("cx-0128")
-	strict := standard
+	usual, _ := standard.Of("cx-0128")
+	strict := usual
 	strict.WeekAhead = true
 	receivers := map[bool]*fixture{}
-	for _, by := range []receiver.Standard{standard, strict} {
+	for _, by := range []standard.Standard{usual, strict} {
 		receivers[by.WeekAhead] = newFixture(t, func(c *receiver.Config) { c.Standard = by })
 	}
 	for i, c := range []struct {
@@ -292,7 +293,7 @@ func TestPastWeeks(t *testing.T) {
 		{"a past one and one ahead", []string{"2026-11-16", "2026-12-14"}, 201, 201},
 		{"none", nil, 201, 201}, // capacities may be absent (conformance.md, C5)
 	} {
-		for _, by := range []receiver.Standard{standard, strict} {
+		for _, by := range []standard.Standard{usual, strict} {
 			t.Run(fmt.Sprintf("%s, to the letter %t", c.name, by.WeekAhead), func(t *testing.T) {
 				f := receivers[by.WeekAhead]
 				var capacities, demands []string

@@ -15,6 +15,7 @@ import (
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/example"
 	"dcm-receiver/internal/receiver"
+	"dcm-receiver/internal/standard"
 
 	"github.com/google/uuid"
 )
@@ -192,7 +193,7 @@ func (p *published) post(f *fixture, kind string) *httptest.ResponseRecorder {
 	}
 	body, err := json.Marshal(map[string]any{
 		"messageHeader": map[string]any{"header": map[string]any{"messageId": uuid.NewString(),
-			"context": endpoint.Model + ".x.x", "sentDateTime": p.now.Format(time.RFC3339),
+			"context": standard.Latest().Models[endpoint.Path] + ".x.x", "sentDateTime": p.now.Format(time.RFC3339),
 			"senderBpn": p.sender, "receiverBpn": p.us, "version": "3.0.0"}},
 		"content": map[string]any{"informationObject": []any{p.object(kind)}},
 	})
@@ -213,13 +214,13 @@ func TestPublishedTestSet(t *testing.T) {
 	// the group is sent with either of its links, because the tables' has both (rule 4).
 	early := time.Date(1999, 12, 1, 8, 0, 0, 0, time.UTC)
 	occurred, rows := map[string]bool{}, map[string]int{}
-	for _, standard := range receiver.Standards {
+	for _, by := range standard.All() {
 		links := []string{"both"}
-		if standard.Name == "cx-0128" {
+		if by.Name == "cx-0128" {
 			links = []string{"series", "groups"}
 		}
 		f := newFixture(t, func(c *receiver.Config) {
-			c.Standard, c.Now = standard, func() time.Time { return early }
+			c.Standard, c.Now = by, func() time.Time { return early }
 		})
 		sent := 0
 		for _, table := range tables {
@@ -245,7 +246,7 @@ func TestPublishedTestSet(t *testing.T) {
 					name += " a row whose columns are not those of the table"
 				}
 				e, isErratum := errata[name]
-				isErratum = isErratum && (e.only == "" || e.only == standard.Name)
+				isErratum = isErratum && (e.only == "" || e.only == by.Name)
 				if isErratum {
 					occurred[name] = true
 				}
@@ -294,22 +295,22 @@ func TestPublishedTestSet(t *testing.T) {
 					w := post(nil)
 					switch {
 					case isErratum && w.Code != other:
-						t.Errorf("%s, %s: %s is in errata (%s), but its answer is %d", standard.Name, p.links, name,
+						t.Errorf("%s, %s: %s is in errata (%s), but its answer is %d", by.Name, p.links, name,
 							e.why, w.Code)
 					case isErratum && e.adapt != nil:
 						if w := post(e.adapt); w.Code != want {
-							t.Errorf("%s, %s: %s, adapted: %d %s", standard.Name, p.links, name, w.Code, w.Body)
+							t.Errorf("%s, %s: %s, adapted: %d %s", by.Name, p.links, name, w.Code, w.Body)
 						}
 					case isErratum:
 					case w.Code != want:
-						t.Errorf("%s, %s: %s: %d %s", standard.Name, p.links, name, w.Code, w.Body)
+						t.Errorf("%s, %s: %s: %d %s", by.Name, p.links, name, w.Code, w.Body)
 					case validity == "invalid" && !slices.ContainsFunc(changed, func(property string) bool {
 						return regexp.MustCompile(`"pointer":"[^"]*/` + property + `[/"]`).MatchString(w.Body.String())
 					}):
-						t.Errorf("%s: %s is refused for something else: %s", standard.Name, name, w.Body)
+						t.Errorf("%s: %s is refused for something else: %s", by.Name, name, w.Body)
 					case validity == "invalid" && kind != "IdBasedRequestForUpdate" &&
 						!slices.Equal(rulesOf(w), []int{1}):
-						t.Errorf("%s: %s is refused by rules %v", standard.Name, name, rulesOf(w))
+						t.Errorf("%s: %s is refused by rules %v", by.Name, name, rulesOf(w))
 					}
 				}
 			}

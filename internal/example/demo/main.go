@@ -25,6 +25,7 @@ import (
 	"dcm-receiver/internal/example"
 	"dcm-receiver/internal/example/load"
 	"dcm-receiver/internal/privatepg"
+	"dcm-receiver/internal/standard"
 	"dcm-receiver/migrations"
 )
 
@@ -62,7 +63,7 @@ func run(ctx context.Context) error {
 	pages := "http://" + cmp.Or(os.Getenv("DCM_PLANNING_LISTEN"), "127.0.0.1:8088")
 	fmt.Printf("A small world of %d weeks, %d of them past, made in %.1f s. Look at %s (Ctrl-C ends it).\n\n",
 		weeks+past, past, time.Since(began).Seconds(), pages)
-	environment := []string{"DCM_DATA_DIR=" + folder, "DCM_STANDARD=cx-0128",
+	environment := []string{"DCM_DATA_DIR=" + folder, "DCM_STANDARD=" + standard.Latest().Name,
 		"DCM_CUSTOMER_BPNLS=" + example.Customer, "DCM_LOG_LEVEL=" + cmp.Or(os.Getenv("DCM_LOG_LEVEL"), "warn")}
 	for _, v := range os.Environ() {
 		// Not the database of somebody's real receiver.

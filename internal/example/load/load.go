@@ -23,6 +23,7 @@ import (
 	"dcm-receiver/internal/example"
 	"dcm-receiver/internal/outbox"
 	"dcm-receiver/internal/receiver"
+	"dcm-receiver/internal/standard"
 	"dcm-receiver/internal/store"
 
 	"github.com/jackc/pgx/v5"
@@ -75,9 +76,9 @@ func World(ctx context.Context, url string, w example.World) (err error) {
 		return err
 	}
 	defer s.Close()
-	standard, _ := receiver.StandardOf("cx-0128")
+
 	l.partner = receiver.New(receiver.Config{
-		Standard: standard, CustomerBPNLs: []string{w.Customer}, SenderHeader: "Edc-Bpn", UnparsableStatus: 422,
+		Standard: standard.Latest(), CustomerBPNLs: []string{w.Customer}, SenderHeader: "Edc-Bpn", UnparsableStatus: 422,
 		RequestTimeout: 20 * time.Second, MaxInFlight: 16, MaxBuffered: 64 << 20,
 		Now: func() time.Time { return l.now },
 	}, s, slog.New(slog.DiscardHandler)).Partner()
