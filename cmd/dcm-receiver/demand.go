@@ -32,15 +32,10 @@ func (s databaseSettings) connect(ctx context.Context) (*pgx.Conn, error) {
 	if err := s.ofRunning(); err != nil {
 		return nil, err
 	}
-	read, err := database.Read(s.DatabaseURL)
-	if err != nil {
+	if _, err := database.Read(s.DatabaseURL); err != nil {
 		return nil, failure{err, wrongUse}
 	}
-	config := read.Conn()
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = 30 * time.Second
-	}
-	conn, err := pgx.ConnectConfig(ctx, config)
+	conn, err := database.Connect(ctx, s.DatabaseURL)
 	if err != nil {
 		return nil, withDatabaseStatus(fmt.Errorf("the database cannot be reached: %w", err))
 	}

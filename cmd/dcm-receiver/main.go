@@ -1,6 +1,6 @@
-// Command dcm-receiver takes and sends the messages of Catena-X Demand and Capacity
-// Management (CX-0048, CX-0128) behind an EDC connector. This package holds the
-// commands: settings, wiring, start and stop, nothing else.
+// Command dcm-receiver receives and sends the messages of Catena-X Demand and Capacity Management
+// (CX-0048, CX-0128) behind an EDC connector. This package has the commands: their settings, what they
+// start, and what they print.
 package main
 
 import (
@@ -9,13 +9,14 @@ import (
 	"os"
 	"regexp"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 
-	"dcm-receiver/internal/receiver"
 	"dcm-receiver/internal/standard"
 
 	"github.com/alecthomas/kong"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // version is set by the linker.
@@ -26,21 +27,20 @@ type commands struct {
 
 	Serve      serveCommand      `cmd:"" help:"Take messages. With neither DATABASE_URL nor PG* variables set, on a private Postgres in DCM_DATA_DIR."`
 	Migrate    migrateCommand    `cmd:"" help:"Bring the database to the tables and views of this version, then end."`
-	Ready      readyCommand      `cmd:"" help:"Ask a running serve whether it can take messages. Exit status 1 if it cannot, 3 if nobody answers."`
+	Ready      readyCommand      `cmd:"" help:"Ask a running serve whether it can take messages. Exit status 1 if it cannot, 3 if there is no answer."`
 	Validate   validateCommand   `cmd:"" help:"Say what is wrong with payloads, offline: what rule 1 of the standard says, with the place of each error. Exit status 1 if one is invalid."`
 	Example    exampleCommand    `cmd:"" help:"Print a realistic valid WeekBasedCapacityGroup message."`
 	EDC        edcCommands       `cmd:"" name:"edc" help:"The connector: register our endpoints there, or send files through it to a partner."`
-	Group      groupCommands     `cmd:"" help:"What an operator does to a stored capacity group."`
-	Demand     demandCommands    `cmd:"" help:"Our demands: import files, release them for sending, say what became of them."`
-	Partner    partnerCommands   `cmd:"" help:"Whom we can send to."`
+	Group      groupCommands     `cmd:"" help:"Unlock or remove a stored capacity group."`
+	Demand     demandCommands    `cmd:"" help:"Our demands: import files, release them for sending, show what became of them."`
+	Partner    partnerCommands   `cmd:"" help:"Partners that we can send to."`
 	Request    requestCommand    `cmd:"" help:"Ask suppliers to send capacity groups again, or all of them."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 	Completion completionCommand `cmd:"" help:"Print completions for a shell: source <(dcm-receiver completion bash)."`
 }
 
 func main() {
-	runtime.MemProfileRate = 0 // a part that we use brings profiles with it, which nobody can ask for
-	receiver.Version = version
+	runtime.MemProfileRate = 0 // a dependency enables memory profiles, which cannot be read here
 	parser, err := kong.New(&commands{}, kong.Name("dcm-receiver"), kong.UsageOnError(),
 		kong.Vars{"version": versionLine(), "endpoints": strings.Join(endpointPaths(), ","),
 			"standards": strings.Join(standard.Names(), ","), "standard": standard.Default().Name},
@@ -80,7 +80,7 @@ func fail(err error) {
 	if errors.As(err, &f) {
 		status = f.status
 	}
-	if !errors.Is(err, errInvalid) { // validate has said it all
+	if !errors.Is(err, errInvalid) { // validate has printed everything
 		fmt.Fprintln(os.Stderr, "dcm-receiver:", printable(err.Error())) // it may quote a partner's connector
 	}
 	os.Exit(status)
@@ -113,8 +113,28 @@ func (versionCommand) Run() error {
 }
 
 func versionLine() string {
-	version, revision := receiver.BuildInfo()
-	return fmt.Sprintf("dcm-receiver %s (commit %s, %s)", version, revision, runtime.Version())
+	return fmt.Sprintf("dcm-receiver %s (commit %s, %s)", version, revision(), runtime.Version())
+}
+
+// revision is the commit that the program was built from.
+func revision() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				return s.Value
+			}
+		}
+	}
+	return "unknown"
+}
+
+// buildInfo is a metric whose labels say what is running.
+func buildInfo() prometheus.Collector {
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "dcm_build_info", Help: "Always 1; the labels say what is running.",
+	}, []string{"version", "revision", "goversion"})
+	build.WithLabelValues(version, revision(), runtime.Version()).Set(1)
+	return build
 }
 
 // arguments makes "help edc send" of what is understood: "edc send --help".

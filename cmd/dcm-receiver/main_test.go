@@ -241,6 +241,8 @@ func TestFirstAfternoon(t *testing.T) {
 		}
 	}
 
+	checkMetricNames(t, metrics())
+
 	// What Prometheus' own tool says of the metrics, where it is installed.
 	if promtool, err := exec.LookPath("promtool"); err == nil {
 		scrape, err := http.Get(p.ops + "/metrics")
@@ -676,6 +678,43 @@ func writeCertificate(t *testing.T, certificate, key string, serial int64) {
 		key: {Type: "PRIVATE KEY", Bytes: privateDER}} {
 		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// checkMetricNames holds the list that alerts and dashboards are checked against equal to the metrics
+// that there are.
+func checkMetricNames(t *testing.T, metrics string) {
+	t.Helper()
+	have := map[string]bool{}
+	for line := range strings.Lines(metrics) {
+		if name, ok := strings.CutPrefix(line, "# TYPE "); ok {
+			have[strings.Fields(name)[0]] = true
+			if !strings.HasPrefix(name, "dcm_") {
+				t.Errorf("%s does not begin with dcm_", name)
+			}
+		}
+	}
+	list, err := os.ReadFile("../../deploy/testdata/metrics.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := map[string]bool{}
+	for line := range strings.Lines(string(list)) {
+		name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+		name, _, _ = strings.Cut(name, "{")
+		if name == "" || strings.HasPrefix(name, "#") {
+			continue
+		}
+		listed[name] = true
+		depends := regexp.MustCompile("^dcm_(edc|tls|outbox|go|process)_") // on settings, or on the platform
+		if !have[name] && !depends.MatchString(name) {
+			t.Errorf("%s is listed in deploy/testdata/metrics.txt, but there is no such metric", name)
+		}
+	}
+	for name := range have {
+		if !listed[name] && !strings.HasPrefix(name, "dcm_go_") && !strings.HasPrefix(name, "dcm_process_") {
+			t.Errorf("%s is not listed in deploy/testdata/metrics.txt", name)
 		}
 	}
 }

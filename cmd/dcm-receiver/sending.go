@@ -15,6 +15,7 @@ import (
 	"dcm-receiver/internal/edc"
 	"dcm-receiver/internal/outbox"
 	"dcm-receiver/internal/receiver"
+	"dcm-receiver/internal/standard"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -26,7 +27,7 @@ const sendingParallel = 512
 
 // prepareSending checks the settings and registers the metrics. What it returns
 // sends in the background until ctx ends, once the database is migrated.
-func (c *serveCommand) prepareSending(rc *receiver.Receiver, databaseURL string,
+func (c *serveCommand) prepareSending(rc *receiver.Receiver, by standard.Standard, databaseURL string,
 	log *slog.Logger) (run func(context.Context), err error) {
 	metrics := outbox.NewMetrics(rc.Register)
 	if !c.Send {
@@ -65,7 +66,7 @@ func (c *serveCommand) prepareSending(rc *receiver.Receiver, databaseURL string,
 	return func(ctx context.Context) {
 		defer db.Close()
 		defer control.Close()
-		s := &outbox.Sender{DB: db, Control: control, Consumer: &edc.Consumer{Management: m}, Log: log,
+		s := &outbox.Sender{DB: db, Control: control, Consumer: &edc.Consumer{Management: m}, Standard: by, Log: log,
 			Metrics: metrics, Parallel: sendingParallel,
 			Note: func(state string) { rc.Note("sending", state) }}
 		for wait := time.Second; ; wait = min(2*wait, 15*time.Second) { // until the tables are there

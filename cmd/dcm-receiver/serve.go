@@ -7,16 +7,18 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"runtime"
-	"strings"
 	"syscall"
 	"time"
 
 	"dcm-receiver/internal/database"
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/example"
+	"dcm-receiver/internal/jobs"
+	"dcm-receiver/internal/outbox"
 	"dcm-receiver/internal/privatepg"
 	"dcm-receiver/internal/receiver"
 	"dcm-receiver/internal/standard"
@@ -31,158 +33,192 @@ type serveCommand struct {
 	serveSettings
 }
 
-// Run serves until a signal comes, or until the private Postgres ends.
+// Run serves until a signal comes, or until a listener or the private Postgres fails.
 func (c *serveCommand) Run(parser *kong.Kong) error {
 	if err := c.check(); err != nil {
 		return failure{err, wrongUse}
 	}
-	log := c.logger()
-	scheme, certificate := "http", (*receiver.Certificate)(nil)
-	if c.TLSCertFile != "" {
-		var err error
-		if certificate, err = receiver.ReadCertificate(c.TLSCertFile, c.TLSKeyFile, log); err != nil {
-			return failure{fmt.Errorf("DCM_TLS_CERT_FILE, DCM_TLS_KEY_FILE: %w", err), wrongUse}
-		}
-		scheme = "https"
-	}
-	maxWork := receiver.TuneMemory(int64(c.MaxBuffered))
-	warnOfUnknownVariables(log, parser)
+	p := &process{serveCommand: c, log: c.logger(), failed: make(chan error, 3), sent: make(chan struct{})}
+	p.maxWork = receiver.TuneMemory(int64(c.MaxBuffered))
+	warnOfUnknownVariables(p.log, parser)
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()
-
-	// The ports first: a second program on them must not touch the database.
-	partner, err := net.Listen("tcp", c.Listen)
-	if err != nil {
-		return failure{fmt.Errorf("DCM_LISTEN: %w", err), wrongUse}
+	if err := p.listen(); err != nil { // before anything else: a second program must not touch the database
+		return failure{err, wrongUse}
 	}
-	operations, err := net.Listen("tcp", c.OpsListen)
-	if err != nil {
-		return failure{fmt.Errorf("DCM_OPS_LISTEN: %w", err), wrongUse}
-	}
-	served := false
-	defer func() {
-		if served {
-			log.Info("stopped")
-		}
-	}()
-	failed := make(chan error, 3)
-	var front receiver.Starting
-	opsServer := receiver.NewServer(&front, time.Duration(c.RequestTimeout), log)
-	go func() { failed <- opsServer.Serve(operations) }()
-	db, err := c.database(ctx, log)
-	if err != nil {
+	if err := p.open(ctx); err != nil {
 		return err
 	}
-	defer db.stop()
-	connections := c.Connections
-	if connections == 0 {
-		connections = max(16, 4*runtime.NumCPU())
-	}
-	s, err := store.Open(db.url, connections, time.Duration(c.RequestTimeout))
-	if err != nil {
-		return err
-	}
-
-	if c.HistoryRetention == 0 {
-		s.KeepNoHistory()
-	}
-	if c.Requested {
-		s.TellRequested()
-	}
-	by, _ := standard.Of(c.Standard) // check has found it
-	by.WeekAhead = c.WeekAhead
-	rc := receiver.New(receiver.Config{
-		Standard: by, CustomerBPNLs: c.CustomerBPNLs, SupplierBPNLs: c.SupplierBPNLs, Partners: c.Partners,
-		APIKeys: c.APIKeys, SenderHeader: c.SenderHeader,
-		UnparsableStatus: c.UnparsableStatus, RequestTimeout: time.Duration(c.RequestTimeout),
-		MaxInFlight: c.MaxInFlight, MaxBuffered: int64(c.MaxBuffered), MaxWork: maxWork,
-	}, s, log)
-	register, err := c.EDC.prepare(rc, c.own(), log)
-	if err != nil {
-		return err
-	}
-	send, err := c.prepareSending(rc, db.url, log)
-	if err != nil {
-		return err
-	}
-	partnerServer := receiver.NewServer(rc.Partner(), time.Duration(c.RequestTimeout), log)
-	front.Open(rc.Operations())
-	if certificate != nil {
-		rc.Register(certificate.Expiry())
-		partnerServer.TLSConfig = certificate.Config()
-	}
-	go func() {
-		if partnerServer.TLSConfig != nil {
-			failed <- partnerServer.ServeTLS(partner, "", "")
-		} else {
-			failed <- partnerServer.Serve(partner)
-		}
-	}()
-
-	background, stopBackground := context.WithCancel(context.Background())
+	defer p.db.stop()
+	defer p.log.Info("stopped")
+	stopBackground := p.start()
 	defer stopBackground()
-	go func() {
-		if c.Migrate {
-			if err := migrations.UpUntilDone(background, db.url, log); err != nil {
-				failed <- withDatabaseStatus(err)
-				return
-			}
-		}
-		go rc.AwaitReady(background)
-		go c.storeSettings(background, db.url, log)
-		database.WarnOfUnsafeSettings(background, db.url, log)
-		rc.Housekeeping(background, receiver.Retention{Journal: time.Duration(c.JournalRetention),
-			History: time.Duration(c.HistoryRetention)})
-	}()
-	go register(background)
-	sent := make(chan struct{})
-	go func() { send(background); close(sent) }()
-	go c.Planning.serve(background, db.url, receiver.NewServer(nil, time.Duration(c.RequestTimeout), log), log)
-	served = true
-	log.Info("serving", "partners", scheme+"://"+partner.Addr().String(), "operations",
-		"http://"+operations.Addr().String(), "version", version)
-	c.printHints(scheme+"://"+partner.Addr().String(), "http://"+operations.Addr().String(), db.psql)
-
 	var fault error
 	select {
 	case <-ctx.Done():
-	case fault = <-failed:
-	case <-db.ended:
+	case fault = <-p.failed:
+	case <-p.db.ended:
 		fault = errors.New("the private Postgres ended; see postgres.log in DCM_DATA_DIR")
 	}
 	cancel() // a second signal ends the program at once
-	rc.Stop()
-	log.Info("stopping")
-	if fault == nil {
-		time.Sleep(time.Duration(c.ShutdownDelay))
-	}
-	stopBackground()
-	deadline, release := context.WithTimeout(context.Background(), time.Duration(c.ShutdownTimeout))
-	defer release()
-	if err := partnerServer.Shutdown(deadline); err != nil {
-		log.Warn("some messages did not finish in time and were cut off; their senders will send them again", "limit",
-			c.ShutdownTimeout.String())
-	} else {
-		rc.WriteCounts(deadline)
-		s.Close() // it waits for transactions, of which there are none now
-	}
-	select { // what goes out has a moment too
-	case <-sent:
-	case <-deadline.Done():
-	}
-	_ = opsServer.Close()
+	p.stop(stopBackground, fault)
 	return fault
 }
 
-// privateStart is how long a private Postgres may take until it answers: longer
-// than the recovery from a crash, shorter than a person waits without a word.
+// process is a running serve.
+type process struct {
+	*serveCommand
+	log     *slog.Logger
+	maxWork int64
+
+	partner, operations net.Listener
+	certificate         *receiver.Certificate // nil: the partner listener speaks HTTP
+	front               receiver.Starting
+	partnerServer       *http.Server
+	opsServer           *http.Server
+
+	db       place
+	store    *store.Store
+	receiver *receiver.Receiver
+	jobs     *jobs.Jobs
+	register func(context.Context) // at the connector, in the background
+	send     func(context.Context) // what is due, in the background
+
+	failed chan error
+	sent   chan struct{} // closed when sending has ended
+}
+
+// listen opens the two listeners, and answers on the operations listener that the program starts.
+func (p *process) listen() (err error) {
+	if p.TLSCertFile != "" {
+		if p.certificate, err = receiver.ReadCertificate(p.TLSCertFile, p.TLSKeyFile, p.log); err != nil {
+			return fmt.Errorf("DCM_TLS_CERT_FILE, DCM_TLS_KEY_FILE: %w", err)
+		}
+	}
+	if p.partner, err = net.Listen("tcp", p.Listen); err != nil {
+		return fmt.Errorf("DCM_LISTEN: %w", err)
+	}
+	if p.operations, err = net.Listen("tcp", p.OpsListen); err != nil {
+		return fmt.Errorf("DCM_OPS_LISTEN: %w", err)
+	}
+	p.opsServer = receiver.NewServer(&p.front, time.Duration(p.RequestTimeout), p.log)
+	go func() { p.failed <- p.opsServer.Serve(p.operations) }()
+	return nil
+}
+
+// open opens the database, and makes everything that works on it.
+func (p *process) open(ctx context.Context) (err error) {
+	if p.db, err = p.database(ctx, p.log); err != nil {
+		return err
+	}
+	connections := p.Connections
+	if connections == 0 {
+		connections = max(16, 4*runtime.NumCPU())
+	}
+	defer func() {
+		if err != nil {
+			p.db.stop()
+		}
+	}()
+	if p.store, err = store.Open(p.db.url, connections, time.Duration(p.RequestTimeout)); err != nil {
+		return err
+	}
+	if p.HistoryRetention == 0 {
+		p.store.KeepNoHistory()
+	}
+	if p.Requested {
+		p.store.TellRequested()
+	}
+	by, _ := standard.Of(p.Standard) // check has found it
+	by.WeekAhead = p.WeekAhead
+	p.receiver = receiver.New(receiver.Config{
+		Standard: by, CustomerBPNLs: p.CustomerBPNLs, SupplierBPNLs: p.SupplierBPNLs, Partners: p.Partners,
+		APIKeys: p.APIKeys, SenderHeader: p.SenderHeader, UnparsableStatus: p.UnparsableStatus,
+		RequestTimeout: time.Duration(p.RequestTimeout), MaxInFlight: p.MaxInFlight, MaxBuffered: int64(p.MaxBuffered),
+		MaxWork: p.maxWork,
+	}, p.store, p.log)
+	p.jobs = &jobs.Jobs{
+		Store: p.store, Log: p.log, Journal: time.Duration(p.JournalRetention),
+		History: time.Duration(p.HistoryRetention), Busy: p.receiver.Busy, Accepted: p.receiver.Accepted,
+	}
+	p.receiver.Register(append(p.jobs.Collectors(), buildInfo())...)
+	if p.register, err = p.EDC.prepare(p.receiver, p.own(), p.log); err != nil {
+		return err
+	}
+	p.send, err = p.prepareSending(p.receiver, by, p.db.url, p.log)
+	return err
+}
+
+// start starts everything, and returns what stops the background work.
+func (p *process) start() (stopBackground func()) {
+	scheme := "http"
+	p.partnerServer = receiver.NewServer(p.receiver.Partner(), time.Duration(p.RequestTimeout), p.log)
+	if p.certificate != nil {
+		scheme = "https"
+		p.receiver.Register(p.certificate.Expiry())
+		p.partnerServer.TLSConfig = p.certificate.Config()
+		go func() { p.failed <- p.partnerServer.ServeTLS(p.partner, "", "") }()
+	} else {
+		go func() { p.failed <- p.partnerServer.Serve(p.partner) }()
+	}
+	p.front.Open(p.receiver.Operations())
+	background, stopBackground := context.WithCancel(context.Background())
+	go func() {
+		if p.Migrate {
+			if err := migrations.UpUntilDone(background, p.db.url, p.log); err != nil {
+				p.failed <- withDatabaseStatus(err)
+				return
+			}
+		}
+		go p.receiver.AwaitReady(background)
+		go p.receiver.KeepCounts(background)
+		go outbox.StoreCustomers(background, p.db.url, p.CustomerBPNLs, p.log)
+		database.WarnOfUnsafeSettings(background, p.db.url, p.log)
+		p.jobs.Run(background)
+	}()
+	go p.register(background)
+	go func() { p.send(background); close(p.sent) }()
+	pages := receiver.NewServer(nil, time.Duration(p.RequestTimeout), p.log)
+	go p.Planning.serve(background, p.db.url, pages, p.log)
+	partners, operations := scheme+"://"+p.partner.Addr().String(), "http://"+p.operations.Addr().String()
+	p.log.Info("serving", "partners", partners, "operations", operations, "version", version)
+	p.printHints(partners, operations, p.db.psql)
+	return stopBackground
+}
+
+// stop lets messages finish, then what is being sent, for at most DCM_SHUTDOWN_TIMEOUT.
+func (p *process) stop(stopBackground func(), fault error) {
+	p.receiver.Stop()
+	p.log.Info("stopping")
+	if fault == nil {
+		time.Sleep(time.Duration(p.ShutdownDelay))
+	}
+	stopBackground()
+	deadline, release := context.WithTimeout(context.Background(), time.Duration(p.ShutdownTimeout))
+	defer release()
+	if err := p.partnerServer.Shutdown(deadline); err != nil {
+		p.log.Warn("some messages did not finish in time and were cut off; their senders will send them again",
+			"limit", p.ShutdownTimeout.String())
+	} else {
+		p.receiver.WriteCounts(deadline)
+		p.store.Close() // no transaction is open any more
+	}
+	select {
+	case <-p.sent:
+	case <-deadline.Done():
+	}
+	_ = p.opsServer.Close()
+}
+
+// privateStart is how long a private Postgres may take until it answers: longer than the recovery from a
+// crash, shorter than an operator waits without a message.
 const privateStart = 2 * time.Minute
 
 // place is where the store is.
 type place struct {
 	url   string          // "" where the PG* variables say it
 	psql  string          // a command that shows it to a person
-	ended <-chan struct{} // closed when a private Postgres ends by itself
+	ended <-chan struct{} // closed when a private Postgres ends unasked
 	stop  func()
 }
 
@@ -210,31 +246,6 @@ func (c *serveCommand) database(ctx context.Context, log *slog.Logger) (place, e
 			log.Error("stop private Postgres", "error", err)
 		}
 	}}, nil
-}
-
-// storeSettings stores what releases in SQL must know, once the database can be
-// written to.
-func (c *serveCommand) storeSettings(ctx context.Context, url string, log *slog.Logger) {
-	for ctx.Err() == nil {
-		conn, err := databaseSettings{DatabaseURL: url}.connect(ctx)
-		if err == nil {
-			_, err = conn.Exec(ctx, `
-				with none as (
-					delete from dcm.served_setting where name = 'DCM_CUSTOMER_BPNLS' and $1 = ''
-				)
-				insert into dcm.served_setting as s (name, value) select 'DCM_CUSTOMER_BPNLS', $1 where $1 <> ''
-				on conflict (name) do update set value = excluded.value where s.value <> excluded.value`, strings.Join(c.CustomerBPNLs, ","))
-			_ = conn.Close(context.WithoutCancel(ctx))
-		}
-		if err == nil {
-			return
-		}
-		log.Debug("settings not stored; trying again", "error", store.Describe(err))
-		select {
-		case <-ctx.Done():
-		case <-time.After(5 * time.Second):
-		}
-	}
 }
 
 // printHints tells a person what to do next.
@@ -273,7 +284,7 @@ type migrateCommand struct {
 func (c *migrateCommand) Run() error {
 	if c.private() {
 		return failure{errors.New(
-			"DATABASE_URL is not set: there is nothing to migrate (serve migrates its private Postgres by itself)"), wrongUse}
+			"DATABASE_URL is not set: there is nothing to migrate (serve migrates its private Postgres)"), wrongUse}
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer cancel()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -133,106 +134,14 @@ type serveSettings struct {
 	Planning planningSettings `embed:"" prefix:"planning-"`
 }
 
-// check says what is wrong with the settings, naming the variable.
+// check finds the first wrong setting. Its error names the variable.
 func (s *serveSettings) check() error {
-	keys, err := keysIn(s.APIKeysFile)
-	if err != nil {
-		return err
-	}
-	s.APIKeys = append(s.APIKeys, keys...)
-	if len(s.CustomerBPNLs) == 0 && len(s.SupplierBPNLs) == 0 {
-		return fmt.Errorf(
-			"neither DCM_CUSTOMER_BPNLS nor DCM_SUPPLIER_BPNLS is set: give the BPNLs that this receiver is responsible for, separated by commas")
-	}
-	for name, bpnls := range map[string]list{"DCM_CUSTOMER_BPNLS": s.CustomerBPNLs,
-		"DCM_SUPPLIER_BPNLS": s.SupplierBPNLs, "DCM_PARTNERS": s.Partners} {
-		for _, bpnl := range bpnls {
-			if !dcm.IsBPNL(bpnl) {
-				return fmt.Errorf("%s: %q is not a BPNL (BPNL and 12 letters or digits)", name, bpnl)
-			}
+	for _, check := range []func() error{
+		s.checkBPNLs, s.readKeys, s.checkListeners, s.checkStandard, s.checkTimes, s.checkLimits, s.checkHeader,
+	} {
+		if err := check(); err != nil {
+			return err
 		}
-	}
-	for _, key := range s.APIKeys {
-		if strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r > '~' }) {
-			return fmt.Errorf(
-				"DCM_API_KEYS, DCM_API_KEYS_FILE: a key has a character that no header has: use printable ASCII, and save a file as UTF-8 without anything else in it")
-		}
-		if strings.HasPrefix(key, "-----") {
-			return fmt.Errorf(
-				"DCM_API_KEYS, DCM_API_KEYS_FILE: this is a certificate or private key (PEM), not a list of API keys")
-		}
-	}
-	host, err := listenHost("DCM_LISTEN", s.Listen)
-	if err != nil {
-		return err
-	}
-	if _, err := listenHost("DCM_OPS_LISTEN", s.OpsListen); err != nil {
-		return err
-	}
-	if s.private() && !isLoopback(host) {
-		return fmt.Errorf(
-			"DATABASE_URL is not set: the private Postgres serves loopback listeners only, and DCM_LISTEN is not one")
-	}
-	if !isLoopback(host) && len(s.APIKeys) == 0 {
-		return fmt.Errorf(
-			"DCM_API_KEYS is not set: it is required unless DCM_LISTEN is a loopback address, because whoever reaches the listener could name any sender")
-	}
-	if !isLoopback(host) && slices.ContainsFunc(s.APIKeys, func(key string) bool { return len(key) < leastKey }) {
-		return fmt.Errorf(
-			"DCM_API_KEYS: a key has fewer than %d characters and can be guessed; make one with openssl rand -hex 24",
-			leastKey)
-	}
-	by, known := standard.Of(s.Standard)
-	switch {
-	case s.UnparsableStatus != 422 && s.UnparsableStatus != 400:
-		return fmt.Errorf("DCM_UNPARSABLE_STATUS: %d is neither 422 nor 400", s.UnparsableStatus)
-	case !known:
-		return fmt.Errorf("DCM_STANDARD: %q is not known; use %s", s.Standard, standard.List(standard.Names()))
-	case s.WeekAhead && !by.CanRequireWeekAhead():
-		return fmt.Errorf("DCM_REFUSE_PAST_WEEKS: %s takes past weeks; set DCM_STANDARD=%s, or take it out",
-			s.Standard, standard.List(standard.Where((*standard.Standard).CanRequireWeekAhead)))
-	case s.Requested && !by.StartRule:
-		return fmt.Errorf("DCM_ACCEPT_REQUESTED_PAST_START: %s has no rule about the start of measurement; "+
-			"set DCM_STANDARD=%s, or take it out", s.Standard,
-			standard.List(standard.Where(func(s *standard.Standard) bool { return s.StartRule })))
-	case s.JournalRetention < duration(time.Hour):
-		return fmt.Errorf("DCM_JOURNAL_RETENTION: %s is not a time to keep something; give at least 1h",
-			s.JournalRetention)
-	case s.HistoryRetention != 0 && s.HistoryRetention < duration(time.Hour):
-		return fmt.Errorf(
-			"DCM_HISTORY_RETENTION: %s is not a time to keep something; give at least 1h, or 0 to keep nothing",
-			s.HistoryRetention)
-	case s.JournalRetention > longest || s.HistoryRetention > longest:
-		return fmt.Errorf("DCM_JOURNAL_RETENTION, DCM_HISTORY_RETENTION: %s is the most", longest)
-	case s.RequestTimeout < duration(100*time.Millisecond):
-		return fmt.Errorf("DCM_REQUEST_TIMEOUT: %s leaves no time", s.RequestTimeout)
-	case s.RequestTimeout >= duration(30*time.Second):
-		return fmt.Errorf(
-			"DCM_REQUEST_TIMEOUT: %s is too long: a data plane gives up after 30 s, and then nobody reads the answer; give less", s.RequestTimeout)
-	case s.ShutdownDelay < 0 || s.ShutdownDelay > duration(time.Hour):
-		return fmt.Errorf("DCM_SHUTDOWN_DELAY: %s is not between 0s and 1h", s.ShutdownDelay)
-	case s.ShutdownTimeout <= 0 || s.ShutdownTimeout > duration(time.Hour):
-		return fmt.Errorf("DCM_SHUTDOWN_TIMEOUT: %s is not above 0s and at most 1h", s.ShutdownTimeout)
-	case s.MaxInFlight < 1 || s.MaxInFlight > 100_000:
-		return fmt.Errorf("DCM_MAX_IN_FLIGHT: %d is not between 1 and 100000", s.MaxInFlight)
-	case s.MaxBuffered < 16<<20:
-		return fmt.Errorf("DCM_MAX_BUFFERED: %d is too small for one message of 15 MiB; give at least 16MiB",
-			s.MaxBuffered)
-	case s.MaxBuffered > 1<<40:
-		return fmt.Errorf("DCM_MAX_BUFFERED: %d is more than any machine has", s.MaxBuffered)
-	case s.Connections < 0 || s.Connections > 10_000:
-		return fmt.Errorf("DCM_DATABASE_CONNECTIONS: %d is not between 0 and 10000", s.Connections)
-	case (s.TLSCertFile == "") != (s.TLSKeyFile == ""):
-		return fmt.Errorf("DCM_TLS_CERT_FILE and DCM_TLS_KEY_FILE go together: set both or neither")
-	case !token.MatchString(s.SenderHeader):
-		return fmt.Errorf("DCM_SENDER_HEADER: %q is no name of a header; the data plane's is Edc-Bpn as a rule",
-			s.SenderHeader)
-	case slices.Contains(notSender, http.CanonicalHeaderKey(s.SenderHeader)):
-		return fmt.Errorf(
-			"DCM_SENDER_HEADER: %s has another meaning and never names the sender; the data plane's is Edc-Bpn as a rule", s.SenderHeader)
-	}
-	if err := s.addresses(); err != nil {
-		return err
 	}
 	if _, err := database.Read(s.DatabaseURL); err != nil {
 		return err
@@ -246,6 +155,140 @@ func (s *serveSettings) check() error {
 		return err
 	}
 	return s.Planning.check()
+}
+
+func (s *serveSettings) checkBPNLs() error {
+	if len(s.CustomerBPNLs) == 0 && len(s.SupplierBPNLs) == 0 {
+		return errors.New("neither DCM_CUSTOMER_BPNLS nor DCM_SUPPLIER_BPNLS is set: " +
+			"give the BPNLs that this receiver is responsible for, separated by commas")
+	}
+	for name, bpnls := range map[string]list{
+		"DCM_CUSTOMER_BPNLS": s.CustomerBPNLs, "DCM_SUPPLIER_BPNLS": s.SupplierBPNLs, "DCM_PARTNERS": s.Partners,
+	} {
+		for _, bpnl := range bpnls {
+			if !dcm.IsBPNL(bpnl) {
+				return fmt.Errorf("%s: %q is not a BPNL (BPNL and 12 letters or digits)", name, bpnl)
+			}
+		}
+	}
+	return nil
+}
+
+// readKeys adds the keys of the file to those of the variable, and checks all.
+func (s *serveSettings) readKeys() error {
+	keys, err := keysIn(s.APIKeysFile)
+	if err != nil {
+		return err
+	}
+	s.APIKeys = append(s.APIKeys, keys...)
+	for _, key := range s.APIKeys {
+		if strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r > '~' }) {
+			return errors.New("DCM_API_KEYS, DCM_API_KEYS_FILE: a key has a character that no header has: " +
+				"use printable ASCII, and save a file as UTF-8 without anything else in it")
+		}
+		if strings.HasPrefix(key, "-----") {
+			return errors.New("DCM_API_KEYS, DCM_API_KEYS_FILE: " +
+				"this is a certificate or private key (PEM), not a list of API keys")
+		}
+	}
+	return nil
+}
+
+// checkListeners checks the addresses, and that a listener off loopback has what protects it.
+func (s *serveSettings) checkListeners() error {
+	host, err := listenHost("DCM_LISTEN", s.Listen)
+	if err != nil {
+		return err
+	}
+	if _, err := listenHost("DCM_OPS_LISTEN", s.OpsListen); err != nil {
+		return err
+	}
+	switch {
+	case (s.TLSCertFile == "") != (s.TLSKeyFile == ""):
+		return errors.New("DCM_TLS_CERT_FILE and DCM_TLS_KEY_FILE go together: set both or neither")
+	case isLoopback(host):
+	case s.private():
+		return errors.New("DATABASE_URL is not set: the private Postgres serves loopback listeners only, " +
+			"and DCM_LISTEN is not one")
+	case len(s.APIKeys) == 0:
+		return errors.New("DCM_API_KEYS is not set: it is required unless DCM_LISTEN is a loopback address, " +
+			"because anyone who reaches the listener could name any sender")
+	case slices.ContainsFunc(s.APIKeys, func(key string) bool { return len(key) < leastKey }):
+		return fmt.Errorf("DCM_API_KEYS: a key has fewer than %d characters and can be guessed; "+
+			"make one with openssl rand -hex 24", leastKey)
+	}
+	return s.addresses()
+}
+
+func (s *serveSettings) checkStandard() error {
+	by, known := standard.Of(s.Standard)
+	switch {
+	case s.UnparsableStatus != 422 && s.UnparsableStatus != 400:
+		return fmt.Errorf("DCM_UNPARSABLE_STATUS: %d is neither 422 nor 400", s.UnparsableStatus)
+	case !known:
+		return fmt.Errorf("DCM_STANDARD: %q is not known; use %s", s.Standard, standard.List(standard.Names()))
+	case s.WeekAhead && !by.CanRequireWeekAhead():
+		return fmt.Errorf("DCM_REFUSE_PAST_WEEKS: %s takes past weeks; set DCM_STANDARD=%s, or take it out",
+			s.Standard, standard.List(standard.Where((*standard.Standard).CanRequireWeekAhead)))
+	case s.Requested && !by.StartRule:
+		return fmt.Errorf("DCM_ACCEPT_REQUESTED_PAST_START: %s has no rule about the start of measurement; "+
+			"set DCM_STANDARD=%s, or take it out", s.Standard,
+			standard.List(standard.Where(func(s *standard.Standard) bool { return s.StartRule })))
+	}
+	return nil
+}
+
+func (s *serveSettings) checkTimes() error {
+	const hour, second = duration(time.Hour), duration(time.Second)
+	for _, c := range []struct {
+		name        string
+		value       duration
+		least, most duration
+		orNone      bool // 0 is allowed too
+	}{
+		{"DCM_JOURNAL_RETENTION", s.JournalRetention, hour, longest, false},
+		{"DCM_HISTORY_RETENTION", s.HistoryRetention, hour, longest, true},
+		{"DCM_REQUEST_TIMEOUT", s.RequestTimeout, second / 10, 29 * second, false},
+		{"DCM_SHUTDOWN_DELAY", s.ShutdownDelay, 0, hour, false},
+		{"DCM_SHUTDOWN_TIMEOUT", s.ShutdownTimeout, second / 1000, hour, false},
+	} {
+		if (c.value < c.least || c.value > c.most) && !(c.orNone && c.value == 0) {
+			none := ""
+			if c.orNone {
+				none = ", or 0 to keep nothing"
+			}
+			return fmt.Errorf("%s: %s is out of range: it must be at least %s and at most %s%s", c.name, c.value,
+				c.least, c.most, none)
+		}
+	}
+	return nil
+}
+
+func (s *serveSettings) checkLimits() error {
+	const oneMessage, most = 16 << 20, 1 << 40
+	switch {
+	case s.MaxInFlight < 1 || s.MaxInFlight > 100_000:
+		return fmt.Errorf("DCM_MAX_IN_FLIGHT: %d is not between 1 and 100000", s.MaxInFlight)
+	case s.MaxBuffered < oneMessage:
+		return fmt.Errorf("DCM_MAX_BUFFERED: %d is too small for one message of 15 MiB; it must be at least 16MiB",
+			s.MaxBuffered)
+	case s.MaxBuffered > most:
+		return fmt.Errorf("DCM_MAX_BUFFERED: %d is too large; it must be at most 1TiB", s.MaxBuffered)
+	case s.Connections < 0 || s.Connections > 10_000:
+		return fmt.Errorf("DCM_DATABASE_CONNECTIONS: %d is not between 0 and 10000", s.Connections)
+	}
+	return nil
+}
+
+func (s *serveSettings) checkHeader() error {
+	switch {
+	case !token.MatchString(s.SenderHeader):
+		return fmt.Errorf("DCM_SENDER_HEADER: %q is no name of a header; data planes use Edc-Bpn", s.SenderHeader)
+	case slices.Contains(notSender, http.CanonicalHeaderKey(s.SenderHeader)):
+		return fmt.Errorf("DCM_SENDER_HEADER: %s has another meaning and never names the sender; data planes use Edc-Bpn",
+			s.SenderHeader)
+	}
+	return nil
 }
 
 // listenHost is the host of a listener's address; "" listens on all.
@@ -297,19 +340,18 @@ func (s *serveSettings) own() ownSettings {
 	}
 }
 
-// longest is the longest time to keep something; Postgres knows no much longer one.
+// longest is the longest retention: Postgres cannot subtract much more from now.
 const longest = duration(100 * 365 * 24 * time.Hour)
 
 // token is what a header's name can be (RFC 9110 §5.6.2).
 var token = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 
-// notSender are headers that mean something else, or that never get as far as us.
+// notSender are headers with another meaning, or that a proxy or server removes.
 var notSender = []string{
 	"X-Api-Key", edc.AgreementHeader, "Host", "Content-Type", "Content-Length", "Content-Encoding", "Transfer-Encoding", "Connection", "Expect", "Trailer", "Upgrade",
 }
 
-// leastKey is the least length of an API key that others on the network could try
-// out, in characters.
+// leastKey is the least length of an API key, in characters, where others can reach the listener.
 const leastKey = 16
 
 // keysIn reads API keys, separated by commas or line ends; none where no file is

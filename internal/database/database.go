@@ -84,6 +84,19 @@ func (c *Config) Pool() *pgxpool.Config { return c.pool.Copy() }
 // Conn is a copy for one connection.
 func (c *Config) Conn() *pgx.ConnConfig { return c.pool.ConnConfig.Copy() }
 
+// Connect opens one connection to the database of url ("" leaves it to the PG* variables).
+func Connect(ctx context.Context, url string) (*pgx.Conn, error) {
+	c, err := Read(url)
+	if err != nil {
+		return nil, err
+	}
+	config := c.Conn()
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = 30 * time.Second
+	}
+	return pgx.ConnectConfig(ctx, config)
+}
+
 // prepare runs on each new connection.
 func (c *Config) prepare(ctx context.Context, conn *pgconn.PgConn) error {
 	if encoding := conn.ParameterStatus("server_encoding"); encoding != "" && encoding != "UTF8" {

@@ -54,6 +54,7 @@ var (
 	settle         = statement("settle")
 	postpone       = statement("postpone")
 	holdBack       = statement("hold_back")
+	storeCustomers = statement("store_customers")
 )
 
 const (

@@ -16,23 +16,30 @@ import (
 	"github.com/google/uuid"
 )
 
-// judge decides on a message and stores it; the entry is what the journal says.
-// An error means that the store failed: nothing is stored, or it is
-// store.ErrUnknown.
+// judge decides on a message and stores it. It returns the journal entry, or an error where the store
+// failed: then nothing is stored, unless the error is store.ErrUnknown.
 type judge func(context.Context, *inbound) (store.Entry, error)
 
-// objects is how the objects of one endpoint are read, judged and written.
+// objects says how the objects of one endpoint are read, judged and written.
 type objects[T any] struct {
 	read    func(*inbound) (*payload.Message[T], error)
 	table   *rules.Table[T]
 	ours    func(bpnl string) bool // BPNLs of the role that receives
 	subject func(object *T, sender string) store.Subject
-	write   func(s *rules.Situation[T], content store.Content) store.Write // of what the rules let in
+	write   func(s *rules.Situation[T], content store.Content) store.Write // of an accepted object
 	changed func(*T) dcm.Timestamp                                         // changedAt of a valid object
 }
 
-// judgeObjects judges messages by the rules of a table, and stores what they
-// accept.
+// judged is an object with what is known of it before the store is read.
+type judged[T any] struct {
+	*payload.Object[T]
+	situation rules.Situation[T]
+	early     bool          // verdict does not depend on the store
+	verdict   rules.Verdict // where early
+	content   store.Content // unless early
+}
+
+// judgeObjects judges messages by the rules of a table, and stores what they accept.
 func judgeObjects[T any](rc *Receiver, o objects[T]) judge {
 	return func(ctx context.Context, in *inbound) (store.Entry, error) {
 		m, err := o.read(in)
@@ -42,30 +49,29 @@ func judgeObjects[T any](rc *Receiver, o objects[T]) judge {
 		rc.checkHeader(in, &m.Envelope, o.ours)
 		entry := store.Entry{Objects: len(m.Objects), Warnings: m.Warnings}
 		if m.Errors.Any() {
-			// A refused header, or no object at all, refuses the message as a whole.
-			return rc.refused(ctx, in, entry, m.Errors)
+			// A wrong header, or no object at all, refuses the message as a whole.
+			return rc.refuseMessage(ctx, in, entry, m.Errors)
 		}
-		situations := make([]rules.Situation[T], len(m.Objects))
-		contents := make([]store.Content, len(m.Objects)) // of those that may be stored
+		all := make([]judged[T], len(m.Objects))
 		var subjects []store.Subject
 		for i := range m.Objects {
 			object := &m.Objects[i]
-			situations[i] = rules.Situation[T]{
+			j := judged[T]{Object: object, situation: rules.Situation[T]{
 				Object: &object.Value, Valid: !object.Errors.Any(), Sender: in.Sender, Ours: o.ours, Now: in.ReceivedAt,
+			}}
+			if j.situation.Valid &&
+				WarnOfFuture(in.ReceivedAt, object.Pointer, o.changed(&object.Value), &object.Warnings) {
+				in.future++
 			}
-			if situations[i].Valid {
-				if WarnOfFuture(in.ReceivedAt, object.Pointer, o.changed(&object.Value), &object.Warnings) {
-					in.future++
-				}
-			}
-			if _, early := o.table.DecideEarly(&situations[i]); !early {
+			if j.verdict, j.early = o.table.DecideEarly(&j.situation); !j.early {
 				subjects = append(subjects, o.subject(&object.Value, in.Sender))
-				contents[i] = store.ContentOf(object.Raw)
+				j.content = store.ContentOf(object.Raw)
 			}
+			all[i] = j
 		}
 		d, err := rc.store.Save(ctx, in.Arrival, subjects, func(snapshot *store.Snapshot) store.Decision {
 			e := entry
-			decide(&e, snapshot, m.Objects, situations, contents, o)
+			decide(&e, snapshot, all, o)
 			rc.limitRecord(in, &e, snapshot.Changes())
 			return store.Decision{Entry: e}
 		})
@@ -73,21 +79,19 @@ func judgeObjects[T any](rc *Receiver, o objects[T]) judge {
 	}
 }
 
-// decide runs the rules over the objects in the order sent: what one of them
-// stores is known to the next.
-func decide[T any](e *store.Entry, snapshot *store.Snapshot, sent []payload.Object[T], situations []rules.Situation[T],
-	contents []store.Content, o objects[T]) {
+// decide runs the rules over the objects in the order sent: each sees what the ones before it wrote.
+func decide[T any](e *store.Entry, snapshot *store.Snapshot, sent []judged[T], o objects[T]) {
 	e.Standard, e.Results = o.table.Standard, make([]store.Result, len(sent))
 	codes := make([]int, len(sent))
-	ids := make([]uuid.UUID, len(sent)) // of their own: the answer must not hold the objects
+	ids := make([]uuid.UUID, len(sent)) // copies: the entry must not keep the objects in memory
 	for i := range sent {
-		object, s := &sent[i], situations[i]
-		verdict, early := o.table.DecideEarly(&s)
-		if !early {
+		object, verdict := &sent[i], sent[i].verdict
+		if !object.early {
+			s := object.situation
 			subject := o.subject(&object.Value, s.Sender)
 			s.Stored = snapshot.Stored(subject)
 			if verdict = o.table.Decide(&s); verdict.Outcome != rules.Ignored {
-				snapshot.Write(subject, o.write(&s, contents[i]))
+				snapshot.Write(subject, o.write(&s, object.content))
 			}
 		}
 		codes[i] = verdict.ReturnCode
@@ -95,14 +99,13 @@ func decide[T any](e *store.Entry, snapshot *store.Snapshot, sent []payload.Obje
 		if object.ID != nil {
 			ids[i], id = *object.ID, &ids[i]
 		}
-		e.Results[i] = store.Result{
-			ObjectID: id, Rule: verdict.Rule, Outcome: verdict.Outcome, Errors: object.Errors,
-			Warnings: object.Warnings,
-		}
+		errors := object.Errors
 		for _, d := range verdict.Details {
-			list := &e.Results[i].Errors
-			list.List = append(list.List, dcm.Violation{Pointer: object.Pointer + "/" + d.Property,
-				Detail: d.Text})
+			v := dcm.Violation{Pointer: object.Pointer + "/" + d.Property, Detail: d.Text}
+			errors.List = append(errors.List[:len(errors.List):len(errors.List)], v)
+		}
+		e.Results[i] = store.Result{
+			ObjectID: id, Rule: verdict.Rule, Outcome: verdict.Outcome, Errors: errors, Warnings: object.Warnings,
 		}
 	}
 	e.Status = rules.Status(codes)
@@ -112,8 +115,8 @@ func decide[T any](e *store.Entry, snapshot *store.Snapshot, sent []payload.Obje
 	boundErrors(e)
 }
 
-// boundErrors leaves out of an entry what is beyond store.MaxErrorBytes; the first
-// error of each object comes before the others of any.
+// boundErrors cuts the errors and warnings of an entry to store.MaxErrorBytes. The first error of each
+// object is kept before further errors of any object.
 func boundErrors(e *store.Entry) {
 	cost := func(l []dcm.Violation) int {
 		const around = 32 // {"pointer":"","detail":""},
@@ -151,24 +154,25 @@ func boundErrors(e *store.Entry) {
 	}
 }
 
-// WarnOfFuture notes a changedAt that locks the object against every honest later
-// message: those are older. It reports whether it is so.
+// WarnOfFuture warns of a changedAt more than a day ahead: every later message with a true changedAt is
+// older, and refused. It reports whether it has warned.
 func WarnOfFuture(now time.Time, pointer string, changedAt dcm.Timestamp, warnings *dcm.Violations) bool {
 	const ahead = 24 * time.Hour
 	if !changedAt.After(now.Add(ahead)) {
 		return false
 	}
 	warnings.Add(pointer+"/changedAt", fmt.Sprintf(
-		"changedAt is %s, more than a day in the future; messages with an earlier changedAt will be refused from now on; if that is a mistake, ask the operator of this receiver to unlock the object",
+		"changedAt is %s, more than a day in the future; messages with an earlier changedAt will be refused from now on; "+
+			"if that is a mistake, ask the operator of this receiver to unlock the object",
 		changedAt.Format(time.RFC3339Nano)))
 	return true
 }
 
-// checkHeader adds what is wrong with a header that is valid by itself: it must
-// name the sending connector's BPNL and one of ours.
+// checkHeader checks the parties of a header that is valid in form: the sending connector's BPNL, and
+// one of ours.
 func (rc *Receiver) checkHeader(in *inbound, e *payload.Envelope, ours func(bpnl string) bool) {
-	if len(e.MessageID) <= 100 { // what is longer is no ID, and not worth an echo
-		in.MessageIDAsSent = strings.Clone(e.MessageID) // without the body around it
+	if len(e.MessageID) <= 100 { // longer texts are no IDs
+		in.MessageIDAsSent = strings.Clone(e.MessageID) // a copy: the body is not kept
 	}
 	if id, err := dcm.ParseID(e.MessageID); err == nil {
 		in.MessageID = &id
@@ -198,8 +202,8 @@ func (rc *Receiver) unreadable(ctx context.Context, in *inbound, err error) (sto
 		Errors: dcm.Violations{List: []dcm.Violation{{Detail: detail}}}})
 }
 
-// refused journals a message that is refused as a whole.
-func (rc *Receiver) refused(ctx context.Context, in *inbound, e store.Entry, found dcm.Violations) (store.Entry,
+// refuseMessage journals a message that is refused as a whole.
+func (rc *Receiver) refuseMessage(ctx context.Context, in *inbound, e store.Entry, found dcm.Violations) (store.Entry,
 	error) {
 	e.Status, e.Problem, e.Errors = http.StatusBadRequest, refusedProblem, found
 	boundErrors(&e)

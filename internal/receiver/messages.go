@@ -42,7 +42,7 @@ func (rc *Receiver) show(find func(context.Context, *http.Request, string) (read
 	return func(w http.ResponseWriter, r *http.Request) {
 		var a store.Arrival
 		if refused := rc.admit(w, r, &a, http.MethodGet); refused != nil {
-			hearOut(w, r)
+			drainBody(w, r)
 			rc.refuse(w, messagesEndpoint, *refused)
 			return
 		}

@@ -2,7 +2,6 @@ package receiver
 
 import (
 	"context"
-	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -25,8 +24,6 @@ type metrics struct {
 	bytes         *prometheus.HistogramVec
 	lastAccepted  *prometheus.GaugeVec
 	storeErrors   *prometheus.CounterVec
-	removed       prometheus.Counter
-	overview      prometheus.Gauge
 	unrecorded    *prometheus.CounterVec
 	faults        prometheus.Counter
 	partnersMutex sync.Mutex
@@ -70,13 +67,6 @@ func newMetrics(rc *Receiver) *metrics {
 			Name: "dcm_messages_unrecorded_total",
 			Help: "Messages that changed nothing and were only counted, because their partner sent more of them than are recorded in an hour; planning.message_count says who.",
 		}, []string{"endpoint"}),
-		removed: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "dcm_journal_removed_total", Help: "Journal entries removed after their retention time.",
-		}),
-		overview: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "dcm_overview_as_of_timestamp_seconds",
-			Help: "What was stored before this is in the planners' overview (planning.group_overview, planning.capacity_total); 0 if it is not whole yet.",
-		}),
 		faults: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "dcm_faults_total", Help: "Faults in the program, answered 503; each is in the log.",
 		}),
@@ -99,7 +89,7 @@ func newMetrics(rc *Receiver) *metrics {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
 	m.registry.MustRegister(m.messages, m.objects, m.future, m.heldBack, m.duration, m.bytes, m.lastAccepted,
-		m.storeErrors, m.removed, m.unrecorded, m.faults, m.overview,
+		m.storeErrors, m.unrecorded, m.faults,
 		gauge("dcm_requests_in_flight", "Messages being judged at this moment.",
 			func() float64 { return float64(rc.messages.Held()) }),
 		gauge("dcm_requests_in_flight_limit", "Messages that may be judged at once; beyond it the answer is 503.",
@@ -116,11 +106,6 @@ func newMetrics(rc *Receiver) *metrics {
 		}),
 		storeCollector{rc.store},
 	)
-	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dcm_build_info",
-		Help: "Always 1; the labels say what is running."}, []string{"version", "revision", "goversion"})
-	version, revision := BuildInfo()
-	build.WithLabelValues(version, revision, runtime.Version()).Set(1)
-	m.registry.MustRegister(build)
 	prometheus.WrapRegistererWithPrefix("dcm_", m.registry).MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -145,7 +130,7 @@ func (m *metrics) observe(in *inbound, a *answered, took time.Duration) {
 	}
 }
 
-// holdBack counts a request whose sender had its share already.
+// holdBack counts a request whose sender had used up its quota.
 func (m *metrics) holdBack(partner, share string) {
 	m.partnersMutex.Lock()
 	if _, known := m.partners[partner]; !known {
@@ -155,8 +140,14 @@ func (m *metrics) holdBack(partner, share string) {
 	m.heldBack.WithLabelValues(partner, share).Inc()
 }
 
-// accepted notes the time of a partner's message. The number of partners is
-// bounded, in case a connector lets everybody through.
+// Accepted records when a partner's message was accepted.
+func (rc *Receiver) Accepted(partner string, at time.Time) { rc.metrics.accepted(partner, at) }
+
+// Busy reports whether messages are being judged.
+func (rc *Receiver) Busy() bool { return rc.messages.Held() > 0 }
+
+// accepted records when a partner's message was accepted. The number of partners is bounded, in case
+// a connector lets any sender through.
 func (m *metrics) accepted(partner string, at time.Time) {
 	const most = 10_000
 	m.partnersMutex.Lock()

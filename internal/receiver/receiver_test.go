@@ -537,39 +537,3 @@ func TestOperations(t *testing.T) {
 	}
 
 }
-
-// TestMetricNames holds the list that alerts and dashboard are checked against
-// equal to what there is, but for what other parts of the program add.
-func TestMetricNames(t *testing.T) {
-	f := newFixture(t, nil)
-	f.post(dcm.CapacityGroupEndpoint.Path, read(t, "testdata/week-based-capacity-group/rule-5-bare-list/request.json"))
-	have := map[string]bool{}
-	for line := range strings.Lines(f.metrics()) {
-		if name, ok := strings.CutPrefix(line, "# TYPE "); ok {
-			have[strings.Fields(name)[0]] = true
-			if !strings.HasPrefix(name, "dcm_") {
-				t.Errorf("%s does not begin with dcm_", name)
-			}
-		}
-	}
-	listed := map[string]bool{}
-	for line := range strings.Lines(string(read(t, "../../deploy/testdata/metrics.txt"))) {
-		name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
-		name, _, _ = strings.Cut(name, "{")
-		if name == "" || strings.HasPrefix(name, "#") {
-			continue
-		}
-		listed[name] = true
-		elsewhere := strings.HasPrefix(name, "dcm_edc_") || strings.HasPrefix(name, "dcm_tls_") ||
-			strings.HasPrefix(name, "dcm_outbox_") || strings.HasPrefix(name, "dcm_go_") ||
-			strings.HasPrefix(name, "dcm_process_")
-		if !have[name] && !elsewhere {
-			t.Errorf("%s is listed, but there is no such metric", name)
-		}
-	}
-	for name := range have {
-		if !listed[name] && !strings.HasPrefix(name, "dcm_go_") && !strings.HasPrefix(name, "dcm_process_") {
-			t.Errorf("%s is not listed in deploy/testdata/metrics.txt", name)
-		}
-	}
-}

@@ -73,7 +73,7 @@ func (r *recording) add(in *inbound, status int) {
 	r.counts[key] = store.Count{Messages: c.Messages + 1, Bytes: c.Bytes + in.Bytes}
 }
 
-// take hands out what was counted, to be written.
+// take returns the counts, to be written, and starts new ones.
 func (r *recording) take() map[store.CountKey]store.Count {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -82,7 +82,7 @@ func (r *recording) take() map[store.CountKey]store.Count {
 	return taken
 }
 
-// putBack keeps for later what could not be written.
+// putBack adds counts that could not be written.
 func (r *recording) putBack(counts map[store.CountKey]store.Count) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -103,10 +103,9 @@ const (
 	requestCost = 30
 )
 
-// limitRecord decides how much of an entry is kept, by what its partner has
-// left, and says so in the entry's warnings. changes tells whether the message
-// changes what is stored: then what became of its objects must stand in the
-// journal as far as they were accepted, and only the rest counts.
+// limitRecord decides how much of an entry is kept, by the partner's remaining quota, and says so in
+// the entry's warnings. Where the message changes stored objects, the journal keeps the verdicts on
+// accepted objects in any case, and only the rest counts.
 func (rc *Receiver) limitRecord(in *inbound, e *store.Entry, changes bool) {
 	cost := listCost(e.Errors) + listCost(e.Warnings)
 	for i := range e.Results {
@@ -124,10 +123,12 @@ func (rc *Receiver) limitRecord(in *inbound, e *store.Entry, changes bool) {
 		return
 	}
 	e.Record = store.InBrief
-	detail := "more errors came from this sender than are recorded in an hour: this message is recorded without them, so GET /messages will not show them"
+	detail := "more errors came from this sender than are recorded in an hour: this message is recorded without them, " +
+		"so GET /messages will not show them"
 	if !changes {
 		e.Record = store.NotAtAll
-		detail = "more messages that change nothing came from this sender than are recorded in an hour: this one is counted only, so GET /messages will not show it"
+		detail = "more messages that change nothing came from this sender than are recorded in an hour: " +
+			"this one is counted only, so GET /messages will not show it"
 	}
 	e.Warnings.List = append(e.Warnings.List[:len(e.Warnings.List):len(e.Warnings.List)],
 		dcm.Violation{Detail: detail})
@@ -159,7 +160,7 @@ func (rc *Receiver) limitRequests(in *inbound, entries int) error {
 	return tooManyRequests{reservation.DelayFrom(in.ReceivedAt)}
 }
 
-// refuseRequest is the answer to a request for update that is one too many.
+// refuseRequest answers a request for update over the quota.
 func refuseRequest(t tooManyRequests) answer {
 	return unavailable(
 		fmt.Sprintf(
@@ -170,8 +171,8 @@ func refuseRequest(t tooManyRequests) answer {
 // countEvery is how often counts are written.
 const countEvery = 10 * time.Second
 
-// keepCounts writes what was counted, until ctx ends, and once more then.
-func (rc *Receiver) keepCounts(ctx context.Context) {
+// KeepCounts writes counts of messages until ctx ends, and once more then.
+func (rc *Receiver) KeepCounts(ctx context.Context) {
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():

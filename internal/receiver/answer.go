@@ -45,7 +45,7 @@ type remarks struct {
 	MoreWarnings int             `json:"moreWarnings,omitzero"`
 }
 
-// text is the answer written out: no more than that is held until it is read.
+// text is the answer as JSON; it alone is kept until the client has read it.
 func (a *answer) text() []byte { return a.appendTo(make([]byte, 0, 512+128*len(a.results))) }
 
 func (a *answer) appendTo(b []byte) []byte {
@@ -74,7 +74,7 @@ func appendRemarks(b []byte, begin int, m *remarks) []byte {
 	if b = b[:len(b)-1]; len(b) > begin+1 {
 		b = append(b, ',')
 	}
-	switch { // who is ignored has errors, where all of them are only counted too
+	switch { // an ignored object has errors, even where all of them are only counted
 	case len(m.Errors) == 0 && m.MoreErrors > 0:
 		m.Errors = []dcm.Violation{}
 	case len(m.Errors) == 0:
@@ -117,8 +117,8 @@ func marshal(value any) []byte {
 	return text
 }
 
-// send writes an answer. It ends where the reader takes longer than the answer's
-// size allows, so that nobody holds memory for long by not reading.
+// send writes an answer. It gives up on a client that reads more slowly than answerRate, so that unread
+// answers do not hold memory.
 func send(w http.ResponseWriter, status int, text []byte) {
 	contentType := "application/json"
 	if status >= 400 {
@@ -149,13 +149,13 @@ const (
 // problemType is what types of problem documents begin with.
 const problemType = "urn:dcm-receiver:problem:"
 
-// refusal is the answer to a request that never gets as far as the rules.
+// refusal answers a request that does not reach the rules.
 func refusal(status int, word, title, detail string) answer {
 	return answer{summary: summary{Type: problemType + word, Title: title, Status: status, Detail: detail}}
 }
 
-// answerTo is the answer to a judged message, made from its journal entry, so that
-// the answer to the POST and the one fetched later are the same.
+// answerTo makes the answer to a judged message from its journal entry, so that the answer to the POST
+// and the one fetched later are the same.
 func (rc *Receiver) answerTo(id uuid.UUID, messageID string, endpoint dcm.Endpoint, e store.Entry) answer {
 	a := answer{summary: summary{Instance: "/messages/" + id.String(), MessageID: messageID}}
 	if e.Record == store.NotAtAll {
@@ -181,7 +181,7 @@ func (rc *Receiver) answerTo(id uuid.UUID, messageID string, endpoint dcm.Endpoi
 	return a
 }
 
-// whyRefused is the summary of a refused message for whoever reads one line.
+// whyRefused sums up a refused message in one line.
 func whyRefused(e store.Entry) (title, detail string) {
 	title = "The message was refused"
 	if len(e.Errors.List) > 0 {
