@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -53,12 +52,23 @@ func (s connectorSettings) management() (*edc.Management, error) {
 		}
 		key = strings.TrimSpace(string(content))
 	}
-	m, err := edc.NewManagement(s.ManagementURL, key)
+	m, err := edc.NewManagement(s.ManagementURL, key, managementNames)
 	if err != nil {
 		return nil, failure{err, wrongUse}
 	}
 	return m, nil
 }
+
+// The variables of settings that package edc names in errors.
+var (
+	managementNames   = edc.Names{"URL": "DCM_EDC_MANAGEMENT_URL", "Key": "DCM_EDC_MANAGEMENT_KEY"}
+	registrationNames = edc.Names{
+		"Prefix": "DCM_EDC_PREFIX", "Version": "DCM_EDC_VERSION", "Backend": "DCM_EDC_BACKEND_URL", "Key": "DCM_API_KEYS",
+		"KeyAlias": "DCM_EDC_KEY_ALIAS", "Type": "DCM_EDC_ASSET_TYPE", "PerSupplier": "DCM_EDC_PER_SUPPLIER",
+		"Partners": "DCM_PARTNERS", "Usage": "DCM_EDC_USAGE_POLICY", "Capable": "DCM_EDC_CAPABILITIES",
+		"Tolerated": "DCM_EDC_TOLERATED_ASSETS",
+	}
+)
 
 // withStatus gives an error of the connector its exit status.
 func withStatus(err error) error {
@@ -113,6 +123,7 @@ func (s registrationSettings) registration(own ownSettings) (edc.Registration, e
 		}
 	}
 	r := edc.Registration{
+		Names:  registrationNames,
 		Prefix: s.Prefix, Version: s.Version, Backend: s.BackendURL, KeyAlias: s.KeyAlias, Type: s.AssetType,
 		Partners: own.partners, PerSupplier: s.PerSupplier, Header: own.header, Usage: s.UsagePolicy,
 		Messages: s.Messages, Tolerated: s.Tolerated,
@@ -364,17 +375,12 @@ func (c *edcSendCommand) Run() error {
 			wrongUse}
 	}
 	kind := edc.KindOf(endpoint)
-	s := &edc.Supplier{
-		Management: m, Customer: c.Customer, Address: c.CustomerURL, Protocol: c.Protocol, Cache: c.CacheDir,
-		Say: func(format string, args ...any) { fmt.Fprintln(os.Stderr, printable(fmt.Sprintf(format, args...))) },
-	}
-	if s.Cache == "" {
-		if dir, err := os.UserCacheDir(); err == nil { // else every call agrees on a contract anew
-			s.Cache = filepath.Join(dir, "dcm-receiver")
-		}
+	s := c.sending(m)
+	if c.New {
+		s.forget(kind)
 	}
 	if c.New || c.DryRun {
-		if err := s.Open(ctx, kind, c.Asset, c.New); err != nil {
+		if err := s.open(ctx, kind); err != nil {
 			return withStatus(err)
 		}
 	}
@@ -425,10 +431,10 @@ type sentFile struct {
 const notLetIn = "The receiver answered the connector 401, 403 or 404, which it does before it reads a message: the partner does not allow your BPNL to send, or its connector shows the receiver a wrong key or path. Ask the partner."
 
 // send sends one file, says what came back, and fetches what the connector hides.
-func (c *edcSendCommand) send(ctx context.Context, s *edc.Supplier, kind edc.Kind, body []byte, f *sentFile) error {
+func (c *edcSendCommand) send(ctx context.Context, s *sending, kind edc.Kind, body []byte, f *sentFile) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(c.Timeout))
 	defer cancel()
-	a, err := s.Post(ctx, kind, c.Asset, body)
+	a, err := s.post(ctx, kind, body)
 	if err != nil {
 		return err
 	}
@@ -455,7 +461,7 @@ func (c *edcSendCommand) send(ctx context.Context, s *edc.Supplier, kind edc.Kin
 		return nil
 	}
 	fmt.Fprintln(os.Stderr, "The connector made this 500 of the receiver's own answer; fetching that.")
-	stored, err := s.Reason(ctx, edc.MessageID(body))
+	stored, err := s.reason(ctx, edc.MessageID(body))
 	if err != nil && denied {
 		f.Remark = notLetIn
 		c.print("%s\n", f.Remark)

@@ -23,9 +23,9 @@ func (m *Management) Check(ctx context.Context) error {
 		return nil
 	case ctx.Err() != nil:
 		return about{fmt.Errorf("your connector's Management API at %s gives no answer in time: start the connector, "+
-			"or correct DCM_EDC_MANAGEMENT_URL", m.where()), ErrUnreachable}
+			"or correct "+m.Names.of("URL"), m.where()), ErrUnreachable}
 	case refused && r.status/100 == 5:
-		return about{fmt.Errorf("%w; if the connector is sound, correct DCM_EDC_MANAGEMENT_URL", err), ErrUnreachable}
+		return about{fmt.Errorf("%w; if the connector is sound, correct "+m.Names.of("URL"), err), ErrUnreachable}
 	}
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -24,12 +25,11 @@ type Partner struct {
 	Entry    string // another one each time the partner is entered or changed: what was open before is void
 }
 
-// Way is an open way to one endpoint of a partner: what is to be kept between
-// two messages, and can be shared by several processes. It holds no secret: the
-// token stays with the connector, which hands out a fresh one. The zero Way is
-// one that has to be opened.
-type Way struct {
-	Asked        string // the partner as it was given; another one makes the way void
+// Session is what is kept between two messages to one endpoint of a partner: the agreement and the
+// transfer to reuse. Several processes may share it. It holds no secret: the token stays with the
+// connector, which hands out a fresh one. The zero Session has nothing open.
+type Session struct {
+	Asked        string // the partner as it was given; for another one the session is void
 	Counterparty string // BPNL or DID, whichever the protocol wants
 	Address      string
 	Protocol     string
@@ -53,14 +53,14 @@ const (
 	refusedAgreement = time.Minute
 )
 
-func (w *Way) mayRenew(refused bool) bool {
+func (w *Session) mayRenew(refused bool) bool {
 	age := time.Since(w.AgreedAt)
 	return w.Worked || age >= unusedAgreement || refused && w.Failed >= patience && age >= refusedAgreement
 }
 
 // waited counts a wait in vain, and says whether it was the last one: what was begun is
 // begun anew then, as the partner may have lost it.
-func (w *Way) waited(err error) bool {
+func (w *Session) waited(err error) bool {
 	refused, ok := errors.AsType[*refusal](err)
 	if errors.Is(err, errWaited) || ok && refused.status/100 == 5 {
 		w.Waits++
@@ -84,16 +84,14 @@ type Delivery struct {
 	// of the receiver, where it is known: 400 also where the data plane made a 500 of it. 0: it
 	// never came so far
 	Status     int
-	Body       []byte        // the beginning of the answer; through HttpData only that of a 2xx is the receiver's
+	Answer     *Answer       // as it came; nil where none did
+	Err        error         // why none did
 	Details    string        // what a problem document says
 	RetryAfter time.Duration // as the partner asked for; 0: as you like
-	// Later, but not before somebody at the partner lets us in: it is about us, not about the
-	// message
+	// Denied: Later, once the partner grants us access. It is about us, not about the message.
 	Denied bool
 	Reason string        // "" where delivered; else in words that say who has to do what
 	Took   time.Duration // from POST to answer
-
-	held int64 // of Body, in the room
 }
 
 // Consumer sends through our connector to partners', in either role. It holds
@@ -103,7 +101,10 @@ type Delivery struct {
 type Consumer struct {
 	Management *Management                      // of our own connector
 	Say        func(format string, args ...any) // progress; nil: not wanted
-	Room       *fair.Share                      // in which what is read counts, by the partner's BPNL; nil: not counted
+	Room       *fair.Share                      // of what is read, by the partner's BPNL; nil: not counted
+	Asset      string                           // of the partner, where its catalogue shows several; "": the only one
+
+	Whole bool // deliveries have the whole body of an answer, up to a MiB, not its beginning alone
 
 	pause time.Duration
 }
@@ -112,12 +113,21 @@ type Consumer struct {
 // it is given, goes on with a step that was waited for, opens anew what the
 // partner has ended since, and returns the way as it stands now, to be kept
 // whatever became of the message.
-func (c *Consumer) Send(ctx context.Context, p Partner, kind Kind, way Way, body []byte) (Delivery, Way) {
+func (c *Consumer) Send(ctx context.Context, p Partner, kind Kind, way Session, body []byte) (Delivery, Session) {
 	c = c.counting(p)
 	d, way := c.request(ctx, p, kind, way, "POST", "", body)
-	c.Management.give(d.held)
-	d.held, d.Body = 0, bytes.Clone(d.Body[:min(len(d.Body), alwaysRead)])
+	c.release(d)
 	return d, way
+}
+
+// release gives back the room of an answer.
+func (c *Consumer) release(d Delivery) {
+	if a := d.Answer; a != nil {
+		c.Management.give(a.held)
+		if a.held = 0; !c.Whole {
+			a.Body = bytes.Clone(a.Body[:min(len(a.Body), alwaysRead)])
+		}
+	}
 }
 
 // counting is the consumer with what it reads counted as the partner's.
@@ -128,26 +138,59 @@ func (c *Consumer) counting(p Partner) *Consumer {
 	return &counting
 }
 
-// Reason fetches the answer that a partner's receiver keeps of our message,
-// where it offers that: through HttpData a refusal comes without its reason.
-// way is one to its Messages.
-func (c *Consumer) Reason(ctx context.Context, p Partner, way Way, messageID string) (*Stored, Way, error) {
+// Reason fetches the answer that a partner's receiver keeps of our message: through HttpData a refusal
+// comes without its reason. Without a messageID it is that of our latest refused message. way is the
+// session to the partner's Messages.
+func (c *Consumer) Reason(ctx context.Context, p Partner, way Session, messageID string) (*Stored, Session, error) {
 	c = c.counting(p)
-	d, way := c.request(ctx, p, Messages, way, "GET", "/"+messageID, nil)
-	defer c.Management.give(d.held)
-	var s Stored
+	rest := "?refused=true&limit=1"
+	if messageID != "" {
+		rest = "/" + url.PathEscape(messageID)
+	}
+	d, way := c.request(ctx, p, Messages, way, "GET", rest, nil)
+	defer c.release(d)
 	switch {
-	case d.Outcome != Delivered:
-		return nil, way, fmt.Errorf("the reason cannot be fetched: %s", d.Reason)
-	case json.Unmarshal(d.Body, &s) != nil || s.Status == 0:
+	case d.Answer == nil:
+		return nil, way, fmt.Errorf("the reason cannot be fetched: %w", d.Err)
+	case d.Answer.Status != http.StatusOK:
+		return nil, way, fmt.Errorf("the receiver has no answer to this message (%d), so whether it was stored is not known: "+
+			"send it again, a repeat does no harm; if that goes on, the partner's operations must look", d.Answer.Status)
+	}
+	var one Stored
+	var page struct{ Messages [1]*Stored } // the others are skipped
+	var err error
+	if messageID != "" {
+		err = json.Unmarshal(d.Answer.Body, &one)
+	} else if err = json.Unmarshal(d.Answer.Body, &page); err == nil {
+		if page.Messages[0] == nil {
+			return nil, way, errors.New("the receiver has no refused message of yours, so what became of this one is not " +
+				"known: send it again, a repeat does no harm")
+		}
+		one = *page.Messages[0]
+	}
+	if err != nil || one.Status == 0 {
 		return nil, way, errors.New("what the partner offers for fetching answers is not dcm-receiver's")
 	}
-	return &s, way, nil
+	return &one, way, nil
 }
 
-// Open makes a way ready without sending.
-func (c *Consumer) Open(ctx context.Context, p Partner, kind Kind, way Way) (Way, error) {
-	return c.counting(p).ready(ctx, p, kind, way)
+// Open makes a session ready without sending. It returns where messages will go.
+func (c *Consumer) Open(ctx context.Context, p Partner, kind Kind, way Session) (Session, string, error) {
+	c = c.counting(p)
+	opened := way.of(p).Transfer == ""
+	way, err := c.ready(ctx, p, kind, way)
+	if err != nil {
+		return way, "", err
+	}
+	endpoint, _, err := c.line(way).edr(ctx, way.Transfer, opened)
+	if !isLost(err) || opened {
+		return way, endpoint, err
+	}
+	way.Transfer = "" // it has ended since
+	if way, err = c.ready(ctx, p, kind, way); err == nil {
+		endpoint, _, err = c.line(way).edr(ctx, way.Transfer, true)
+	}
+	return way, endpoint, err
 }
 
 // request is one request on a way. What was opened long ago may have ended: a
@@ -155,8 +198,8 @@ func (c *Consumer) Open(ctx context.Context, p Partner, kind Kind, way Way) (Way
 // where an answer was lost), takes a new transfer under the same agreement, and
 // a new transfer that does no better a new agreement, where mayRenew. A partner that
 // is not where it was found is looked for once.
-func (c *Consumer) request(ctx context.Context, p Partner, kind Kind, way Way, method, rest string,
-	body []byte) (Delivery, Way) {
+func (c *Consumer) request(ctx context.Context, p Partner, kind Kind, way Session, method, rest string,
+	body []byte) (Delivery, Session) {
 	for looked := false; ; {
 		way = way.of(p)
 		opened := way.Transfer == ""
@@ -170,7 +213,7 @@ func (c *Consumer) request(ctx context.Context, p Partner, kind Kind, way Way, m
 			d, lost = c.post(ctx, kind, way, opened, method, rest, body)
 		}
 		if err == nil && c.goesOn(ctx, p, kind, &way, d, lost, opened) {
-			c.Management.give(d.held)
+			c.release(d)
 			continue
 		}
 		if looked || !d.isNobodyThere() {
@@ -179,12 +222,12 @@ func (c *Consumer) request(ctx context.Context, p Partner, kind Kind, way Way, m
 		if looked = true; !c.followed(ctx, p, &way) || ctx.Err() != nil {
 			return d, way
 		}
-		c.Management.give(d.held)
+		c.release(d)
 	}
 }
 
 // goesOn notes what came of a request, and says whether the way is to be opened anew now.
-func (c *Consumer) goesOn(ctx context.Context, p Partner, kind Kind, way *Way, d Delivery, lost, opened bool) bool {
+func (c *Consumer) goesOn(ctx context.Context, p Partner, kind Kind, way *Session, d Delivery, lost, opened bool) bool {
 	if !lost {
 		if d.Status != 0 {
 			way.Worked, way.Failed = true, 0
@@ -216,7 +259,7 @@ const lookUpLimit = 15 * time.Second
 // followed looks up anew where the partner's connector is, unless somebody entered
 // that, and says whether it is somewhere else now. Its agreement is as good there;
 // what was opened is not.
-func (c *Consumer) followed(ctx context.Context, p Partner, way *Way) bool {
+func (c *Consumer) followed(ctx context.Context, p Partner, way *Session) bool {
 	if way.Agreement == "" && way.Negotiation == "" || errors.Is(ctx.Err(), context.Canceled) {
 		return false // it was looked for just now, or nobody waits for it
 	}
@@ -227,7 +270,7 @@ func (c *Consumer) followed(ctx context.Context, p Partner, way *Way) bool {
 		now.Protocol == way.Protocol {
 		return false
 	}
-	c.line(now).Say("The partner's connector is at %s now, no longer at %s.", now.Address, way.Address)
+	c.line(now).say("The partner's connector is at %s now, no longer at %s.", now.Address, way.Address)
 	if now.Counterparty == way.Counterparty && now.Protocol == way.Protocol && way.Agreement != "" {
 		now.Asset, now.Agreement, now.AgreedAt = way.Asset, way.Agreement, way.AgreedAt
 		now.Worked, now.Failed = way.Worked, way.Failed
@@ -237,8 +280,8 @@ func (c *Consumer) followed(ctx context.Context, p Partner, way *Way) bool {
 }
 
 // place is a way of which nothing is open, to where the partner's connector is.
-func (c *Consumer) place(ctx context.Context, p Partner) (Way, error) {
-	way := Way{}.of(p)
+func (c *Consumer) place(ctx context.Context, p Partner) (Session, error) {
+	way := Session{}.of(p)
 	found, err := c.discover(ctx, p)
 	if err != nil {
 		return way, err
@@ -251,13 +294,13 @@ func (c *Consumer) place(ctx context.Context, p Partner) (Way, error) {
 }
 
 // post is the request itself, with a token for it. lost: the way leads nowhere.
-func (c *Consumer) post(ctx context.Context, kind Kind, way Way, opened bool, method, rest string,
+func (c *Consumer) post(ctx context.Context, kind Kind, way Session, opened bool, method, rest string,
 	body []byte) (d Delivery, lost bool) {
 	s := c.line(way)
-	endpoint, token, err := s.edr(ctx, &transfer{ID: way.Transfer, used: !opened})
+	endpoint, token, err := s.edr(ctx, way.Transfer, opened)
 	if err != nil {
 		if lost = isLost(err); lost {
-			s.Say("Your connector has no token for this transfer, or cannot refresh it: opening a new one.")
+			s.say("Your connector has no token for this transfer, or cannot refresh it: opening a new one.")
 		}
 		return later(err), lost
 	}
@@ -266,11 +309,12 @@ func (c *Consumer) post(ctx context.Context, kind Kind, way Way, opened bool, me
 		return later(err), isLost(err)
 	}
 	if words, refuses := planeRefuses(a); refuses {
+		s.say("The partner's data plane no longer accepts this transfer: opening a new one.")
+		d := later(fmt.Errorf("the partner's data plane refuses the token that it gave out (%d: %s): "+
+			"its operations must look, or the partner has withdrawn the contract", a.Status, words))
 		c.Management.give(a.held)
-		s.Say("The partner's data plane no longer accepts this transfer: opening a new one.")
-		return Delivery{Outcome: Later, Took: a.Took, Reason: fmt.Sprintf(
-			"the partner's data plane refuses the token that it gave out (%d: %s): "+
-				"its operations must look, or the partner has withdrawn the contract", a.Status, words)}, true
+		d.Took = a.Took
+		return d, true
 	}
 	d = judge(a, kind)
 	// A gateway before the data plane may have ended what was open; a new transfer
@@ -281,7 +325,7 @@ func (c *Consumer) post(ctx context.Context, kind Kind, way Way, opened bool, me
 }
 
 // of is the way as far as it still leads to where the partner is said to be.
-func (w Way) of(p Partner) Way {
+func (w Session) of(p Partner) Session {
 	asked := strings.Join([]string{p.Address, p.DID, p.Protocol}, " ")
 	if p.Entry != "" && w.Asked == asked { // kept by a version that knew no entries
 		w.Asked += " " + p.Entry
@@ -290,14 +334,14 @@ func (w Way) of(p Partner) Way {
 		asked += " " + p.Entry
 	}
 	if w.Asked != asked {
-		return Way{Asked: asked}
+		return Session{Asked: asked}
 	}
 	return w
 }
 
 // ready takes the steps of the way that are not done. Where one fails, those
 // before it are kept.
-func (c *Consumer) ready(ctx context.Context, p Partner, kind Kind, way Way) (Way, error) {
+func (c *Consumer) ready(ctx context.Context, p Partner, kind Kind, way Session) (Session, error) {
 	way = way.of(p)
 	for {
 		if way.Agreement == "" {
@@ -316,7 +360,7 @@ func (c *Consumer) ready(ctx context.Context, p Partner, kind Kind, way Way) (Wa
 		if way.Failed++; !way.mayRenew(true) {
 			return way, err
 		}
-		c.line(way).Say("The partner does not let us use the agreement any more: asking for a new one.")
+		c.line(way).say("The partner does not let us use the agreement any more: asking for a new one.")
 		if way, err = c.negotiate(ctx, p, kind, way); err != nil {
 			return way, err
 		}
@@ -324,10 +368,10 @@ func (c *Consumer) ready(ctx context.Context, p Partner, kind Kind, way Way) (Wa
 }
 
 // negotiate begins a negotiation. Where that fails, the way stays as it was.
-func (c *Consumer) negotiate(ctx context.Context, p Partner, kind Kind, way Way) (Way, error) {
+func (c *Consumer) negotiate(ctx context.Context, p Partner, kind Kind, way Session) (Session, error) {
 	next, err := c.place(ctx, p)
 	if err == nil {
-		next.Asset, next.Negotiation, err = c.line(next).negotiate(ctx, kind, "")
+		next.Asset, next.Negotiation, err = c.line(next).negotiate(ctx, kind, c.Asset)
 	}
 	if err != nil {
 		return way, err
@@ -337,7 +381,7 @@ func (c *Consumer) negotiate(ctx context.Context, p Partner, kind Kind, way Way)
 
 // agree waits for the end of the negotiation, and begins one where there is none, or where
 // that of an earlier call has come to nothing since.
-func (c *Consumer) agree(ctx context.Context, p Partner, kind Kind, way Way) (Way, error) {
+func (c *Consumer) agree(ctx context.Context, p Partner, kind Kind, way Session) (Session, error) {
 	for earlier := way.Negotiation != ""; ; earlier = false {
 		if way.Negotiation == "" {
 			var err error
@@ -361,7 +405,7 @@ func (c *Consumer) agree(ctx context.Context, p Partner, kind Kind, way Way) (Wa
 
 // transfer waits for a transfer to start, and begins one where there is none, or where
 // that of an earlier call has come to nothing since.
-func (c *Consumer) transfer(ctx context.Context, way *Way) error {
+func (c *Consumer) transfer(ctx context.Context, way *Session) error {
 	s := c.line(*way)
 	for earlier := way.Starting != ""; ; earlier = false {
 		if way.Starting == "" {
@@ -418,7 +462,6 @@ func (c *Consumer) askConnector(ctx context.Context, path string, about map[stri
 // locate asks our connector where the partner's is, which stands in the
 // partner's DID document. Connectors before 0.11 cannot be asked.
 func (c *Consumer) locate(ctx context.Context, p Partner) (Partner, error) {
-	const enter = "enter it (dcm-receiver partner add %s --dsp-url URL); the partner's operations know it"
 	who := p.DID
 	if who == "" {
 		who = p.BPNL
@@ -428,9 +471,8 @@ func (c *Consumer) locate(ctx context.Context, p Partner) (Partner, error) {
 		"edc:counterPartyId": who}, &got)
 	switch {
 	case unknown:
-		return p,
-			about{fmt.Errorf("the DSP address of %s is not known, and your connector cannot find it out: "+enter,
-				p.BPNL, p.BPNL), ErrSettings}
+		return p, &Unknown{p.BPNL, Address, fmt.Sprintf("the DSP address of %s is not known, and your connector cannot "+
+			"find it out", p.BPNL)}
 	case err != nil:
 		return p, fmt.Errorf("your connector could not find out where that of %s is: %w", p.BPNL, err)
 	}
@@ -451,11 +493,11 @@ func (c *Consumer) locate(ctx context.Context, p Partner) (Partner, error) {
 	case 1:
 		return found[addresses[0]], nil
 	case 0:
-		return p, about{fmt.Errorf("the DID document of %s names no connector that this program can speak to: "+enter,
-			p.BPNL, p.BPNL), ErrSettings}
+		return p, &Unknown{p.BPNL, Address, fmt.Sprintf("the DID document of %s names no connector that this program can "+
+			"speak to", p.BPNL)}
 	default:
-		return p, about{fmt.Errorf("%s has several connectors (%s): "+enter, p.BPNL, strings.Join(addresses, ", "),
-			p.BPNL), ErrSettings}
+		return p, &Unknown{p.BPNL, Address, fmt.Sprintf("%s has several connectors (%s)", p.BPNL,
+			strings.Join(addresses, ", "))}
 	}
 }
 
@@ -475,10 +517,8 @@ func (c *Consumer) discover(ctx context.Context, p Partner) (Partner, error) {
 	switch {
 	case unknown:
 		if p.Protocol == DSP2025 {
-			return p,
-				about{fmt.Errorf(
-					"the DID of %s is not known, and your connector cannot find it out: enter it (did of outbox.partner)",
-					p.BPNL), ErrSettings}
+			return p, &Unknown{p.BPNL, DID, fmt.Sprintf("the DID of %s is not known, and your connector cannot find it out",
+				p.BPNL)}
 		}
 		p.Protocol = DSP08
 		return p, nil
@@ -487,10 +527,8 @@ func (c *Consumer) discover(ctx context.Context, p Partner) (Partner, error) {
 	}
 	answer, _ := terms{}.expand(got).(map[string]any)
 	if answer[edcNS+"protocol"] == nil {
-		return p,
-			fmt.Errorf(
-				"your connector does not say what the connector of %s speaks: enter that (protocol of outbox.partner)",
-				p.BPNL)
+		return p, &Unknown{p.BPNL, Protocol, fmt.Sprintf("your connector does not say what the connector of %s speaks",
+			p.BPNL)}
 	}
 	if protocol := text(answer[edcNS+"protocol"]); protocol == DSP08 || protocol == DSP2025 &&
 		(p.Protocol == "" || p.Protocol == DSP2025) {
@@ -506,10 +544,33 @@ func (c *Consumer) discover(ctx context.Context, p Partner) (Partner, error) {
 		p.DID = id
 	}
 	if p.Protocol == DSP2025 && p.DID == "" {
-		return p, fmt.Errorf("your connector names no DID of %s: enter it (did of outbox.partner)", p.BPNL)
+		return p, &Unknown{p.BPNL, DID, fmt.Sprintf("your connector names no DID of %s", p.BPNL)}
 	}
 	return p, nil
 }
+
+// Field is a part of a Partner.
+type Field string
+
+// The parts of a partner that may be unknown.
+const (
+	Address  Field = "DSP address"
+	DID      Field = "DID"
+	Protocol Field = "protocol"
+)
+
+// Unknown means that a part of a partner is not known and could not be found out, so it has to be
+// entered.
+type Unknown struct {
+	BPNL string
+	What Field
+	why  string
+}
+
+func (e *Unknown) Error() string { return e.why }
+
+// Is makes it an ErrSettings: only a person can help.
+func (e *Unknown) Is(target error) bool { return target == ErrSettings }
 
 // stringIn is a property of an expanded answer, "" where it is no text.
 func stringIn(answer map[string]any, property string) string {
@@ -517,7 +578,7 @@ func stringIn(answer map[string]any, property string) string {
 	return s
 }
 
-func later(err error) Delivery { return Delivery{Outcome: Later, Reason: Clean(err.Error())} }
+func later(err error) Delivery { return Delivery{Outcome: Later, Reason: Clean(err.Error()), Err: err} }
 
 // planeRefuses: the data plane itself does not take the token. What the receiver
 // behind it says of a sender is worded otherwise.
@@ -536,7 +597,7 @@ func isProblem(a *Answer) bool { return strings.HasPrefix(a.ContentType, "applic
 // sender and not about the message: somebody at the partner has to let us in, and
 // then it arrives. Only a comment is refused so for what it says (CX-0128 §4.4.2.7, rule 4).
 func judge(a *Answer, kind Kind) Delivery {
-	d := Delivery{Status: a.Status, Body: a.Body, RetryAfter: a.RetryAfter, Took: a.Took, held: a.held}
+	d := Delivery{Status: a.Status, Answer: a, RetryAfter: a.RetryAfter, Took: a.Took}
 	problem := isProblem(a)
 	deny := func(reason string) Delivery {
 		d.Outcome, d.Denied, d.Reason = Later, true, reason
@@ -602,11 +663,14 @@ func judge(a *Answer, kind Kind) Delivery {
 	return d
 }
 
-func (c *Consumer) line(way Way) *Supplier {
+// line is the line to the connector that a session leads to.
+func (c *Consumer) line(way Session) *line {
 	say := c.Say
 	if say == nil {
 		say = func(string, ...any) {}
 	}
-	return &Supplier{Management: c.Management, Customer: way.Counterparty, Address: way.Address,
-		Protocol: way.Protocol, Say: say, pause: c.pause}
+	return &line{
+		Management: c.Management, partner: way.Counterparty, address: way.Address, protocol: way.Protocol, say: say,
+		pause: c.pause,
+	}
 }

@@ -49,7 +49,7 @@ func supplier() *edctest.Partner {
 
 func consumer(t *testing.T, c *edctest.Connector) *edc.Consumer {
 	t.Helper()
-	m, err := edc.NewManagement(c.URL, edctest.Key)
+	m, err := edc.NewManagement(c.URL, edctest.Key, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestConsumerOutcomes(t *testing.T) {
 				p.Proxy = proxy
 				connector := edctest.New(t, p)
 				d, way := consumer(t, connector).Send(t.Context(),
-					edc.Partner{BPNL: them, Address: connector.Address(p)}, edc.MaterialDemand, edc.Way{},
+					edc.Partner{BPNL: them, Address: connector.Address(p)}, edc.MaterialDemand, edc.Session{},
 					fmt.Appendf(nil, "[%d]", c.status))
 				want := c.plain
 				if proxy {
@@ -100,8 +100,8 @@ func TestConsumerOutcomes(t *testing.T) {
 				if proxy && c.status == 503 && d.RetryAfter != 7*time.Second {
 					t.Errorf("Retry-After %v", d.RetryAfter)
 				}
-				if d.Outcome == edc.Delivered && !strings.Contains(string(d.Body), "/week-based-material-demand") {
-					t.Errorf("arrived at %s", d.Body)
+				if d.Outcome == edc.Delivered && !strings.Contains(string(d.Answer.Body), "/week-based-material-demand") {
+					t.Errorf("arrived at %s", d.Answer.Body)
 				}
 				if posts, negotiations, transfers := p.Counts(); posts != 1 || negotiations != 1 || transfers != 1 ||
 					way.Transfer == "" {
@@ -128,11 +128,11 @@ func TestConsumerDenied(t *testing.T) {
 	})
 	connector := edctest.New(t, p)
 	c, to := consumer(t, connector), edc.Partner{BPNL: them, Address: connector.Address(p)}
-	if d, _ := c.Send(t.Context(), to, edc.Comment, edc.Way{}, []byte("[403]")); d.Outcome != edc.Refused ||
+	if d, _ := c.Send(t.Context(), to, edc.Comment, edc.Session{}, []byte("[403]")); d.Outcome != edc.Refused ||
 		d.Denied || !strings.Contains(d.Reason, "refuses the comment (403)") {
 		t.Errorf("%+v", d)
 	}
-	d, way := c.Send(t.Context(), to, edc.MaterialDemand, edc.Way{}, []byte("[200]"))
+	d, way := c.Send(t.Context(), to, edc.MaterialDemand, edc.Session{}, []byte("[200]"))
 	if d.Outcome != edc.Delivered {
 		t.Fatalf("%+v", d)
 	}
@@ -161,16 +161,15 @@ func TestConsumerLocates(t *testing.T) {
 		{"by BPNL", true, edc.Partner{BPNL: them}, ""},
 		{"by DID", true, edc.Partner{BPNL: them, DID: "did:web:" + them, Protocol: edc.DSP2025}, ""},
 		{"another protocol", true, edc.Partner{BPNL: them, Protocol: edc.DSP08},
-			"names no connector that this program can speak to: enter it"},
+			"names no connector that this program can speak to"},
 		{"unknown", true, edc.Partner{BPNL: us}, "the DSP address of " + us +
-			" is not known, and your connector cannot find it out: enter it (dcm-receiver partner add " + us +
-			" --dsp-url URL)"},
+			" is not known, and your connector cannot find it out"},
 		{"a connector that cannot say", false, edc.Partner{BPNL: them}, "cannot find it out"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := supplier()
 			p.DSP25 = c.dsp25
-			d, _ := consumer(t, edctest.New(t, p)).Send(t.Context(), c.to, edc.MaterialDemand, edc.Way{},
+			d, _ := consumer(t, edctest.New(t, p)).Send(t.Context(), c.to, edc.MaterialDemand, edc.Session{},
 				[]byte("[200]"))
 			if (d.Outcome == edc.Delivered) != (c.reason == "") || d.Outcome == edc.Refused ||
 				!strings.Contains(d.Reason, c.reason) {
@@ -189,7 +188,7 @@ func TestConsumerFollows(t *testing.T) {
 	c := consumer(t, connector)
 	for _, to := range []edc.Partner{{BPNL: them, Address: connector.Address(p) + "/2025-1", Protocol: edc.DSP2025,
 		DID: "did:web:" + them}, {BPNL: them}} {
-		var way edc.Way
+		var way edc.Session
 		send := func(body string) (d edc.Delivery) {
 			d, way = c.Send(t.Context(), to, edc.MaterialDemand, way, []byte(body))
 			return d
@@ -249,7 +248,7 @@ func TestConsumerKeepsTheWay(t *testing.T) {
 			connector := edctest.New(t, p)
 			c := consumer(t, connector)
 			to := edc.Partner{BPNL: them, Address: connector.Address(p)}
-			var way edc.Way
+			var way edc.Session
 			for _, step := range []struct {
 				name                    string
 				before                  func()
@@ -287,7 +286,7 @@ func TestConsumerLater(t *testing.T) {
 	connector := edctest.New(t, p)
 	c := consumer(t, connector)
 	to := edc.Partner{BPNL: them, Address: connector.Address(p)}
-	var way edc.Way
+	var way edc.Session
 	send := func(kind edc.Kind, outcome edc.Outcome, reason string) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
@@ -320,13 +319,13 @@ func TestConsumerLater(t *testing.T) {
 	send(edc.MaterialDemand, edc.Later, "may have been stored")
 	p.Delay(0)
 	send(edc.MaterialDemand, edc.Delivered, "")
-	way = edc.Way{}
+	way = edc.Session{}
 	send(edc.Comment, edc.Later, "shows your connector no IdBasedComment endpoint")
 	to.Address = ""
-	send(edc.MaterialDemand, edc.Later, "partner add")
+	send(edc.MaterialDemand, edc.Later, "cannot find it out")
 	c.Management.Key = "wrong"
 	to.Address = connector.Address(p)
-	send(edc.MaterialDemand, edc.Later, "DCM_EDC_MANAGEMENT_KEY")
+	send(edc.MaterialDemand, edc.Later, "setting Key")
 }
 
 // edc send, interrupted while it waits for the contract, goes on with the same
@@ -334,13 +333,14 @@ func TestConsumerLater(t *testing.T) {
 func TestSendGoesOn(t *testing.T) {
 	p := supplier()
 	connector := edctest.New(t, p)
-	cache := t.TempDir()
-	open := func() error {
+	var session edc.Session
+	open := func() (err error) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		s := &edc.Supplier{Management: consumer(t, connector).Management, Customer: them,
-			Address: connector.Address(p), Protocol: edc.DSP08, Cache: cache, Say: t.Logf}
-		return s.Open(ctx, edc.MaterialDemand, "", false)
+		session, _, err = consumer(t, connector).Open(ctx, edc.Partner{
+			BPNL: them, Address: connector.Address(p), Protocol: edc.DSP08,
+		}, edc.MaterialDemand, session)
+		return err
 	}
 	negotiations := func(want int) {
 		t.Helper()
@@ -370,7 +370,7 @@ func TestSendGoesOn(t *testing.T) {
 	if err := open(); err != nil { // by what was remembered
 		t.Error(err)
 	}
-	negotiations(2)
+	negotiations(3)
 }
 
 // Found by either property; of several versions the highest that we speak.
@@ -400,7 +400,7 @@ func TestConsumerFinds(t *testing.T) {
 			}
 			connector := edctest.New(t, p)
 			d, way := consumer(t, connector).Send(t.Context(), edc.Partner{BPNL: them, Address: connector.Address(p)},
-				edc.MaterialDemand, edc.Way{}, []byte("[200]"))
+				edc.MaterialDemand, edc.Session{}, []byte("[200]"))
 			if way.Asset != c.asset || !strings.Contains(d.Reason, c.reason) ||
 				(d.Outcome == edc.Delivered) != (c.asset != "") {
 				t.Errorf("%+v %+v", d, way)
@@ -426,7 +426,7 @@ func TestConsumerConcurrent(t *testing.T) {
 	for _, p := range partners {
 		for range 4 {
 			group.Go(func() {
-				var way edc.Way
+				var way edc.Session
 				for range 3 {
 					var d edc.Delivery
 					if d, way = c.Send(t.Context(), edc.Partner{BPNL: p.BPNL, Address: connector.Address(p)},

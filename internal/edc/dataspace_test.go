@@ -214,7 +214,7 @@ func startLab(t *testing.T) *lab {
 
 func management(t *testing.T, port int) *edc.Management {
 	t.Helper()
-	m, err := edc.NewManagement(fmt.Sprintf("http://127.0.0.1:%d/management", port), labKey)
+	m, err := edc.NewManagement(fmt.Sprintf("http://127.0.0.1:%d/management", port), labKey, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,9 +303,58 @@ func (l *lab) register(t *testing.T, r edc.Registration) {
 }
 
 // sender is the supplier; a new one agrees on a contract of its own.
-func (l *lab) sender(t *testing.T) *edc.Supplier {
-	return &edc.Supplier{Management: l.supplier, Customer: example.Customer, Address: l.dsp,
-		Protocol: "dataspace-protocol-http", Say: t.Logf}
+func (l *lab) sender(t *testing.T) *sender {
+	return &sender{
+		Consumer: &edc.Consumer{Management: l.supplier, Say: t.Logf, Whole: true},
+		partner:  edc.Partner{BPNL: example.Customer, Address: l.dsp, Protocol: edc.DSP08},
+		sessions: map[edc.Kind]edc.Session{},
+	}
+}
+
+// sender sends to one partner, and keeps its sessions in memory.
+type sender struct {
+	*edc.Consumer
+	partner  edc.Partner
+	mu       sync.Mutex
+	sessions map[edc.Kind]edc.Session
+}
+
+func (s *sender) session(kind edc.Kind) edc.Session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sessions[kind]
+}
+
+func (s *sender) keep(kind edc.Kind, session edc.Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sessions[kind] = session
+}
+
+func (s *sender) Open(ctx context.Context, kind edc.Kind, _ string, anew bool) error {
+	if anew {
+		s.keep(kind, edc.Session{})
+	}
+	session, _, err := s.Consumer.Open(ctx, s.partner, kind, s.session(kind))
+	s.keep(kind, session)
+	return err
+}
+
+func (s *sender) Post(ctx context.Context, kind edc.Kind, asset string, body []byte) (*edc.Answer, error) {
+	c := *s.Consumer
+	c.Asset = asset
+	d, session := c.Send(ctx, s.partner, kind, s.session(kind), body)
+	s.keep(kind, session)
+	if d.Answer == nil {
+		return nil, d.Err
+	}
+	return d.Answer, nil
+}
+
+func (s *sender) Reason(ctx context.Context, messageID string) (*edc.Stored, error) {
+	stored, session, err := s.Consumer.Reason(ctx, s.partner, s.session(edc.Messages), messageID)
+	s.keep(edc.Messages, session)
+	return stored, err
 }
 
 // query reads one row.
@@ -376,7 +425,7 @@ type result struct {
 	}
 }
 
-func (l *lab) post(t *testing.T, s *edc.Supplier, m message) *edc.Answer {
+func (l *lab) post(t *testing.T, s *sender, m message) *edc.Answer {
 	t.Helper()
 	a, err := s.Post(t.Context(), edc.CapacityGroup, "", m.body)
 	if err != nil {
@@ -782,7 +831,7 @@ func (l *lab) slow(t *testing.T) {
 func (l *lab) rotation(t *testing.T) {
 	l.register(t, l.registration())
 	s := l.sender(t)
-	ok := func(step string, s *edc.Supplier) {
+	ok := func(step string, s *sender) {
 		t.Helper()
 		if a := l.post(t, s, newMessage(t, nil)); a.Status != 200 {
 			t.Errorf("%s: %d %s", step, a.Status, a.Body)
@@ -859,7 +908,7 @@ func (l *lab) consumer(t *testing.T) {
 	l.register(t, l.registration())
 	c := &edc.Consumer{Management: l.supplier, Say: t.Logf}
 	to := edc.Partner{BPNL: example.Customer, Address: l.dsp}
-	var way edc.Way
+	var way edc.Session
 	send := func(step string, m message, outcome edc.Outcome, status int) {
 		t.Helper()
 		var d edc.Delivery
@@ -875,7 +924,7 @@ func (l *lab) consumer(t *testing.T) {
 	if way != first {
 		t.Errorf("%+v, then %+v", first, way)
 	}
-	stored, _, err := c.Reason(t.Context(), to, edc.Way{}, refused.id)
+	stored, _, err := c.Reason(t.Context(), to, edc.Session{}, refused.id)
 	if err != nil || stored.Status != 400 {
 		t.Errorf("the reason: %+v, %v", stored, err)
 	}

@@ -21,6 +21,7 @@ type Management struct {
 	URL    string // base URL, as far as before /v3
 	Key    string // sent as X-Api-Key
 	Client *http.Client
+	Names  Names // of URL and Key
 
 	room *fair.Share // of what is read and sent; nil: as much as the limits allow
 	who  string      // the partner for whom something is read, as room knows it
@@ -39,21 +40,32 @@ const (
 var errTooLarge = errors.New("too large")
 
 // NewManagement checks the URL, which may end in /v3, and returns the client.
-func NewManagement(base, key string) (*Management, error) {
+func NewManagement(base, key string, names Names) (*Management, error) {
 	u, err := url.Parse(base)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return nil,
-			errors.New(
-				"DCM_EDC_MANAGEMENT_URL must be the http(s) URL of your connector's Management API, such as https://connector.example.com/management")
+			errors.New(names.of("URL") +
+				" must be the http(s) URL of your connector's Management API, such as https://connector.example.com/management")
 	}
 	base = strings.TrimSuffix(strings.TrimRight(base, "/"), "/v3")
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxResponseHeaderBytes = headerLimit
-	return &Management{URL: base, Key: key, Client: &http.Client{
+	return &Management{URL: base, Key: key, Names: names, Client: &http.Client{
 		Transport: transport,
 		// a redirect is a login page, or http for https: a POST would be repeated there as a GET
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
+}
+
+// Names says what sentences call a setting: by the field of Management or Registration, how its user
+// sets it, such as the name of a variable.
+type Names map[string]string
+
+func (n Names) of(field string) string {
+	if name := n[field]; name != "" {
+		return name
+	}
+	return "setting " + field
 }
 
 // What an error of this package is about, where a command or a queue must know.
@@ -63,7 +75,6 @@ var (
 	ErrSettings    = errors.New("a wrong setting")  // of ours: key, address
 	errEnded       = errors.New("ended")            // a negotiation or transfer
 	errWaited      = errors.New("not ended yet")    // a negotiation or transfer that may be lost, or go on
-	errSeveral     = errors.New("several on offer") // an ErrNoOffer too
 	ErrNoOffer     = errors.New("nothing on offer") // the partner shows us no asset of the kind, or several
 )
 
@@ -145,7 +156,7 @@ func (m *Management) fetch(
 	}
 	req, err := http.NewRequestWithContext(ctx, method, m.URL+version+path, body)
 	if err != nil {
-		return fmt.Errorf("DCM_EDC_MANAGEMENT_URL is no URL: %w", err)
+		return fmt.Errorf(m.Names.of("URL")+" is no URL: %w", err)
 	}
 	req.Header.Set("X-Api-Key", m.Key)
 	req.Header.Set("Content-Type", "application/json")
@@ -159,7 +170,7 @@ func (m *Management) fetch(
 			err = u.Err
 		}
 		return about{fmt.Errorf(
-			"your connector's Management API at %s cannot be reached (%w): start the connector, or correct DCM_EDC_MANAGEMENT_URL", m.where(), err), ErrUnreachable}
+			"your connector's Management API at %s cannot be reached (%w): start the connector, or correct "+m.Names.of("URL"), m.where(), err), ErrUnreachable}
 	}
 	defer resp.Body.Close()
 	return m.judge(ctx, method, path, resp, read)
@@ -201,7 +212,7 @@ func (m *Management) judge(
 			method, path, managementLimit>>20, manyValues), errTooLarge}
 	}
 	return about{fmt.Errorf("%s answered %s /v3%s with something that is no Management API answer: "+
-		"DCM_EDC_MANAGEMENT_URL must be the Management API of your connector (%w)", m.where(), method, path,
+		m.Names.of("URL")+" must be the Management API of your connector (%w)", m.where(), method, path,
 		err), ErrSettings}
 }
 
@@ -260,7 +271,7 @@ func (m *Management) give(n int64) {
 func (m *Management) where() string {
 	u, err := url.Parse(m.URL)
 	if err != nil {
-		return "DCM_EDC_MANAGEMENT_URL"
+		return m.Names.of("URL")
 	}
 	return u.Redacted()
 }
@@ -271,11 +282,11 @@ func (m *Management) refused(method, path string, resp *http.Response, data []by
 	switch {
 	case errors.Is(r, ErrSettings) && r.status/100 == 4:
 		r.sentence = fmt.Sprintf(
-			"your connector at %s does not take the key (%d): set DCM_EDC_MANAGEMENT_KEY to its API key", m.where(),
+			"your connector at %s does not take the key (%d): set "+m.Names.of("Key")+" to its API key", m.where(),
 			r.status)
 	case r.status/100 == 3:
 		r.sentence = fmt.Sprintf("your connector at %s redirects to %s: "+
-			"set DCM_EDC_MANAGEMENT_URL to the Management API itself, not to a login or another address",
+			"set "+m.Names.of("URL")+" to the Management API itself, not to a login or another address",
 			m.where(), shortened(resp.Header.Get("Location"), longestInside))
 	// an object that is not there is answered in JSON; a path that is not there is not
 	case r.status == http.StatusNotFound && isJSON:
@@ -283,7 +294,7 @@ func (m *Management) refused(method, path string, resp *http.Response, data []by
 	case r.status == http.StatusNotFound || r.status == http.StatusMethodNotAllowed:
 		r.status, r.absent = 0, true // not to be taken for a missing object
 		r.sentence = fmt.Sprintf(
-			"there is no Management API v3 at %s/v3 (%d for %s): DCM_EDC_MANAGEMENT_URL must end before /v3 (often in /management), and the connector must be a tractusx-edc of version 0.7 or later", m.where(), resp.StatusCode, path)
+			"there is no Management API v3 at %s/v3 (%d for %s): "+m.Names.of("URL")+" must end before /v3 (often in /management), and the connector must be a tractusx-edc of version 0.7 or later", m.where(), resp.StatusCode, path)
 	case r.status/100 == 5:
 		r.sentence = fmt.Sprintf("your connector failed at %s /v3%s (%d): %s; its log says more", method, path,
 			r.status, said)

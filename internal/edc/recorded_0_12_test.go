@@ -1,7 +1,6 @@
 package edc
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -148,19 +147,20 @@ func TestCatalogueOf012(t *testing.T) {
 			})
 			server := httptest.NewServer(mux)
 			defer server.Close()
-			m, err := NewManagement(server.URL, "k")
+			m, err := NewManagement(server.URL, "k", nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			var said []string
-			s := &Supplier{Management: m, Customer: c.party, Address: "http://127.0.0.1:19302/dsp",
-				Protocol: c.protocol, pause: time.Nanosecond,
-				Say: func(f string, a ...any) { said = append(said, f) }}
-			var found transfer
-			if err := s.handshake(context.Background(), CapacityGroup, "", &found, func() {}); err != nil {
+			partner := Partner{BPNL: c.party, Address: "http://127.0.0.1:19302/dsp", Protocol: c.protocol}
+			if c.protocol == DSP2025 {
+				partner.DID = c.party
+			}
+			consumer := &Consumer{Management: m, pause: time.Nanosecond}
+			found, err := consumer.ready(t.Context(), partner, CapacityGroup, Session{})
+			if err != nil {
 				t.Fatal(err)
 			}
-			if found.Asset != "dcm-capacity-group-"+supplierID || found.Agreement != "a" || found.ID != "t" {
+			if found.Asset != "dcm-capacity-group-"+supplierID || found.Agreement != "a" || found.Transfer != "t" {
 				t.Errorf("%+v", found)
 			}
 			policy, _ := negotiation["policy"].(map[string]any)

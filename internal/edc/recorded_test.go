@@ -56,7 +56,7 @@ type conversation struct {
 // must not depend on what was recorded before.
 func withdrawAll(t *testing.T) {
 	t.Helper()
-	m, err := NewManagement(customer+"/management", labKey)
+	m, err := NewManagement(customer+"/management", labKey, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func converse(t *testing.T, name, upstream string) *conversation {
 }
 
 func (c *conversation) management() *Management {
-	m, err := NewManagement(c.URL+"/management", labKey)
+	m, err := NewManagement(c.URL+"/management", labKey, nil)
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -116,7 +116,7 @@ func compare(ctx context.Context, m *Management, r Registration, o Object) (*Cha
 	case !isOurs(got, r.mark()):
 		return nil,
 			fmt.Errorf(
-				"%s exists on your connector and was not made by this receiver: set DCM_EDC_PREFIX to another name than %q, or remove the other one", o, r.Prefix)
+				"%s exists on your connector and was not made by this receiver: set "+r.Names.of("Prefix")+" to another name than %q, or remove the other one", o, r.Prefix)
 	}
 	var want map[string]any
 	if err := json.Unmarshal(o.JSON(), &want); err != nil {
@@ -208,7 +208,7 @@ func ambiguous(ctx context.Context, m *Management, r Registration, wanted []Obje
 					"contract definition %v, which this receiver did not make, also offers our asset %s, to whomever its own policies admit: narrow its assetsSelector or remove it", d["@id"], id)
 			default:
 				return fmt.Errorf(
-					"asset %s, offered by contract definition %v, is a %s too, and a supplier may see only one (CX-0048 §3.2.5): remove that contract definition, or, if other suppliers than ours see it, add the asset to DCM_EDC_TOLERATED_ASSETS", id, d["@id"], kind)
+					"asset %s, offered by contract definition %v, is a %s too, and a supplier may see only one (CX-0048 §3.2.5): remove that contract definition, or, if other suppliers than ours see it, add the asset to "+r.Names.of("Tolerated"), id, d["@id"], kind)
 			}
 		}
 	}

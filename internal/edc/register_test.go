@@ -137,12 +137,12 @@ create contract definition dcm-request-for-update-BPNL00000000SUPP`)
 	foreign("POST", "/contractdefinitions", definition("old-offer",
 		criterion{edcNS + "id", "=", "old-asset", "Criterion"}))
 	fails("another asset of the kind",
-		"asset old-asset, offered by contract definition old-offer, is a WeekBasedCapacityGroup endpoint too, and a supplier may see only one (CX-0048 §3.2.5): remove that contract definition, or, if other suppliers than ours see it, add the asset to DCM_EDC_TOLERATED_ASSETS")
+		"asset old-asset, offered by contract definition old-offer, is a WeekBasedCapacityGroup endpoint too, and a supplier may see only one (CX-0048 §3.2.5): remove that contract definition, or, if other suppliers than ours see it, add the asset to setting Tolerated")
 	r.Tolerated = []string{"old-asset"}
 	step("tolerated", true, "")
 	foreign("POST", "/contractdefinitions", definition("everything"))
 	fails("an offer of all assets, the ones kept without an offer too",
-		"asset dcm-capacity-group, offered by contract definition everything, is a WeekBasedCapacityGroup endpoint too, and a supplier may see only one (CX-0048 §3.2.5): remove that contract definition, or, if other suppliers than ours see it, add the asset to DCM_EDC_TOLERATED_ASSETS")
+		"asset dcm-capacity-group, offered by contract definition everything, is a WeekBasedCapacityGroup endpoint too, and a supplier may see only one (CX-0048 §3.2.5): remove that contract definition, or, if other suppliers than ours see it, add the asset to setting Tolerated")
 	foreign("DELETE", "/contractdefinitions/everything", nil)
 	ours := "dcm-capacity-group-" + supplierID
 	foreign("POST", "/contractdefinitions", definition("another-offer",
@@ -155,26 +155,26 @@ create contract definition dcm-request-for-update-BPNL00000000SUPP`)
 	r.Prefix, r.Messages = "x", false
 	foreign("POST", "/assets", asset("x-request-for-update"))
 	fails("an ID that is taken",
-		`asset x-request-for-update exists on your connector and was not made by this receiver: set DCM_EDC_PREFIX to another name than "x", or remove the other one`)
+		`asset x-request-for-update exists on your connector and was not made by this receiver: set setting Prefix to another name than "x", or remove the other one`)
 
 	m.Key = "wrong"
 	fails("wrong key",
-		"your connector at "+c.URL+"/management does not take the key (401): set DCM_EDC_MANAGEMENT_KEY to its API key")
+		"your connector at "+c.URL+"/management does not take the key (401): set setting Key to its API key")
 	m.Key, m.URL = labKey, c.URL+"/management/v3"
 	fails("wrong path",
-		"there is no Management API v3 at "+c.URL+"/management/v3/v3 (404 for /assets/x-capacity-group): DCM_EDC_MANAGEMENT_URL must end before /v3 (often in /management), and the connector must be a tractusx-edc of version 0.7 or later")
+		"there is no Management API v3 at "+c.URL+"/management/v3/v3 (404 for /assets/x-capacity-group): setting URL must end before /v3 (often in /management), and the connector must be a tractusx-edc of version 0.7 or later")
 }
 
 func TestRegisterConnectorDown(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
-	m, err := NewManagement(server.URL, "key")
+	m, err := NewManagement(server.URL, "key", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, err = Register(context.Background(), m, sample(), true)
 	if err == nil || !strings.Contains(err.Error(), "cannot be reached") ||
-		!strings.Contains(err.Error(), "DCM_EDC_MANAGEMENT_URL") {
+		!strings.Contains(err.Error(), "setting URL") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -208,7 +208,7 @@ func TestRegisterRefusals(t *testing.T) {
 				_, _ = w.Write([]byte(c.body))
 			}))
 			defer server.Close()
-			m, err := NewManagement(server.URL, "key")
+			m, err := NewManagement(server.URL, "key", nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -222,13 +222,13 @@ func TestRegisterRefusals(t *testing.T) {
 
 func TestManagementURL(t *testing.T) {
 	for _, bad := range []string{"", "connector", "ftp://connector", "http://"} {
-		if _, err := NewManagement(bad, ""); err == nil || !strings.Contains(err.Error(), "DCM_EDC_MANAGEMENT_URL") {
+		if _, err := NewManagement(bad, "", nil); err == nil || !strings.Contains(err.Error(), "setting URL") {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
 	for _, good := range []string{"https://c/management", "https://c/management/", "https://c/management/v3",
 		"https://c/management/v3/"} {
-		if m, err := NewManagement(good, ""); err != nil || m.URL != "https://c/management" {
+		if m, err := NewManagement(good, "", nil); err != nil || m.URL != "https://c/management" {
 			t.Errorf("%q: %v, %v", good, m, err)
 		}
 	}
@@ -250,7 +250,7 @@ func TestKeep(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	m, err := NewManagement(server.URL, "key")
+	m, err := NewManagement(server.URL, "key", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

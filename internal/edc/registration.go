@@ -34,6 +34,9 @@ type Kind struct {
 	version string // of the offer
 }
 
+// Type is the value of dct:type with which catalogues name the kind.
+func (k Kind) Type() string { return k.dct }
+
 // KindOf is an endpoint as a catalogue offers it.
 func KindOf(e dcm.Endpoint) Kind {
 	// week-based-capacity-group has been registered as capacity-group: what exists keeps its ID
@@ -74,6 +77,8 @@ var capabilities = map[string]Kind{
 
 // Registration is what a customer's connector is to offer to suppliers.
 type Registration struct {
+	Names Names // of the fields below
+
 	Prefix string // begins the ID of every object made; one receiver's is not another's
 	// tractusx-edc of the customer, such as 0.10 or 0.11.2: policies are written differently from
 	// 0.11 on
@@ -147,35 +152,35 @@ func (r Registration) Validate() error {
 	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" ||
 		u.Fragment != "":
 		return errors.New(
-			"DCM_EDC_BACKEND_URL must be the http(s) URL at which the connector's data plane reaches the partner listener, without a query")
+			r.Names.of("Backend") + " must be the http(s) URL at which the connector's data plane reaches the partner listener, without a query")
 	case r.Key == "" && r.KeyAlias == "":
 		return errors.New(
-			"the data plane needs a key for the receiver: set DCM_API_KEYS (the first one is registered), or DCM_EDC_KEY_ALIAS to its name in the connector's vault")
+			"the data plane needs a key for the receiver: set " + r.Names.of("Key") + " (the first one is registered), or " + r.Names.of("KeyAlias") + " to its name in the connector's vault")
 	case r.Key != "" && r.KeyAlias != "":
 		return errors.New("the API key is registered either in clear or by its name in the vault, not both")
 	case r.minor() < 7:
 		return fmt.Errorf(
-			"DCM_EDC_VERSION is %q, but must be the version of the customer's tractusx-edc, from 0.7 on, such as 0.10.0", r.Version)
+			r.Names.of("Version")+" is %q, but must be the version of the customer's tractusx-edc, from 0.7 on, such as 0.10.0", r.Version)
 	case r.Type != "HttpData" && r.Type != "ProxyHttpData":
-		return fmt.Errorf("DCM_EDC_ASSET_TYPE is %q, but must be HttpData or ProxyHttpData", r.Type)
+		return fmt.Errorf(r.Names.of("Type")+" is %q, but must be HttpData or ProxyHttpData", r.Type)
 	case r.Type == "ProxyHttpData" && r.minor() < 13 && !r.PerSupplier:
 		return errors.New(
-			"ProxyHttpData of tractusx-edc before 0.13 does not say who is sending: set DCM_EDC_PER_SUPPLIER=true, or DCM_EDC_ASSET_TYPE=HttpData")
+			"ProxyHttpData of tractusx-edc before 0.13 does not say who is sending: set " + r.Names.of("PerSupplier") + "=true, or " + r.Names.of("Type") + "=HttpData")
 	case r.PerSupplier && len(r.Partners) == 0:
-		return errors.New("DCM_EDC_PER_SUPPLIER needs DCM_PARTNERS: an asset is made for each of them")
+		return errors.New(r.Names.of("PerSupplier") + " needs " + r.Names.of("Partners") + ": an asset is made for each of them")
 	case r.Usage != "framework" && r.Usage != "use":
-		return fmt.Errorf("DCM_EDC_USAGE_POLICY is %q, but must be framework or use", r.Usage)
+		return fmt.Errorf(r.Names.of("Usage")+" is %q, but must be framework or use", r.Usage)
 	case !prefixForm.MatchString(r.Prefix):
-		return fmt.Errorf("DCM_EDC_PREFIX is %q, but must be letters, digits, '.', '_' and '-', at most 100", r.Prefix)
+		return fmt.Errorf(r.Names.of("Prefix")+" is %q, but must be letters, digits, '.', '_' and '-', at most 100", r.Prefix)
 	}
 	for _, name := range r.Capable {
 		if _, ok := capabilities[name]; !ok {
-			return fmt.Errorf("DCM_EDC_CAPABILITIES: %q is none of %s", name, strings.Join(Capabilities, ", "))
+			return fmt.Errorf(r.Names.of("Capable")+": %q is none of %s", name, strings.Join(Capabilities, ", "))
 		}
 	}
 	for _, p := range r.Partners {
 		if !dcm.IsBPNL(p) {
-			return fmt.Errorf("DCM_PARTNERS: %q is no BPNL", p)
+			return fmt.Errorf(r.Names.of("Partners")+": %q is no BPNL", p)
 		}
 	}
 	return nil

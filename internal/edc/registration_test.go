@@ -100,22 +100,22 @@ func comparePublished(t *testing.T, dir string, want map[string]string) {
 func TestRegistrationValidate(t *testing.T) {
 	for want, change := range map[string]func(*Registration){
 		"":                            func(*Registration) {},
-		"DCM_EDC_BACKEND_URL":         func(r *Registration) { r.Backend = "dcm-receiver:8080" },
+		"setting Backend":             func(r *Registration) { r.Backend = "dcm-receiver:8080" },
 		"without a query":             func(r *Registration) { r.Backend += "?x=1" },
-		"set DCM_API_KEYS":            func(r *Registration) { r.Key = "" },
+		"set setting Key":             func(r *Registration) { r.Key = "" },
 		"not both":                    func(r *Registration) { r.KeyAlias = "k" },
-		`DCM_EDC_VERSION is "0.5.3"`:  func(r *Registration) { r.Version = "0.5.3" },
-		`DCM_EDC_VERSION is "latest"`: func(r *Registration) { r.Version = "latest" },
-		"DCM_EDC_ASSET_TYPE":          func(r *Registration) { r.Type = "HttpProxy" },
+		`setting Version is "0.5.3"`:  func(r *Registration) { r.Version = "0.5.3" },
+		`setting Version is "latest"`: func(r *Registration) { r.Version = "latest" },
+		"setting Type":                func(r *Registration) { r.Type = "HttpProxy" },
 		"before 0.13 does not say who is sending": func(r *Registration) {
 			r.Type, r.Version = "ProxyHttpData",
 				"0.12.1"
 		},
-		"DCM_EDC_PER_SUPPLIER needs DCM_PARTNERS": func(r *Registration) { r.PerSupplier = true },
-		`"BPNS00000000SUPP" is no BPNL`:           func(r *Registration) { r.Partners = []string{"BPNS00000000SUPP"} },
-		"DCM_EDC_CAPABILITIES":                    func(r *Registration) { r.Capable = []string{"magic"} },
-		"DCM_EDC_USAGE_POLICY":                    func(r *Registration) { r.Usage = "" },
-		"DCM_EDC_PREFIX":                          func(r *Registration) { r.Prefix = "a b" },
+		"setting PerSupplier needs setting Partners": func(r *Registration) { r.PerSupplier = true },
+		`"BPNS00000000SUPP" is no BPNL`:              func(r *Registration) { r.Partners = []string{"BPNS00000000SUPP"} },
+		"setting Capable":                            func(r *Registration) { r.Capable = []string{"magic"} },
+		"setting Usage":                              func(r *Registration) { r.Usage = "" },
+		"setting Prefix":                             func(r *Registration) { r.Prefix = "a b" },
 	} {
 		r := sample()
 		change(&r)

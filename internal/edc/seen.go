@@ -20,8 +20,9 @@ func Seen(ctx context.Context, m *Management, self Partner, r Registration) (see
 	admitted := len(r.Partners) == 0 || slices.Contains(r.Partners, self.BPNL)
 	for _, k := range r.kinds() {
 		id, _, _, err := c.line(way).find(ctx, k, "")
+		_, several := errors.AsType[*SeveralAssets](err)
 		switch {
-		case errors.Is(err, errSeveral):
+		case several:
 			wrong = append(wrong,
 				fmt.Sprintf("several assets are a %s, and a partner may see only one (CX-0048 §3.2.5)", k.words))
 		case errors.Is(err, ErrNoOffer) && admitted:
@@ -32,7 +33,7 @@ func Seen(ctx context.Context, m *Management, self Partner, r Registration) (see
 		case !admitted:
 			wrong = append(wrong,
 				fmt.Sprintf(
-					"asset %s is shown to %s, which DCM_PARTNERS does not name: another contract definition offers it",
+					"asset %s is shown to %s, which "+r.Names.of("Partners")+" does not name: another contract definition offers it",
 					id, self.BPNL))
 		default:
 			seen = append(seen, id)

@@ -27,7 +27,7 @@ func TestSeen(t *testing.T) {
 			"several assets are a WeekBasedCapacityGroup endpoint"},
 		{"for partners only", nil, []string{them}, 0, ""},
 		{"for partners only, and shown to others", []edctest.Offer{group}, []string{them}, 0,
-			"which DCM_PARTNERS does not name"},
+			"which setting Partners does not name"},
 		{"for oneself", []edctest.Offer{group, request}, []string{them, us}, 2, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

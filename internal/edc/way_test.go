@@ -35,7 +35,7 @@ func newSending(t *testing.T) *sending {
 // send waits for connectors as long as is given, instead of a minute.
 func (s *sending) send(patience time.Duration) edc.Delivery {
 	s.t.Helper()
-	var way edc.Way
+	var way edc.Session
 	if err := json.Unmarshal(s.kept, &way); err != nil {
 		s.t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func (s *sending) counts(what string, negotiations, transfers int) {
 
 // age makes the agreement older.
 func (s *sending) age(d time.Duration) {
-	var way edc.Way
+	var way edc.Session
 	_ = json.Unmarshal(s.kept, &way)
 	way.AgreedAt = way.AgreedAt.Add(-d)
 	s.kept, _ = json.Marshal(way)
@@ -113,7 +113,7 @@ func TestNoToken(t *testing.T) {
 			refuse("/edrs/")
 			for range 6 {
 				if d := s.send(time.Minute); d.Outcome != edc.Later || d.Denied || d.Reason == "" ||
-					strings.Contains(d.Reason, "DCM_EDC_MANAGEMENT") {
+					strings.Contains(d.Reason, "setting ") {
 					t.Errorf("%+v", d)
 				}
 			}
@@ -147,8 +147,8 @@ func TestOurFault(t *testing.T) {
 		path   string
 		reason string
 	}{
-		{401, "/management/", "set DCM_EDC_MANAGEMENT_KEY"},
-		{302, "/management/", "set DCM_EDC_MANAGEMENT_URL"},
+		{401, "/management/", "set setting Key"},
+		{302, "/management/", "set setting URL"},
 		{429, "/management/", "(429)"},
 	} {
 		t.Run(fmt.Sprint(c.status), func(t *testing.T) {
@@ -173,7 +173,7 @@ func TestOurFault(t *testing.T) {
 	// A gateway that refuses everything with 403 is told from a token that is refused.
 	s := newSending(t)
 	instead(s.connector, "/management/", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(403) })
-	if d := s.send(time.Minute); d.Outcome != edc.Later || !strings.Contains(d.Reason, "set DCM_EDC_MANAGEMENT_KEY") {
+	if d := s.send(time.Minute); d.Outcome != edc.Later || !strings.Contains(d.Reason, "set setting Key") {
 		t.Errorf("%+v", d)
 	}
 }

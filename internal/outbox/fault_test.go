@@ -140,7 +140,7 @@ func unusable(t *testing.T) map[string]struct{ url, key, names string } {
 
 // with is a replica that uses another connector, and connections of its own.
 func (w *world) with(url, key string) *outbox.Sender {
-	m, err := edc.NewManagement(url, key)
+	m, err := edc.NewManagement(url, key, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -726,6 +726,7 @@ func (s *Sender) send(ctx context.Context, partner string, jobs []*job) error {
 	limited, cancel := context.WithTimeout(ctx, sendLimit+time.Duration(body.Len()/slowest)*time.Second)
 	d, way := s.Consumer.Send(limited, to, kind, way, body.Bytes())
 	cancel()
+	d.Reason = reasonOf(d)
 	s.keepWay(context.WithoutCancel(ctx), partner, endpoint.Path, way)
 	if ctx.Err() != nil && d.Outcome != edc.Delivered {
 		return ctx.Err() // what was begun is sent again; a repeat does no harm
@@ -855,7 +856,7 @@ func (s *Sender) partner(ctx context.Context, bpnl string) (edc.Partner, error) 
 	return p, nil
 }
 
-func (s *Sender) way(ctx context.Context, partner, endpoint string) (w edc.Way, err error) {
+func (s *Sender) way(ctx context.Context, partner, endpoint string) (w edc.Session, err error) {
 	known := false
 	s.remember(partner, func(u *unstored) { w, known = u.ways[endpoint] })
 	if known {
@@ -880,7 +881,7 @@ func (s *Sender) way(ctx context.Context, partner, endpoint string) (w edc.Way, 
 
 // keepWay stores a way for all replicas, or keeps it in memory: an agreement that is
 // forgotten would be made once more.
-func (s *Sender) keepWay(ctx context.Context, partner, endpoint string, w edc.Way) {
+func (s *Sender) keepWay(ctx context.Context, partner, endpoint string, w edc.Session) {
 	text, err := json.Marshal(w)
 	if err == nil {
 		_, err = s.exec(ctx, `insert into dcm.way as w (partner, endpoint, way) values ($1, $2, $3)

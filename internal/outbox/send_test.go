@@ -157,7 +157,7 @@ func (w *world) release(material string, demand int) {
 
 // start runs a replica; it ends with the test, or when stop is called.
 func (w *world) start() (stop func()) {
-	m, err := edc.NewManagement(w.connector.URL, edctest.Key)
+	m, err := edc.NewManagement(w.connector.URL, edctest.Key, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}

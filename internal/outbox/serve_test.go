@@ -25,7 +25,7 @@ import (
 
 // sender is a replica that is not started yet.
 func (w *world) sender() *outbox.Sender {
-	m, err := edc.NewManagement(w.connector.URL, edctest.Key)
+	m, err := edc.NewManagement(w.connector.URL, edctest.Key, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}

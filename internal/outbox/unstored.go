@@ -11,10 +11,10 @@ import (
 // unstored is what this replica knows of a partner and could not store. Only this
 // replica knows it, and only until it ends: a message may then be sent once more.
 type unstored struct {
-	ways     map[string]edc.Way // that were opened, by endpoint
-	outcomes []outcome          // of messages, in the order sent
-	failures int                // in a row
-	until    time.Time          // nothing is tried before
+	ways     map[string]edc.Session // that were opened, by endpoint
+	outcomes []outcome              // of messages, in the order sent
+	failures int                    // in a row
+	until    time.Time              // nothing is tried before
 }
 
 // outcome is what became of the objects of one message.
@@ -31,7 +31,7 @@ func (s *Sender) remember(partner string, change func(*unstored)) {
 	defer s.mu.Unlock()
 	u := s.unstored[partner]
 	if u == nil {
-		u = &unstored{ways: map[string]edc.Way{}}
+		u = &unstored{ways: map[string]edc.Session{}}
 		s.unstored[partner] = u
 	}
 	change(u)

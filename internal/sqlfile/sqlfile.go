@@ -64,7 +64,9 @@ func (s Statement) Args(of Values) []any {
 }
 
 // Queue adds the statement to a batch.
-func (s Statement) Queue(b *pgx.Batch, of Values) *pgx.QueuedQuery { return b.Queue(s.SQL, s.Args(of)...) }
+func (s Statement) Queue(b *pgx.Batch, of Values) *pgx.QueuedQuery {
+	return b.Queue(s.SQL, s.Args(of)...)
+}
 
 // Names lists the statements of a package, for the test that prepares each of them.
 func Names(fsys fs.FS) (names []string) {

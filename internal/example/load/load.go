@@ -218,7 +218,7 @@ func (l *loader) release(ctx context.Context, lines []byte) error {
 
 // send lets the sender run until everything was tried once.
 func (l *loader) send(ctx context.Context) error {
-	management, err := edc.NewManagement(l.edc.URL, edctest.Key)
+	management, err := edc.NewManagement(l.edc.URL, edctest.Key, nil)
 	if err != nil {
 		return err
 	}

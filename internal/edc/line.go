@@ -3,21 +3,16 @@ package edc
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 	"unicode"
 
@@ -30,34 +25,14 @@ const (
 	DSP2025 = "dataspace-protocol-http:2025-1" // partners are DIDs, and a catalogue has no prefixes
 )
 
-// Supplier sends through its own connector to a customer's. Once a way is
-// open, several goroutines may use it.
-type Supplier struct {
-	Management *Management // of the supplier's own connector
-	Customer   string      // the customer's BPNL; its DID where Protocol is 2025-1
-	Address    string      // DSP address of the customer's connector
-	Protocol   string      // dataspace-protocol-http, or dataspace-protocol-http:2025-1
-	Cache      string      // folder in which open transfers are remembered, "" for none
-	Say        func(format string, args ...any)
-
-	pause time.Duration        // between two questions how far the connectors are
-	lock  sync.Mutex           // of ways
-	ways  map[string]*transfer // opened by this process
-}
-
-// transfer is an open way to an asset. The token for it is not kept: the
-// connector holds it and hands out a fresh one.
-type transfer struct {
-	Asset     string `json:"asset"`
-	Agreement string `json:"agreement,omitempty"`
-	ID        string `json:"transfer,omitempty"`
-
-	// Negotiation is one that was begun; while there is no Agreement, its end was not seen.
-	Negotiation string `json:"negotiation,omitempty"`
-	Waits       int    `json:"waits,omitempty"` // for that end, each as long as wait waits
-
-	used bool      // before, so it may have ended since
-	kept time.Time // in its file
+// line is our connector's line to a partner's connector: the steps from the catalogue to the data plane.
+type line struct {
+	Management *Management // of our own connector
+	partner    string      // the partner's BPNL; its DID where the protocol is DSP2025
+	address    string      // DSP address of the partner's connector
+	protocol   string      // DSP08 or DSP2025
+	say        func(format string, args ...any)
+	pause      time.Duration // between two looks at a negotiation or transfer
 }
 
 // Answer is what came back for one message.
@@ -90,57 +65,6 @@ type Stored struct {
 	ReceivedAt string          `json:"receivedAt"`
 	Status     int             `json:"status"`
 	Answer     json.RawMessage `json:"answer"`
-}
-
-// Open finds the customer's asset of a kind, or the one named, agrees on a
-// contract and starts a transfer; or it reuses what an earlier call opened, unless
-// anew.
-func (s *Supplier) Open(ctx context.Context, kind Kind, asset string, anew bool) error {
-	_, endpoint, _, err := s.ready(ctx, kind, asset, anew)
-	if err == nil {
-		s.Say("Ready: the partner's data plane is at %s.", endpoint)
-	}
-	return err
-}
-
-// Post sends one message. The first one opens the way.
-func (s *Supplier) Post(ctx context.Context, kind Kind, asset string, body []byte) (*Answer, error) {
-	return s.through(ctx, kind, asset, "POST", "", body)
-}
-
-// Reason fetches the stored answer to a message: by its messageId or, where it
-// had none, the sender's latest refused one. Most connectors turn every refusal
-// into a bare 500, so this is how the reason arrives.
-func (s *Supplier) Reason(ctx context.Context, messageID string) (*Stored, error) {
-	rest := "?refused=true&limit=1"
-	if messageID != "" {
-		rest = "/" + url.PathEscape(messageID)
-	}
-	a, err := s.through(ctx, Messages, "", "GET", rest, nil)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("the reason cannot be fetched: %w", err)
-	case a.Status != http.StatusOK:
-		return nil,
-			fmt.Errorf(
-				"the receiver has no answer to this message (%d), so whether it was stored is not known: send it again, a repeat does no harm; if that goes on, the partner's operations must look", a.Status)
-	}
-	var one Stored
-	var page struct{ Messages [1]*Stored } // the others are skipped
-	if messageID != "" {
-		err = json.Unmarshal(a.Body, &one)
-	} else if err = json.Unmarshal(a.Body, &page); err == nil {
-		if page.Messages[0] == nil {
-			return nil,
-				errors.New(
-					"the receiver has no refused message of yours, so what became of this one is not known: send it again, a repeat does no harm")
-		}
-		one = *page.Messages[0]
-	}
-	if err != nil || one.Status == 0 {
-		return nil, errors.New("what the partner offers for fetching answers is not dcm-receiver's")
-	}
-	return &one, nil
 }
 
 // MessageID is the messageId in the header of a message, "" where it has none.
@@ -177,51 +101,7 @@ func AnsweredCode(a *Answer) (code int, denied bool) {
 
 var answered = regexp.MustCompile(`^Received code transferring HTTP data: (\d{3}) `)
 
-// through sends one request on the way to an asset, opening it where needed.
-func (s *Supplier) through(ctx context.Context, kind Kind, asset, method, rest string, body []byte) (*Answer, error) {
-	for anew := false; ; anew = true {
-		t, endpoint, token, err := s.ready(ctx, kind, asset, anew)
-		if err != nil {
-			return nil, err
-		}
-		a, err := s.request(ctx, method, strings.TrimRight(endpoint, "/")+rest, token, body)
-		if err != nil {
-			return nil, err
-		}
-		// the receiver words its refusals as problem documents; this one is the data plane's own
-		refused := (a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden) &&
-			!strings.HasPrefix(a.ContentType, "application/problem+json")
-		if !refused {
-			return a, nil
-		}
-		if !t.used {
-			return nil,
-				fmt.Errorf(
-					"the partner's data plane refused the token (%d: %s): send again with --new; if that does not help, the partner has withdrawn the contract", a.Status, plain(string(a.Body)))
-		}
-		s.Say("The partner's data plane no longer accepts this transfer: opening a new one.")
-	}
-}
-
-// ready is an open way, with where it leads and the token for it. One that the
-// customer has ended since is opened anew.
-func (s *Supplier) ready(ctx context.Context, kind Kind, asset string, anew bool) (t *transfer, endpoint,
-	token string, err error) {
-	if t, err = s.open(ctx, kind, asset, anew); err != nil {
-		return nil, "", "", err
-	}
-	endpoint, token, err = s.edr(ctx, t)
-	if isLost(err) && t.used {
-		s.Say("Your connector no longer knows this transfer, or cannot refresh its token: opening a new one.")
-		if t, err = s.open(ctx, kind, asset, true); err != nil {
-			return nil, "", "", err
-		}
-		endpoint, token, err = s.edr(ctx, t)
-	}
-	return t, endpoint, token, err
-}
-
-func (s *Supplier) request(ctx context.Context, method, to, token string, body []byte) (*Answer, error) {
+func (l *line) request(ctx context.Context, method, to, token string, body []byte) (*Answer, error) {
 	req, err := http.NewRequestWithContext(ctx, method, to, bytes.NewReader(body))
 	if err != nil { // its words have the address, which may have a password in it
 		return nil, about{errors.New("the partner's connector names an address of its data plane that is no URL: " +
@@ -232,7 +112,7 @@ func (s *Supplier) request(ctx context.Context, method, to, token string, body [
 		req.Header.Set("Content-Type", "application/json")
 	}
 	start := time.Now()
-	resp, err := s.Management.Client.Do(req)
+	resp, err := l.Management.Client.Do(req)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil,
@@ -247,9 +127,9 @@ func (s *Supplier) request(ctx context.Context, method, to, token string, body [
 				"the partner's data plane at %s cannot be reached from here (%w): send from a machine that may reach it, or ask the partner whether it is up", req.URL.Host, err), ErrUnreachable}
 	}
 	defer resp.Body.Close()
-	data, held, _, err := s.Management.read(ctx, resp.Body, answerLimit)
+	data, held, _, err := l.Management.read(ctx, resp.Body, answerLimit)
 	if err != nil {
-		s.Management.give(held)
+		l.Management.give(held)
 		return nil,
 			about{fmt.Errorf("the partner's data plane broke off its answer (%w): send again, a repeat does no harm",
 				err), ErrUnreachable}
@@ -259,15 +139,16 @@ func (s *Supplier) request(ctx context.Context, method, to, token string, body [
 		Took: time.Since(start), RetryAfter: time.Duration(seconds) * time.Second, held: held}, nil
 }
 
-// edr is where to send and the token for it, a fresh one where the old has run out.
-func (s *Supplier) edr(ctx context.Context, t *transfer) (endpoint, token string, err error) {
+// edr is where to send, and a token for it, renewed where it has run out. fresh: the transfer has just
+// started.
+func (l *line) edr(ctx context.Context, transfer string, fresh bool) (endpoint, token string, err error) {
 	tries := 1
-	if !t.used {
-		tries = 50 // after the start of a transfer it takes a moment until the token is there
+	if fresh {
+		tries = 50 // the token is there a moment after the start of the transfer
 	}
 	for range tries {
 		var got map[string]any
-		err = s.Management.call(ctx, "GET", "/edrs/"+url.PathEscape(t.ID)+"/dataaddress?auto_refresh=true", nil, &got)
+		err = l.Management.call(ctx, "GET", "/edrs/"+url.PathEscape(transfer)+"/dataaddress?auto_refresh=true", nil, &got)
 		if err == nil {
 			address, _ := terms{}.expand(got).(map[string]any)
 			endpoint, token = stringIn(address, "endpoint"), stringIn(address, "authorization")
@@ -279,106 +160,11 @@ func (s *Supplier) edr(ctx context.Context, t *transfer) (endpoint, token string
 		if !notFound(err) {
 			break
 		}
-		if err := s.sleep(ctx, 0); err != nil {
+		if err := l.sleep(ctx, 0); err != nil {
 			return "", "", err
 		}
 	}
 	return "", "", fmt.Errorf("your connector has no token for the transfer, or cannot refresh it (%w)", err)
-}
-
-func (s *Supplier) open(ctx context.Context, kind Kind, asset string, anew bool) (*transfer, error) {
-	file := s.file(kind, asset)
-	way := kind.dct + " " + asset
-	if !anew {
-		s.lock.Lock()
-		t := s.ways[way]
-		s.lock.Unlock()
-		if t != nil {
-			return t, nil
-		}
-		if t := remembered(file); t != nil && t.ID != "" {
-			s.Say("Reusing contract agreement %s and transfer %s of %s for asset %s.", t.Agreement, t.ID,
-				t.kept.UTC().Format("2006-01-02 15:04 UTC"), t.Asset)
-			s.keep(way, t)
-			return t, nil
-		}
-	}
-	t := &transfer{}
-	if begun := remembered(file); begun != nil && begun.ID == "" && !anew {
-		t = begun
-	}
-	err := s.handshake(ctx, kind, asset, t, func() {
-		if file != "" {
-			if err := remember(file, t); err != nil {
-				s.Say("Agreement and transfer cannot be kept for later calls: %v", err)
-			}
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	t.used = false
-	s.keep(way, t)
-	return t, nil
-}
-
-func (s *Supplier) keep(way string, t *transfer) {
-	s.lock.Lock()
-	defer s.lock.Unlock()
-	if s.ways == nil {
-		s.ways = map[string]*transfer{}
-	}
-	used := *t
-	used.used = true
-	s.ways[way] = &used
-}
-
-// handshake is catalogue, negotiation and transfer. It fills t, goes on where an
-// earlier call that was interrupted had come to, and calls done after each step.
-func (s *Supplier) handshake(ctx context.Context, kind Kind, asset string, t *transfer, done func()) (err error) {
-	if t.Negotiation != "" && t.Agreement == "" {
-		s.Say("Going on with the negotiation %s that was begun.", t.Negotiation)
-		if t.Agreement, err = s.agreed(ctx, t.Negotiation); ended(err) {
-			s.Say("It has come to nothing: beginning another one.")
-			*t = transfer{}
-		} else if err != nil {
-			t.waited(err)
-			done()
-			return err
-		}
-	}
-	if t.Agreement == "" {
-		if t.Asset, t.Negotiation, err = s.negotiate(ctx, kind, asset); err != nil {
-			return err
-		}
-		done()
-		if t.Agreement, err = s.agreed(ctx, t.Negotiation); err != nil {
-			t.waited(err)
-			done()
-			return err
-		}
-	}
-	id, err := s.begin(ctx, t.Asset, t.Agreement)
-	if err == nil {
-		err = s.started(ctx, id)
-	}
-	if err != nil {
-		return err
-	}
-	t.ID = id
-	done()
-	return nil
-}
-
-// waited counts a wait in vain. A negotiation that has not ended after patience is
-// forgotten: the partner may have lost it.
-func (t *transfer) waited(err error) {
-	if errors.Is(err, errWaited) {
-		t.Waits++
-	}
-	if t.Waits >= patience {
-		*t = transfer{}
-	}
 }
 
 // patience is how many waits, each of a minute at most, a negotiation or transfer has to
@@ -386,32 +172,32 @@ func (t *transfer) waited(err error) {
 const patience = 3
 
 // negotiate finds the asset and begins a negotiation about it.
-func (s *Supplier) negotiate(ctx context.Context, kind Kind, asset string) (id, negotiation string, err error) {
-	s.Say("1. Looking into the catalogue of %s for its %s.", s.Customer, kind.words)
-	id, offer, context, err := s.find(ctx, kind, asset)
+func (l *line) negotiate(ctx context.Context, kind Kind, asset string) (id, negotiation string, err error) {
+	l.say("1. Looking into the catalogue of %s for its %s.", l.partner, kind.words)
+	id, offer, context, err := l.find(ctx, kind, asset)
 	if err != nil {
 		return "", "", err
 	}
 	policy, _ := terms{}.with(context).expand(offer).(map[string]any)
-	s.Say("   Found asset %s; its conditions: %s.", id, Clean(rules(policy)))
+	l.say("   Found asset %s; its conditions: %s.", id, Clean(rules(policy)))
 
-	s.Say("2. Agreeing on a contract for it.")
+	l.say("2. Agreeing on a contract for it.")
 	offer = maps.Clone(offer)
 	// the offer is sent back as it came, so its own context comes along
 	contexts := append(list(context), map[string]any{"@vocab": edcNS, "odrl": odrlNS})
-	if s.Protocol == DSP2025 {
-		offer["assigner"], offer["target"] = s.Customer, id
+	if l.protocol == DSP2025 {
+		offer["assigner"], offer["target"] = l.partner, id
 		contexts = []any{dspaceProfile, policyContext, edcContext}
 	} else {
-		offer["odrl:assigner"] = map[string]any{"@id": s.Customer}
+		offer["odrl:assigner"] = map[string]any{"@id": l.partner}
 		offer["odrl:target"] = map[string]any{"@id": id}
 	}
 	var started struct {
 		ID string `json:"@id"`
 	}
-	err = s.Management.call(ctx, "POST", "/contractnegotiations", map[string]any{
-		"@context": contexts, "@type": "ContractRequest", "protocol": s.Protocol,
-		"counterPartyAddress": s.Address, "counterPartyId": s.Customer, "policy": offer,
+	err = l.Management.call(ctx, "POST", "/contractnegotiations", map[string]any{
+		"@context": contexts, "@type": "ContractRequest", "protocol": l.protocol,
+		"counterPartyAddress": l.address, "counterPartyId": l.partner, "policy": offer,
 	}, &started)
 	if err == nil {
 		err = checkID(started.ID)
@@ -423,32 +209,32 @@ func (s *Supplier) negotiate(ctx context.Context, kind Kind, asset string) (id, 
 }
 
 // agreed waits for the end of a negotiation.
-func (s *Supplier) agreed(ctx context.Context, negotiation string) (agreement string, err error) {
-	got, err := s.wait(ctx, "/contractnegotiations/"+url.PathEscape(negotiation), "FINALIZED")
+func (l *line) agreed(ctx context.Context, negotiation string) (agreement string, err error) {
+	got, err := l.wait(ctx, "/contractnegotiations/"+url.PathEscape(negotiation), "FINALIZED")
 	if errors.Is(err, context.Canceled) {
 		return "", err
 	} else if err != nil {
 		return "",
 			fmt.Errorf(
-				"no contract came about: %w. Your wallet must hold the credentials for the conditions above, the partner's BPNL must be the one of the connector at %s, and that connector must be able to reach yours", err, s.Address)
+				"no contract came about: %w. Your wallet must hold the credentials for the conditions above, the partner's BPNL must be the one of the connector at %s, and that connector must be able to reach yours", err, l.address)
 	}
 	agreement = string(got.Agreement)
 	if err := checkID(agreement); err != nil {
 		return "", fmt.Errorf("no contract came about: %w", about{err, errEnded})
 	}
-	s.Say("   Agreed: contract agreement %s.", agreement)
+	l.say("   Agreed: contract agreement %s.", agreement)
 	return agreement, nil
 }
 
 // begin begins a transfer under an agreement.
-func (s *Supplier) begin(ctx context.Context, asset, agreement string) (id string, err error) {
-	s.Say("3. Starting a transfer, which opens the way to the partner's data plane.")
+func (l *line) begin(ctx context.Context, asset, agreement string) (id string, err error) {
+	l.say("3. Starting a transfer, which opens the way to the partner's data plane.")
 	var started struct {
 		ID string `json:"@id"`
 	}
-	err = s.Management.call(ctx, "POST", "/transferprocesses", map[string]any{
-		"@context": edcContext, "@type": "TransferRequest", "protocol": s.Protocol,
-		"counterPartyAddress": s.Address, "connectorId": s.Customer, "contractId": agreement, "assetId": asset,
+	err = l.Management.call(ctx, "POST", "/transferprocesses", map[string]any{
+		"@context": edcContext, "@type": "TransferRequest", "protocol": l.protocol,
+		"counterPartyAddress": l.address, "connectorId": l.partner, "contractId": agreement, "assetId": asset,
 		"transferType": "HttpData-PULL", "dataDestination": map[string]any{"type": "HttpProxy"},
 	}, &started)
 	if err == nil {
@@ -461,15 +247,15 @@ func (s *Supplier) begin(ctx context.Context, asset, agreement string) (id strin
 }
 
 // started waits until a transfer runs.
-func (s *Supplier) started(ctx context.Context, transfer string) error {
-	if _, err := s.wait(ctx, "/transferprocesses/"+url.PathEscape(transfer), "STARTED"); errors.Is(err,
+func (l *line) started(ctx context.Context, transfer string) error {
+	if _, err := l.wait(ctx, "/transferprocesses/"+url.PathEscape(transfer), "STARTED"); errors.Is(err,
 		context.Canceled) {
 		return err
 	} else if err != nil {
 		return fmt.Errorf(
 			"the transfer did not start: %w. The partner's data plane may be down: its operations must look", err)
 	}
-	s.Say("   Open: transfer %s.", transfer)
+	l.say("   Open: transfer %s.", transfer)
 	return nil
 }
 
@@ -483,7 +269,7 @@ func checkID(id string) error {
 
 // find asks the catalogue by today's property and by CX-0048's, or by ID. It
 // returns the asset's ID, its offer as it came, and the context to read it by.
-func (s *Supplier) find(ctx context.Context, kind Kind, asset string) (string, map[string]any, any, error) {
+func (l *line) find(ctx context.Context, kind Kind, asset string) (string, map[string]any, any, error) {
 	filters := []criterion{{OperandLeft: "'" + dctNS + "type'.'@id'", Operator: "=", OperandRight: kind.dct}}
 	if kind.dcm != "" {
 		filters = append(filters, criterion{OperandLeft: dcmProperty, Operator: "=", OperandRight: kind.dcm})
@@ -493,21 +279,21 @@ func (s *Supplier) find(ctx context.Context, kind Kind, asset string) (string, m
 	}
 	offers := map[string]offered{}
 	for _, f := range filters {
-		err := s.Management.fetch(ctx, "/v3", "POST", "/catalog/request", map[string]any{
-			"@context": edcContext, "@type": "CatalogRequest", "protocol": s.Protocol,
-			"counterPartyAddress": s.Address, "counterPartyId": s.Customer,
+		err := l.Management.fetch(ctx, "/v3", "POST", "/catalog/request", map[string]any{
+			"@context": edcContext, "@type": "CatalogRequest", "protocol": l.protocol,
+			"counterPartyAddress": l.address, "counterPartyId": l.partner,
 			"querySpec": map[string]any{"@type": "QuerySpec", "offset": 0, "limit": 50,
 				"filterExpression": []criterion{f}},
 		}, func(data []byte) error { return readCatalogue(data, asset != "", offers) })
 		if r, ok := errors.AsType[*refusal](err); ok && r.status/100 == 5 {
 			return "", nil, nil,
 				fmt.Errorf(
-					"your connector could not get the catalogue of %s: the DSP address %s must be that of the partner's connector (often ending in /api/v1/dsp) and reachable from yours (%w)", s.Customer, s.Address, err)
+					"your connector could not get the catalogue of %s: the DSP address %s must be that of the partner's connector (often ending in /api/v1/dsp) and reachable from yours (%w)", l.partner, l.address, err)
 		}
 		if errors.Is(err, errTooLarge) {
 			return "", nil, nil,
 				fmt.Errorf("the catalogue of %s is too large: the partner must show you fewer assets (%w)",
-					s.Customer, err)
+					l.partner, err)
 		}
 		if err != nil {
 			return "", nil, nil, err
@@ -525,15 +311,26 @@ func (s *Supplier) find(ctx context.Context, kind Kind, asset string) (string, m
 		return offers[ids[0]].decoded(ids[0])
 	case len(ids) > 1:
 		return "", nil, nil,
-			about{noOffer(
-				"the partner shows you several assets of this kind: %s; choose one with --asset, and tell the partner, who may show only one (CX-0048 §3.2.5)", strings.Join(ids, ", ")), errSeveral}
+			&SeveralAssets{ids}
 	case asset != "":
 		return "", nil, nil,
-			noOffer("the catalogue of %s shows your connector no asset %s: it is not registered, or not for your BPNL", s.Customer, asset)
+			noOffer("the catalogue of %s shows your connector no asset %s: it is not registered, or not for your BPNL", l.partner, asset)
 	}
 	return "", nil, nil,
-		noOffer("the catalogue of %s shows your connector no %s: the partner has not registered it, or not for your BPNL; ask the partner to register it and to allow your BPNL", s.Customer, kind.words)
+		noOffer("the catalogue of %s shows your connector no %s: the partner has not registered it, or not for your BPNL; ask the partner to register it and to allow your BPNL", l.partner, kind.words)
 }
+
+// SeveralAssets means that a partner shows several assets of one kind: it may show only one (CX-0048
+// §3.2.5), and which of them is meant is not known. It is an ErrNoOffer too.
+type SeveralAssets struct{ IDs []string }
+
+func (e *SeveralAssets) Error() string {
+	return fmt.Sprintf("the partner shows you several assets of this kind: %s; tell the partner, who may show only one "+
+		"(CX-0048 §3.2.5)", strings.Join(e.IDs, ", "))
+}
+
+// Is makes it an ErrNoOffer.
+func (e *SeveralAssets) Is(target error) bool { return target == ErrNoOffer }
 
 func noOffer(format string, args ...any) error { return about{fmt.Errorf(format, args...), ErrNoOffer} }
 
@@ -656,7 +453,7 @@ func (o *optional) UnmarshalJSON(data []byte) error {
 }
 
 // wait asks until the state is the one wanted.
-func (s *Supplier) wait(ctx context.Context, path, state string) (*progress, error) {
+func (l *line) wait(ctx context.Context, path, state string) (*progress, error) {
 	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -665,7 +462,7 @@ func (s *Supplier) wait(ctx context.Context, path, state string) (*progress, err
 	next := begun.Add(5 * time.Second)
 	for {
 		var got progress
-		if err := s.Management.call(ctx, "GET", path, nil, &got); err != nil && ctx.Err() == nil {
+		if err := l.Management.call(ctx, "GET", path, nil, &got); err != nil && ctx.Err() == nil {
 			return nil, err
 		} else if err == nil {
 			now = shortened(string(got.State), 40)
@@ -681,11 +478,11 @@ func (s *Supplier) wait(ctx context.Context, path, state string) (*progress, err
 			}
 		}
 		if time.Now().After(next) {
-			s.Say("   Still %s after %.0f s; waiting for a minute at most.", now, time.Since(begun).Seconds())
+			l.say("   Still %s after %.0f s; waiting for a minute at most.", now, time.Since(begun).Seconds())
 			next = next.Add(5 * time.Second)
 		}
 		// Many may wait at once, of partners that do not answer: the longer, the seldomer.
-		if s.sleep(ctx, time.Since(begun)/20) != nil {
+		if l.sleep(ctx, time.Since(begun)/20) != nil {
 			if errors.Is(caller.Err(), context.Canceled) {
 				return nil,
 					fmt.Errorf(
@@ -698,8 +495,8 @@ func (s *Supplier) wait(ctx context.Context, path, state string) (*progress, err
 	}
 }
 
-func (s *Supplier) sleep(ctx context.Context, more time.Duration) error {
-	pause := s.pause
+func (l *line) sleep(ctx context.Context, more time.Duration) error {
+	pause := l.pause
 	if pause == 0 {
 		pause = 200 * time.Millisecond
 	}
@@ -713,39 +510,4 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-time.After(d):
 		return nil
 	}
-}
-
-// file is where the way to an asset is remembered.
-func (s *Supplier) file(kind Kind, asset string) string {
-	if s.Cache == "" {
-		return ""
-	}
-	sum := sha256.Sum256([]byte(strings.Join([]string{s.Management.URL, s.Customer, s.Address, kind.dct, asset}, "\n")))
-	return filepath.Join(s.Cache, "edr-"+hex.EncodeToString(sum[:8])+".json")
-}
-
-func remembered(file string) *transfer {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return nil
-	}
-	t := transfer{used: true}
-	if info, err := os.Stat(file); err == nil {
-		t.kept = info.ModTime()
-	}
-	if json.Unmarshal(data, &t) != nil || t.ID == "" && t.Negotiation == "" {
-		return nil
-	}
-	return &t
-}
-
-func remember(file string, t *transfer) error {
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return err
-	}
-	data, err := json.Marshal(t)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(file, data, 0o600)
 }
