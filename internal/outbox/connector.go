@@ -13,12 +13,11 @@ const (
 	connectorLimit = 5 * time.Second // for its answer
 )
 
-// errConnector ends the serving of a partner because our own connector cannot be used:
-// the partner has nothing to do with it.
+// errConnector ends the serving of a partner because our own connector cannot be used.
 var errConnector = errors.New("our own connector cannot be used")
 
-// connector is what this replica knows of our own connector. A replica that cannot use
-// it claims no partner, so that others serve them.
+// connector is the state of our own connector as this replica sees it. A replica that cannot use it
+// claims no partner, so that others serve them.
 type connector struct {
 	asking sync.Mutex // one question at a time
 	mu     sync.Mutex
@@ -26,7 +25,7 @@ type connector struct {
 	err    error     // nil where it takes our requests
 }
 
-// fault is why partners cannot be served; nil where they can.
+// fault is why no partner can be served; nil: they can.
 func (c *connector) fault() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -36,8 +35,8 @@ func (c *connector) fault() error {
 	return c.err
 }
 
-// watchConnector asks our own connector again and again until ctx ends, whether it takes
-// our requests: sooner where it does not, so that sending goes on soon after it does.
+// watchConnector checks our own connector until ctx ends: more often while it cannot be used, so that
+// sending resumes soon.
 func (s *Sender) watchConnector(ctx context.Context, wake chan<- struct{}) {
 	for pause := time.Second; ; pause = min(2*pause, connectorLook) {
 		before := s.connector.fault()
@@ -64,8 +63,8 @@ func (s *Sender) watchConnector(ctx context.Context, wake chan<- struct{}) {
 	}
 }
 
-// askConnector asks our own connector whether it takes our requests, unless an answer has
-// come since a time. It returns why not.
+// askConnector checks whether our own connector takes our requests, unless it has answered since a time.
+// It returns why not.
 func (s *Sender) askConnector(ctx context.Context, since time.Time) error {
 	c := &s.connector
 	c.asking.Lock()
@@ -80,7 +79,7 @@ func (s *Sender) askConnector(ctx context.Context, since time.Time) error {
 	defer cancel()
 	err := s.Consumer.Management.Check(limited)
 	if ctx.Err() != nil {
-		return nil // the program ends: nothing is known
+		return nil // the program ends
 	}
 	c.mu.Lock()
 	c.asked, c.err = time.Now(), err
@@ -101,8 +100,7 @@ func (s *Sender) askConnector(ctx context.Context, since time.Time) error {
 	return err
 }
 
-// leave gives up the partners that are being served, after a moment for messages that
-// are on their way to a data plane: what hangs at our connector is not waited for.
+// leave stops serving all partners, after a moment for messages on their way to a data plane.
 func (s *Sender) leave() {
 	time.AfterFunc(s.Patience, func() {
 		if s.connector.fault() == nil {
@@ -116,10 +114,10 @@ func (s *Sender) leave() {
 	})
 }
 
-// tellReason has what is due say why it is not sent.
+// tellReason stores why due objects are not sent.
 func (s *Sender) tellReason(ctx context.Context, why error) error {
 	if errors.Is(why, errConnector) {
-		return nil // it was not asked yet
+		return nil // not checked yet
 	}
 	limited, cancel := context.WithTimeout(ctx, statementLimit)
 	defer cancel()

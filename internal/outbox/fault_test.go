@@ -140,7 +140,7 @@ func unusable(t *testing.T) map[string]struct{ url, key, names string } {
 
 // with is a replica that uses another connector, and connections of its own.
 func (w *world) with(url, key string) *outbox.Sender {
-	m, err := edc.NewManagement(url, key, nil)
+	m, err := edc.NewManagement(url, key, managementNames)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -301,3 +301,6 @@ func TestConnectorComesBack(t *testing.T) {
 		w.eventually("delivery", func() bool { return w.receiver.last()["A"] == fmt.Sprint(2*i+1) })
 	}
 }
+
+// managementNames are the variables that serve names.
+var managementNames = edc.Names{"URL": "DCM_EDC_MANAGEMENT_URL", "Key": "DCM_EDC_MANAGEMENT_KEY"}

@@ -8,16 +8,16 @@ import (
 	"dcm-receiver/internal/edc"
 )
 
-// unstored is what this replica knows of a partner and could not store. Only this
-// replica knows it, and only until it ends: a message may then be sent once more.
+// unstored is what this replica knows of a partner and could not store. It is lost when the replica
+// ends; a message may then be sent once more.
 type unstored struct {
-	ways     map[string]edc.Session // that were opened, by endpoint
+	sessions map[string]edc.Session // by endpoint
 	outcomes []outcome              // of messages, in the order sent
 	failures int                    // in a row
-	until    time.Time              // nothing is tried before
+	until    time.Time              // the next try
 }
 
-// outcome is what became of the objects of one message.
+// outcome is the outcome of the objects of one message.
 type outcome struct {
 	jobs   []*job
 	state  string
@@ -25,23 +25,23 @@ type outcome struct {
 	reason string
 }
 
-// remember changes what is known of a partner and not stored.
+// remember changes what is kept of a partner in memory.
 func (s *Sender) remember(partner string, change func(*unstored)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	u := s.unstored[partner]
 	if u == nil {
-		u = &unstored{ways: map[string]edc.Session{}}
+		u = &unstored{sessions: map[string]edc.Session{}}
 		s.unstored[partner] = u
 	}
 	change(u)
-	if len(u.ways) == 0 && len(u.outcomes) == 0 && u.failures == 0 {
+	if len(u.sessions) == 0 && len(u.outcomes) == 0 && u.failures == 0 {
 		delete(s.unstored, partner)
 	}
 }
 
-// settleUnstored stores the outcomes that could not be stored before, so that nothing is
-// sent again that the partner has confirmed.
+// settleUnstored stores outcomes that could not be stored before, so that nothing that the partner has
+// confirmed is sent again.
 func (s *Sender) settleUnstored(ctx context.Context, partner string) error {
 	for {
 		var next *outcome
@@ -60,8 +60,7 @@ func (s *Sender) settleUnstored(ctx context.Context, partner string) error {
 	}
 }
 
-// judgeService notes how serving a partner has ended. Where it failed here, and not at the
-// partner or because it was stopped, it returns how long nothing is tried.
+// judgeService counts failures of ours in serving a partner. After one, it returns how long to wait.
 func (s *Sender) judgeService(partner string, err error, stopped bool) (wait time.Duration, failures int) {
 	s.remember(partner, func(u *unstored) {
 		switch {
@@ -78,7 +77,7 @@ func (s *Sender) judgeService(partner string, err error, stopped bool) (wait tim
 	return wait, failures
 }
 
-// backsOff: serving the partner failed here a short time ago.
+// backsOff reports whether serving the partner failed here a short time ago.
 func (s *Sender) backsOff(partner string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,0 +1,3 @@
+select coalesce(dsp_url, ''), coalesce(did, ''), coalesce(protocol, ''), xmin::text
+from outbox.partner
+where bpnl = $1

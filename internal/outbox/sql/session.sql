@@ -1,0 +1,3 @@
+select way
+from dcm.way
+where partner = $1 and endpoint = $2
