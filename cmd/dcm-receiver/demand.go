@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"dcm-receiver/internal/database"
 	"dcm-receiver/internal/dcm"
 	"dcm-receiver/internal/demandfile"
+	"dcm-receiver/internal/outbox"
 	"dcm-receiver/internal/store"
 
 	"github.com/jackc/pgx/v5"
@@ -77,112 +77,130 @@ func (c *demandImportCommand) Run() error {
 	if len(c.Files) == 0 {
 		return failure{errors.New("name the files to import, or write one to fill in with --template"), wrongUse}
 	}
-	var files []*demandfile.File
-	report := newImportReport(c)
-	var unusable error
-	for _, name := range report.names {
+	i := &demandImport{demandImportCommand: c, today: today, report: newImportReport(c)}
+	files, err := i.read()
+	if err != nil {
+		return err
+	}
+	lines, problems := demandfile.Join(files, c.OnlyValid)
+	i.lines = lines
+	i.report.odd(files)
+	if err := i.problems(problems); err != nil {
+		return err
+	}
+	err = c.inDatabase(i.run)
+	if err == nil && i.found > 0 {
+		return failure{fmt.Errorf("%s: the materials that they are about were left out", counted(i.found, "problem")),
+			saysNo}
+	}
+	return err
+}
+
+// demandImport is one import.
+type demandImport struct {
+	*demandImportCommand
+	today  dcm.Date
+	report *importReport
+	lines  []demandfile.Line
+	found  int // problems
+}
+
+// read reads the files. It fails after the last one where one cannot be used.
+func (i *demandImport) read() (files []*demandfile.File, unusable error) {
+	for _, name := range i.report.names {
 		content, err := read(name)
 		if err != nil {
-			return failure{err, wrongUse}
+			return nil, failure{err, wrongUse}
 		}
-		f, err := demandfile.Read(name, content, today, func(lines int) {
-			fmt.Fprintf(os.Stderr, "%s: %d lines read\n",
-				name, lines)
+		f, err := demandfile.Read(name, content, i.today, func(lines int) {
+			fmt.Fprintf(os.Stderr, "%s: %d lines read\n", name, lines)
 		})
 		if err != nil {
-			report.problems([]demandfile.Problem{{Place: demandfile.Place{File: name}, Detail: err.Error()}})
+			i.report.problems([]demandfile.Problem{{Place: demandfile.Place{File: name}, Detail: err.Error()}})
 			unusable = errors.Join(unusable, err)
 			continue
 		}
 		files = append(files, f)
 	}
 	if unusable != nil {
-		report.print()
-		return unusable
+		i.report.print()
 	}
-	lines, problems := demandfile.Join(files, c.OnlyValid)
-	if !c.JSON {
-		for i, p := range problems {
-			if i == listed {
-				fmt.Fprintf(os.Stderr, "and %d more\n", len(problems)-listed)
-				break
-			}
+	return files, unusable
+}
+
+// problems prints problems. It fails where there are any, without --only-valid.
+func (i *demandImport) problems(problems []demandfile.Problem) error {
+	for n, p := range problems {
+		i.found += 1 + p.More
+		switch {
+		case i.JSON || n > listed:
+		case n == listed:
+			fmt.Fprintf(os.Stderr, "and %d more\n", len(problems)-listed)
+		default:
 			fmt.Fprintln(os.Stderr, printable(p.String()))
 		}
 	}
-	report.odd(files)
-	report.problems(problems)
-	found := 0
-	for _, p := range problems {
-		found += 1 + p.More
-	}
-	if found > 0 && !c.OnlyValid {
-		report.lines(lines)
-		report.print()
-		return failure{fmt.Errorf("%s: nothing was taken (--only-valid takes the materials without one)",
-			counted(found, "problem")), saysNo}
-	}
-	err := c.inDatabase(func(ctx context.Context, conn *pgx.Conn) error {
-		ours, foreign, err := demandfile.NotOurs(ctx, conn, c.Customers, lines)
-		if err != nil {
-			return c.refused(err)
-		}
-		lines = ours
-		for _, p := range foreign {
-			found += 1 + p.More
-			if !c.JSON {
-				fmt.Fprintln(os.Stderr, printable(p.String()))
-			}
-		}
-		report.problems(foreign)
-		if len(foreign) > 0 && !c.OnlyValid {
-			report.print()
-			return failure{fmt.Errorf("%s: nothing was taken (--only-valid takes the materials without one)",
-				counted(found, "problem")), saysNo}
-		}
-		report.lines(lines)
-		limit := 0
-		if c.DryRun {
-			limit = 1_000_000
-		}
-		plan, err := demandfile.Import(ctx, conn, lines, c.DryRun, limit,
-			func(lines int) { fmt.Fprintf(os.Stderr, "%d lines sent to the database\n", lines) })
-		if p, ok := errors.AsType[demandfile.Problem](err); ok {
-			return failure{p, saysNo}
-		}
-		if err != nil {
-			return c.refused(err)
-		}
-		report.plan(plan)
-		if c.DryRun {
-			oddities := demandfile.Oddities(lines, today)
-			report.details(plan, oddities)
-			if !c.JSON {
-				describe(plan, oddities)
-			}
-		}
-		if !c.JSON {
-			word := "imported"
-			if c.DryRun {
-				word = "would be imported"
-			}
-			fmt.Printf("%s %s: %s new, %d changed, %d unchanged\n", counted(len(lines), "line"), word,
-				counted(plan.Count("created"), "material"), plan.Count("changed"), plan.Count("unchanged"))
-			if !c.DryRun && !c.Release {
-				fmt.Println("Nothing goes out before \"dcm-receiver demand release\".")
-			}
-		}
-		report.print()
-		if c.Release && !c.DryRun {
-			return release(ctx, conn, c.Customers, "", "", c.JSON)
-		}
+	i.report.problems(problems)
+	if len(problems) == 0 || i.OnlyValid {
 		return nil
-	})
-	if err == nil && found > 0 {
-		return failure{fmt.Errorf("%s: the materials that they are about were left out", counted(found, "problem")),
-			saysNo}
 	}
-	return err
+	i.report.lines(i.lines)
+	i.report.print()
+	return failure{fmt.Errorf("%s: nothing was taken (--only-valid takes the materials without one)",
+		counted(i.found, "problem")), saysNo}
+}
+
+// run imports the lines into the database, or shows what an import would change.
+func (i *demandImport) run(ctx context.Context, conn *pgx.Conn) error {
+	ours, foreign, err := demandfile.NotOurs(ctx, conn, i.Customers, i.lines)
+	if err != nil {
+		return i.refused(err)
+	}
+	i.lines = ours
+	if err := i.problems(foreign); err != nil {
+		return err
+	}
+	i.report.lines(i.lines)
+	limit := 0
+	if i.DryRun {
+		limit = 1_000_000
+	}
+	plan, err := demandfile.Import(ctx, conn, i.lines, i.DryRun, limit, func(lines int) {
+		fmt.Fprintf(os.Stderr, "%d lines sent to the database\n", lines)
+	})
+	if p, ok := errors.AsType[demandfile.Problem](err); ok {
+		return failure{p, saysNo}
+	}
+	if err != nil {
+		return i.refused(err)
+	}
+	i.report.plan(plan)
+	i.printPlan(plan)
+	i.report.print()
+	if i.Release && !i.DryRun {
+		return release(ctx, conn, i.Customers, "", "", i.JSON)
+	}
+	return nil
+}
+
+func (i *demandImport) printPlan(plan *demandfile.Plan) {
+	word := "imported"
+	if i.DryRun {
+		word = "would be imported"
+		oddities := demandfile.Oddities(i.lines, i.today)
+		i.report.details(plan, oddities)
+		if !i.JSON {
+			describe(plan, oddities)
+		}
+	}
+	if i.JSON {
+		return
+	}
+	fmt.Printf("%s %s: %s new, %d changed, %d unchanged\n", counted(len(i.lines), "line"), word,
+		counted(plan.Count("created"), "material"), plan.Count("changed"), plan.Count("unchanged"))
+	if !i.DryRun && !i.Release {
+		fmt.Println("Nothing goes out before \"dcm-receiver demand release\".")
+	}
 }
 
 // describe says week by week what changes, and what is odd.
@@ -265,7 +283,7 @@ func (c *demandImportCommand) writeTemplates(today dcm.Date) error {
 		case !strings.HasSuffix(strings.ToLower(name), ".csv"):
 			return failure{fmt.Errorf("%s: a template ends in .csv or .xlsx", name), wrongUse}
 		}
-		// What somebody has filled in is not written over.
+		// O_EXCL: a file that is there may be filled in.
 		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 		if err != nil {
 			return failure{err, wrongUse}
@@ -304,41 +322,16 @@ func (c *demandReleaseCommand) Run() error {
 }
 
 func release(ctx context.Context, conn *pgx.Conn, ours list, supplier, customer string, asJSON bool) error {
-	tx, err := conn.Begin(ctx)
-	if err != nil {
-		return databaseSettings{}.refused(err)
-	}
-	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	if err := demandfile.Ours(ctx, tx, ours); err != nil {
-		return databaseSettings{}.refused(err)
-	}
-	rows, err := tx.Query(ctx, `select released_supplier, released_customer, material_number_customer, material_demand_id::text, outcome, coalesce(why, '')
-		from outbox.release(nullif($1, ''), nullif($2, ''))`, supplier, customer)
-	if err != nil {
-		return databaseSettings{}.refused(err)
-	}
 	counts := map[string]int{}
-	var from, to, material, outcome, why string
-	var id *string
-	_, err = pgx.ForEachRow(rows, []any{&from, &to, &material, &id, &outcome, &why}, func() error {
-		counts[outcome]++
-		switch {
-		case asJSON:
-			said := map[string]any{"supplier": from, "customer": to, "materialNumberCustomer": material,
-				"materialDemandId": id, "outcome": outcome}
-			if why != "" {
-				said["why"] = why
-			}
-			return json.NewEncoder(os.Stdout).Encode(said)
-		case outcome == "refused":
-			fmt.Printf("refused: %s for %s by %s: %s\n", material, to, from, why)
+	prepare := func(tx pgx.Tx) error { return demandfile.Ours(ctx, tx, ours) }
+	err := outbox.Release(ctx, conn, supplier, customer, prepare, func(r outbox.Released) error {
+		counts[r.Outcome]++
+		if r.Outcome != "refused" {
+			return say(asJSON, r, "")
 		}
-		return nil
+		return say(asJSON, r, "refused: %s for %s by %s: %s\n", r.MaterialNumberCustomer, r.Customer, r.Supplier, r.Why)
 	})
 	if err != nil {
-		return databaseSettings{}.refused(err)
-	}
-	if err := tx.Commit(ctx); err != nil {
 		return databaseSettings{}.refused(err)
 	}
 	if !asJSON {
@@ -357,90 +350,56 @@ type demandStatusCommand struct {
 	databaseSettings
 }
 
-// Run prints a row a partner, then what is refused and why.
+// Run prints a row for each partner, then what is refused and why.
 func (c *demandStatusCommand) Run() error {
 	return c.inDatabase(func(ctx context.Context, conn *pgx.Conn) error {
-		type partner struct {
-			Partner       string     `json:"partner"`
-			Waiting       int        `json:"waiting"`
-			Sending       int        `json:"sending"`
-			Delivered     int        `json:"delivered"`
-			Refused       int        `json:"refused"`
-			OldestWaiting *time.Time `json:"oldestWaiting"`
-			LastDelivered *time.Time `json:"lastDelivered"`
-			Reason        *string    `json:"reason"`
-			Requests      int        `json:"unansweredRequests"`
-			OldestRequest *time.Time `json:"oldestRequest"`
-			Due           *time.Time `json:"-"`           // since when something should be on its way
-			NobodySends   bool       `json:"nobodySends"` // although something is due
-		}
-		// A receiver that sends begins within a second of what is due, and decides as soon
-		// what answers a request: then something waits for who asks, or nothing does.
-		rows, err := conn.Query(ctx, `select partner, coalesce(waiting, 0), coalesce(sending, 0), coalesce(delivered, 0), coalesce(refused, 0),
-				oldest, latest, reason, coalesce(requests, 0), oldest_request, coalesce(oldest_due, case when oldest is null then oldest_request end) as due,
-				coalesce(coalesce(oldest_due, case when oldest is null then oldest_request end) < now() - interval '5 s', false) and not exists (select from planning.sending)
-			from (
-				select partner,
-					count(*) filter (where state = 'waiting') as waiting, count(*) filter (where state = 'sending') as sending,
-					count(*) filter (where state = 'delivered') as delivered, count(*) filter (where state = 'refused') as refused,
-					min(queued_at) filter (where state in ('waiting', 'sending')) as oldest, max(delivered_at) as latest,
-					(array_agg(reason order by last_attempt_at desc) filter (where state in ('waiting', 'refused') and reason is not null))[1] as reason,
-					min(greatest(queued_at, next_attempt_at)) filter (where state in ('waiting', 'sending')) as oldest_due
-				from planning.delivery
-				group by partner) d
-			full join (
-				select supplier as partner, count(distinct (message_id, requested_at)) as requests, min(requested_at) as oldest_request
-				from planning.request_for_update
-				where answer = 'waiting'
-				group by supplier) r using (partner)
-			order by 2 desc, 5 desc, 9 desc, 1`)
-		if err != nil {
+		partners, err := outbox.Statuses(ctx, conn)
+		switch {
+		case err != nil:
 			return c.refused(err)
-		}
-		partners, err := pgx.CollectRows(rows, pgx.RowToStructByPos[partner])
-		if err != nil {
-			return c.refused(err)
-		}
-		if c.JSON {
+		case c.JSON:
 			for _, p := range partners {
-				_ = json.NewEncoder(os.Stdout).Encode(p)
+				if err := say(true, p, ""); err != nil {
+					return err
+				}
 			}
-			return nil
-		}
-		if len(partners) == 0 {
+		case len(partners) == 0:
 			fmt.Println("Nothing has been released yet.")
-			return nil
-		}
-		fmt.Printf("%-18s %9s %9s %9s %9s  %s\n", "PARTNER", "WAITING", "SENDING", "DELIVERED", "REFUSED",
-			"OLDEST WAITING")
-		for _, p := range partners {
-			oldest := "-"
-			if p.OldestWaiting != nil {
-				oldest = time.Since(*p.OldestWaiting).Round(time.Second).String()
-			}
-			fmt.Printf("%-18s %9d %9d %9d %9d  %s\n", p.Partner, p.Waiting, p.Sending, p.Delivered, p.Refused, oldest)
-		}
-		var due *time.Time
-		for _, p := range partners {
-			if p.NobodySends && (due == nil || p.Due.Before(*due)) {
-				due = p.Due
-			}
-		}
-		if due != nil {
-			fmt.Printf(
-				"Nobody sends: no running receiver has DCM_SEND=true on this database, and what is due has waited for %s. Start one with DCM_SEND=true, or look at the log of the one that should send.\n",
-				time.Since(*due).Round(time.Second))
-		}
-		for _, p := range partners {
-			if p.Requests > 0 {
-				fmt.Printf(
-					"%s: requests for update without an answer: %d, the oldest for %s (one object is due after 10 s, several after 5 min, all after 24 h)\n",
-					p.Partner, p.Requests, time.Since(*p.OldestRequest).Round(time.Second))
-			}
-		}
-		for _, p := range slices.DeleteFunc(partners, func(p partner) bool { return p.Reason == nil }) {
-			fmt.Printf("%s: %s\n", p.Partner, printable(*p.Reason))
+		default:
+			printStatuses(partners)
 		}
 		return nil
 	})
+}
+
+func printStatuses(partners []outbox.Status) {
+	fmt.Printf("%-18s %9s %9s %9s %9s  %s\n", "PARTNER", "WAITING", "SENDING", "DELIVERED", "REFUSED", "OLDEST WAITING")
+	var due *time.Time
+	for _, p := range partners {
+		oldest := "-"
+		if p.OldestWaiting != nil {
+			oldest = time.Since(*p.OldestWaiting).Round(time.Second).String()
+		}
+		fmt.Printf("%-18s %9d %9d %9d %9d  %s\n", p.Partner, p.Waiting, p.Sending, p.Delivered, p.Refused, oldest)
+		if p.Unsent && (due == nil || p.Due.Before(*due)) {
+			due = p.Due
+		}
+	}
+	if due != nil {
+		fmt.Printf("Nothing is being sent: no running receiver has DCM_SEND=true on this database; oldest due item: %s. "+
+			"Start one with DCM_SEND=true, or look at the log of the one that should send.\n",
+			time.Since(*due).Round(time.Second))
+	}
+	for _, p := range partners {
+		if p.Requests > 0 {
+			fmt.Printf(
+				"%s: requests for update without an answer: %d, the oldest for %s (one object is due after 10 s, several after 5 min, all after 24 h)\n",
+				p.Partner, p.Requests, time.Since(*p.OldestRequest).Round(time.Second))
+		}
+	}
+	for _, p := range partners {
+		if p.Reason != nil {
+			fmt.Printf("%s: %s\n", p.Partner, printable(*p.Reason))
+		}
+	}
 }

@@ -220,9 +220,9 @@ func TestDemandStatus(t *testing.T) {
 	runCommand(t, dir, address, 0, `"unansweredRequests":2`, "demand", "status", "--json")
 }
 
-// TestNobodySends: where something is due, and no receiver serves any partner, status
+// TestNothingIsSent: where something is due, and no receiver serves any partner, status
 // says so; not where it is fresh, has to wait anyway, or a receiver is at work.
-func TestNobodySends(t *testing.T) {
+func TestNothingIsSent(t *testing.T) {
 	address, dir := pgtest.New(t), t.TempDir()
 	conn, err := pgx.Connect(t.Context(), address)
 	if err != nil {
@@ -250,7 +250,7 @@ func TestNobodySends(t *testing.T) {
 		}
 		said := "OLDEST WAITING"
 		if c.nobody {
-			said = "Nobody sends: no running receiver has DCM_SEND=true"
+			said = "Nothing is being sent: no running receiver has DCM_SEND=true"
 		}
 		t.Run(c.name, func(t *testing.T) {
 			runCommand(t, dir, address, 0, said, "demand", "status")

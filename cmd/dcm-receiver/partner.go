@@ -9,14 +9,15 @@ import (
 	"strings"
 
 	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/outbox"
 
 	"github.com/jackc/pgx/v5"
 )
 
 type partnerCommands struct {
-	Add    partnerAddCommand    `cmd:"" help:"Say where a partner's connector is, or change that."`
-	List   partnerListCommand   `cmd:"" help:"Print whom we can send to."`
-	Remove partnerRemoveCommand `cmd:"" help:"Send to a partner no more. Exit status 1 if it is not there."`
+	Add    partnerAddCommand    `cmd:"" help:"Enter a partner and where its connector is, or change that."`
+	List   partnerListCommand   `cmd:"" help:"Print the partners that we can send to."`
+	Remove partnerRemoveCommand `cmd:"" help:"Stop sending to a partner. Exit status 1 if it is not there."`
 }
 
 type partnerAddCommand struct {
@@ -43,11 +44,7 @@ func (c *partnerAddCommand) Run() error {
 		return failure{fmt.Errorf("--did %q is no DID; it begins with did: and a method", c.DID), wrongUse}
 	}
 	return c.inDatabase(func(ctx context.Context, conn *pgx.Conn) error {
-		var added bool
-		err := conn.QueryRow(ctx, `insert into outbox.partner (bpnl, dsp_url, did, protocol)
-			values ($1, nullif($2, ''), nullif($3, ''), nullif($4, ''))
-			on conflict (bpnl) do update set dsp_url = excluded.dsp_url, did = excluded.did, protocol = excluded.protocol
-			returning xmax = 0`, c.BPNL, c.DSPURL, c.DID, c.Protocol).Scan(&added)
+		added, err := outbox.AddPartner(ctx, conn, c.BPNL, c.DSPURL, c.DID, c.Protocol)
 		if err != nil {
 			return c.refused(err)
 		}
@@ -64,26 +61,22 @@ type partnerListCommand struct {
 // Run lists partners.
 func (c *partnerListCommand) Run() error {
 	return c.inDatabase(func(ctx context.Context, conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, "select bpnl, dsp_url, did, protocol from outbox.partner order by bpnl")
+		partners, err := outbox.Partners(ctx, conn)
 		if err != nil {
 			return c.refused(err)
 		}
-		var bpnl string
-		var address, did, protocol *string
-		_, err = pgx.ForEachRow(rows, []any{&bpnl, &address, &did, &protocol}, func() error {
-			line := []string{bpnl}
-			for _, v := range []*string{address, did, protocol} {
+		for _, p := range partners {
+			line := []string{p.BPNL}
+			for _, v := range []*string{p.DSPURL, p.DID, p.Protocol} {
 				if v == nil {
 					line = append(line, "(to be found out)")
 				} else {
 					line = append(line, *v)
 				}
 			}
-			return say(c.JSON, map[string]any{"bpnl": bpnl, "dspUrl": address, "did": did, "protocol": protocol},
-				"%s\n", strings.Join(line, "  "))
-		})
-		if err != nil {
-			return c.refused(err)
+			if err := say(c.JSON, p, "%s\n", strings.Join(line, "  ")); err != nil {
+				return err
+			}
 		}
 		return nil
 	})
@@ -101,11 +94,11 @@ func (c *partnerRemoveCommand) Run() error {
 		return err
 	}
 	return c.inDatabase(func(ctx context.Context, conn *pgx.Conn) error {
-		tag, err := conn.Exec(ctx, "delete from outbox.partner where bpnl = $1", c.BPNL)
+		removed, err := outbox.RemovePartner(ctx, conn, c.BPNL)
 		if err != nil {
 			return c.refused(err)
 		}
-		if tag.RowsAffected() == 0 {
+		if !removed {
 			_ = say(c.JSON, map[string]any{"bpnl": c.BPNL, "outcome": "unknown"}, "")
 			return failure{fmt.Errorf("there is no partner %s", c.BPNL), saysNo}
 		}
@@ -120,8 +113,8 @@ func checkBPNL(bpnl string) error {
 	return nil
 }
 
-// say prints what came of a command, for a person or for a program.
-func say(asJSON bool, object map[string]any, format string, arguments ...any) error {
+// say prints a result: as JSON, or as text.
+func say(asJSON bool, object any, format string, arguments ...any) error {
 	if asJSON {
 		return json.NewEncoder(os.Stdout).Encode(object)
 	}

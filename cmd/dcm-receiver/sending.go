@@ -97,133 +97,106 @@ type requestCommand struct {
 	databaseSettings
 }
 
-// Run queues requests for update.
-func (c *requestCommand) Run() error {
+// check finds wrong arguments.
+func (c *requestCommand) check() error {
 	for name, bpnl := range map[string]string{"--supplier": c.Supplier, "--customer": c.Customer} {
 		if bpnl != "" && !dcm.IsBPNL(bpnl) {
-			return failure{fmt.Errorf("%s %q is not a BPNL", name, bpnl), wrongUse}
+			return fmt.Errorf("%s %q is not a BPNL", name, bpnl)
 		}
 	}
 	for _, g := range c.Groups {
 		if _, err := dcm.ParseID(g); err != nil {
-			return failure{fmt.Errorf("GROUP %q is not a UUID", g), wrongUse}
+			return fmt.Errorf("GROUP %q is not a UUID", g)
 		}
 	}
 	switch {
 	case c.All == (len(c.Groups) > 0):
-		return failure{errors.New("name the groups to ask for, or --all"), wrongUse}
+		return errors.New("name the groups to ask for, or --all")
 	case c.All && c.Newer:
-		return failure{errors.New("--newer goes with groups: a request for all cannot say what is stored"), wrongUse}
+		return errors.New("--newer goes with groups: a request for all cannot say what is stored")
+	}
+	return nil
+}
+
+// Run queues requests for update, and shows what comes.
+func (c *requestCommand) Run() error {
+	if err := c.check(); err != nil {
+		return failure{err, wrongUse}
 	}
 	return c.inDatabase(func(ctx context.Context, conn *pgx.Conn) error {
-		n := 0
-		var asked []asking
-		insert := func(sql string, arguments ...any) (added int, err error) {
-			rows, err := conn.Query(ctx, sql, arguments...)
-			if err != nil {
-				return 0, c.refused(err)
-			}
-			var id, supplier, customer string
-			var group *string
-			var at time.Time
-			_, err = pgx.ForEachRow(rows, []any{&id, &supplier, &customer, &group, &at}, func() error {
-				added++
-				asked = append(asked, asking{id, supplier, group, at})
-				return say(c.JSON, map[string]any{"messageId": id, "supplier": supplier, "customer": customer},
-					"%s is asked on behalf of %s (message %s)\n", supplier, customer, id)
-			})
-			if err != nil {
-				return 0, c.refused(err)
-			}
-			n += added
-			return added, nil
-		}
-		if c.All {
-			if _, err := insert(`insert into outbox.request_for_update (supplier, customer)
-				select supplier, customer from (
-					select distinct supplier, customer from planning.capacity_group
-					where ($1 = '' or supplier = $1) and ($2 = '' or customer = $2)
-					union select $1, $2 where $1 <> '' and $2 <> '') p
-				returning message_id::text, supplier, customer, capacity_group_id::text, requested_at`, c.Supplier, c.Customer); err != nil {
-				return err
-			}
-			if n == 0 {
-				return failure{errors.New(
-					"there is no supplier of whom groups are stored; name --supplier and --customer"), saysNo}
-			}
-		}
-		for _, g := range c.Groups {
-			id, _ := dcm.ParseID(g)
-			added, err := insert(`insert into outbox.request_for_update (supplier, customer, capacity_group_id, changed_at)
-				select supplier, customer, $3::text::uuid, changed_at from (
-					select supplier, customer, case when $4 then changed_at end as changed_at from planning.capacity_group
-					where capacity_group_id = $3::text::uuid and ($1 = '' or supplier = $1) and ($2 = '' or customer = $2)
-					union all
-					select $1, $2, null where $1 <> '' and $2 <> '' and not exists (
-						select from planning.capacity_group where capacity_group_id = $3::text::uuid and supplier = $1 and customer = $2)) p
-				returning message_id::text, supplier, customer, capacity_group_id::text, requested_at`, c.Supplier, c.Customer, id.String(), c.Newer)
-			if err != nil {
-				return err
-			}
-			if added == 0 {
-				return failure{fmt.Errorf("group %s is not stored; name --supplier and --customer", id), saysNo}
-			}
+		asked, err := c.ask(ctx, conn)
+		if err != nil || c.Wait == 0 {
+			return err
 		}
 		return c.show(ctx, conn, asked)
 	})
 }
 
-// asking is a request for update that was queued; a group of nil asks for all.
-type asking struct {
-	message, supplier string
-	group             *string
-	at                time.Time
-}
-
-// show waits for what was asked for, and prints it as it comes.
-func (c *requestCommand) show(ctx context.Context, conn *pgx.Conn, asked []asking) error {
-	if c.Wait == 0 {
+func (c *requestCommand) ask(ctx context.Context, conn *pgx.Conn) (asked []outbox.Request, err error) {
+	queue := func(queued []outbox.Request, err error, none string) error {
+		switch {
+		case err != nil:
+			return c.refused(err)
+		case len(queued) == 0:
+			return failure{errors.New(none), saysNo}
+		}
+		for _, q := range queued {
+			if err := say(c.JSON, map[string]any{"messageId": q.MessageID, "supplier": q.Supplier, "customer": q.Customer},
+				"%s is asked on behalf of %s (message %s)\n", q.Supplier, q.Customer, q.MessageID); err != nil {
+				return err
+			}
+		}
+		asked = append(asked, queued...)
 		return nil
 	}
+	if c.All {
+		queued, err := outbox.AskForAll(ctx, conn, c.Supplier, c.Customer)
+		return asked, queue(queued, err, "there is no supplier of whom groups are stored; name --supplier and --customer")
+	}
+	for _, g := range c.Groups {
+		id, _ := dcm.ParseID(g)
+		queued, err := outbox.AskForGroup(ctx, conn, c.Supplier, c.Customer, id, c.Newer)
+		if err := queue(queued, err, fmt.Sprintf("group %s is not stored; name --supplier and --customer", id)); err != nil {
+			return nil, err
+		}
+	}
+	return asked, nil
+}
+
+// show prints groups as they come, until all that were named have come, or for the time of --wait.
+func (c *requestCommand) show(ctx context.Context, conn *pgx.Conn, asked []outbox.Request) error {
 	messages, missing := []string{}, map[string]bool{} // by supplier and group
 	suppliers := map[string]time.Time{}
 	for _, a := range asked {
-		messages, suppliers[a.supplier] = append(messages, a.message), a.at
-		if a.group != nil {
-			missing[a.supplier+" "+*a.group] = true
+		messages, suppliers[a.Supplier] = append(messages, a.MessageID), a.At
+		if a.Group != nil {
+			missing[a.Supplier+" "+*a.Group] = true
 		}
 	}
 	seen := map[string]bool{}
 	for end := time.Now().Add(time.Duration(c.Wait)); time.Now().Before(end); {
-		var refused *string
-		if err := conn.QueryRow(ctx,
-			"select min(supplier || ': ' || coalesce(reason, '')) from planning.delivery where state = 'refused' and object_id = any ($1::text[]::uuid[])",
-			messages).Scan(&refused); err != nil {
+		refused, err := outbox.Refused(ctx, conn, messages)
+		if err != nil {
 			return c.refused(err)
 		}
-		if refused != nil {
-			return failure{fmt.Errorf("the request is refused by %s", *refused), saysNo}
+		if refused != "" {
+			return failure{fmt.Errorf("the request is refused by %s", refused), saysNo}
 		}
 		for supplier, since := range suppliers {
-			rows, err := conn.Query(ctx, `select o.message::text || o.index, coalesce(o.object_id::text, ''), o.outcome, o.received_at
-				from planning.message m join planning.message_object o on o.message = m.id
-				where m.sender = $1 and m.received_at >= $2 and m.endpoint = $3 order by o.received_at, o.index`, supplier, since, dcm.CapacityGroupEndpoint.Path)
+			groups, err := outbox.GroupsSince(ctx, conn, supplier, since)
 			if err != nil {
 				return c.refused(err)
 			}
-			var key, group, outcome string
-			var at time.Time
-			_, err = pgx.ForEachRow(rows, []any{&key, &group, &outcome, &at}, func() error {
-				if seen[key] {
-					return nil
+			for _, g := range groups {
+				if seen[g.Key] {
+					continue
 				}
-				seen[key] = true
-				delete(missing, supplier+" "+group)
-				return say(c.JSON, map[string]any{"supplier": supplier, "capacityGroupId": group, "outcome": outcome,
-					"receivedAt": at}, "%s sent group %s: %s\n", supplier, group, outcome)
-			})
-			if err != nil {
-				return c.refused(err)
+				seen[g.Key] = true
+				delete(missing, supplier+" "+g.Group)
+				if err := say(c.JSON, map[string]any{"supplier": supplier, "capacityGroupId": g.Group, "outcome": g.Outcome,
+					"receivedAt": g.At}, "%s sent group %s: %s\n", supplier, g.Group, g.Outcome); err != nil {
+					return err
+				}
 			}
 		}
 		if !c.All && len(missing) == 0 {

@@ -101,8 +101,8 @@ func (s *sending) session(kind edc.Kind) edc.Session {
 	var session edc.Session
 	if data, err := os.ReadFile(s.file(kind)); s.cache != "" && err == nil {
 		if json.Unmarshal(data, &session) == nil && session.Transfer != "" {
-			s.consumer.Say("Reusing contract agreement %s and transfer %s for asset %s.", session.Agreement,
-				session.Transfer, session.Asset)
+			s.consumer.Say("Reusing contract agreement %s and transfer %s of %s for asset %s.", session.Agreement,
+				session.Transfer, session.AgreedAt.UTC().Format("2006-01-02 15:04 UTC"), session.Asset)
 		}
 	}
 	s.sessions[kind.Type()] = session

@@ -3,6 +3,7 @@ package demandfile
 import (
 	"cmp"
 	"context"
+	"embed"
 	"errors"
 	"fmt"
 	"regexp"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/sqlfile"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -87,7 +89,7 @@ func Join(files []*File, onlyValid bool) (lines []Line, problems []Problem) {
 	return lines, problems
 }
 
-// Oddity is what is valid and yet perhaps a mistake.
+// Oddity is valid, but may be a mistake.
 type Oddity struct {
 	Series
 	Detail string
@@ -95,7 +97,7 @@ type Oddity struct {
 
 func (o Oddity) String() string { return o.Series.String() + ": " + o.Detail }
 
-// Oddities looks for what is odd.
+// Oddities finds what may be a mistake.
 func Oddities(lines []Line, today dcm.Date) (found []Oddity) {
 	bySeries := map[Series][]*Line{}
 	for i := range lines {
@@ -189,111 +191,49 @@ func (p *Plan) New() (materials []Material) {
 	return materials
 }
 
-// Import puts lines into outbox.demand_line, all or none: they take the place of
-// all lines of their materials. dry only says what would change. It lists at most
-// limit weeks that change.
-func Import(ctx context.Context, conn *pgx.Conn, lines []Line, dry bool, limit int, progress func(lines int)) (*Plan,
-	error) {
+//go:embed sql/*.sql
+var files embed.FS
+
+func statement(name string) string { return sqlfile.Load(files, name).SQL }
+
+var (
+	lockImport      = statement("lock_import")
+	createImported  = statement("create_imported")
+	indexImported   = statement("index_imported")
+	analyzeImported = statement("analyze_imported")
+	compare         = statement("compare")
+	changedWeeks    = statement("changed_weeks")
+	deleteBefore    = statement("delete_before")
+	takeImported    = statement("take_imported")
+	whyNot          = statement("why_not")
+	setCustomers    = statement("set_customers")
+)
+
+// Import writes lines to outbox.demand_line, all or none: they replace all lines of their materials. dry
+// shows only what would change. The plan has at most limit changed weeks.
+func Import(
+	ctx context.Context, conn *pgx.Conn, lines []Line, dry bool, limit int, progress func(lines int),
+) (*Plan, error) {
 	tx, err := conn.Begin(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("import demands: %w", err)
 	}
 	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	exec := func(sql string) error {
-		if _, err := tx.Exec(ctx, sql); err != nil {
-			return fmt.Errorf("import demands: %w", err)
-		}
-		return nil
-	}
-	// Imports take turns. The constraints hold for a dry run too.
-	if err := errors.Join(
-		exec("select pg_advisory_xact_lock(hashtext('dcm-receiver demand import'))"),
-		exec("create temp table imported (like outbox.demand_line including constraints) on commit drop"),
-	); err != nil {
+	if err := copyLines(ctx, tx, lines, progress); err != nil {
 		return nil, err
 	}
-	i := 0
-	_, err = tx.CopyFrom(ctx, pgx.Identifier{"imported"}, columnNames(), pgx.CopyFromFunc(func() ([]any, error) {
-		if i == len(lines) {
-			return nil, nil
-		}
-		if i++; i%50_000 == 0 && progress != nil {
-			progress(i)
-		}
-		return lines[i-1].values()
-	}))
-	if err != nil {
-		return nil, refusedLine(err, lines)
-	}
-	if err := exec(
-		"create index on imported (supplier, customer, material_number_customer); analyze imported"); err != nil {
-		return nil, err
-	}
-	plan := &Plan{Outcomes: map[Material]string{}}
-	rows, err := tx.Query(ctx, `
-		with touched as (select distinct supplier, customer, material_number_customer from imported),
-		before as (select l.* from outbox.demand_line l join touched using (supplier, customer, material_number_customer))
-		select supplier, customer, material_number_customer, case
-			when not bool_or(b.demand is not null) then 'created'
-			when bool_or((n.demand, n.material_number_supplier, n.material_description_customer, n.material_global_asset_id, n.unit_of_measure, n.expected_supplier_location, n.is_inactive)
-				is distinct from (b.demand, b.material_number_supplier, b.material_description_customer, b.material_global_asset_id, b.unit_of_measure, b.expected_supplier_location, b.is_inactive)) then 'changed'
-			else 'unchanged' end
-		from imported n
-		full join before b using (supplier, customer, material_number_customer, customer_location, demand_category_code, point_in_time)
-		group by 1, 2, 3`)
+	plan, err := compareLines(ctx, tx, limit)
 	if err != nil {
 		return nil, fmt.Errorf("compare demands: %w", err)
-	}
-	var m Material
-	var outcome string
-	if _, err := pgx.ForEachRow(rows, []any{&m.Supplier, &m.Customer, &m.MaterialNumberCustomer, &outcome},
-		func() error {
-			plan.Outcomes[m] = outcome
-			return nil
-		}); err != nil {
-		return nil, fmt.Errorf("compare demands: %w", err)
-	}
-	if limit > 0 && plan.Count("changed") > 0 {
-		rows, err := tx.Query(ctx, `
-			with touched as (
-				select distinct supplier, customer, material_number_customer from imported n
-				where exists (select from outbox.demand_line l where (l.supplier, l.customer, l.material_number_customer) = (n.supplier, n.customer, n.material_number_customer))),
-			before as (select l.* from outbox.demand_line l join touched using (supplier, customer, material_number_customer)),
-			after as (select l.* from imported l join touched using (supplier, customer, material_number_customer))
-			select supplier, customer, material_number_customer, customer_location, demand_category_code, point_in_time::text,
-				coalesce(trim_scale(b.demand)::text, ''), coalesce(trim_scale(n.demand)::text, '')
-			from after n
-			full join before b using (supplier, customer, material_number_customer, customer_location, demand_category_code, point_in_time)
-			where n.demand is distinct from b.demand
-			order by 1, 2, 3, 4, 5, 6 limit $1`, limit)
-		if err != nil {
-			return nil, fmt.Errorf("compare demands: %w", err)
-		}
-		plan.Changes, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (c Change, err error) {
-			var week string
-			err = row.Scan(&c.Supplier, &c.Customer, &c.MaterialNumberCustomer, &c.CustomerLocation,
-				&c.DemandCategoryCode, &week, &c.Before, &c.Demand)
-			if err == nil {
-				c.PointInTime, err = dcm.ParseDate(week)
-			}
-			return c, err
-		})
-		if err != nil {
-			return nil, fmt.Errorf("compare demands: %w", err)
-		}
 	}
 	if dry {
 		return plan, nil
 	}
-	list := strings.Join(columnNames(), ", ")
-	if err := errors.Join(
-		exec(`delete from outbox.demand_line l
-			where (l.supplier, l.customer, l.material_number_customer) in (select supplier, customer, material_number_customer from imported)`),
-		exec("insert into outbox.demand_line ("+list+") select "+list+" from imported"),
-	); err != nil {
+	if err := execAll(ctx, tx, deleteBefore, takeImported); err != nil {
 		if pg, ok := errors.AsType[*pgconn.PgError](err); ok && pg.Code == "23505" {
-			return nil,
-				Problem{Detail: "another program wrote demands of the same materials at the same moment; import again"}
+			return nil, Problem{
+				Detail: "another program wrote demands of the same materials at the same moment; import again",
+			}
 		}
 		return nil, err
 	}
@@ -303,15 +243,80 @@ func Import(ctx context.Context, conn *pgx.Conn, lines []Line, dry bool, limit i
 	return plan, nil
 }
 
-// Ours tells a transaction which customers are ours; an empty list leaves that to
-// what the last serve stored.
+func execAll(ctx context.Context, tx pgx.Tx, statements ...string) error {
+	for _, sql := range statements {
+		if _, err := tx.Exec(ctx, sql); err != nil {
+			return fmt.Errorf("import demands: %w", err)
+		}
+	}
+	return nil
+}
+
+// copyLines copies the lines into a temporary table with the constraints of outbox.demand_line, which
+// thus hold for a dry run too. Imports run one after the other.
+func copyLines(ctx context.Context, tx pgx.Tx, lines []Line, progress func(lines int)) error {
+	if err := execAll(ctx, tx, lockImport, createImported); err != nil {
+		return err
+	}
+	i := 0
+	_, err := tx.CopyFrom(ctx, pgx.Identifier{"imported"}, columnNames(), pgx.CopyFromFunc(func() ([]any, error) {
+		if i == len(lines) {
+			return nil, nil
+		}
+		if i++; i%50_000 == 0 && progress != nil {
+			progress(i)
+		}
+		return lines[i-1].values()
+	}))
+	if err != nil {
+		return refusedLine(err, lines)
+	}
+	return execAll(ctx, tx, indexImported, analyzeImported)
+}
+
+// compareLines compares the copied lines with those that are there.
+func compareLines(ctx context.Context, tx pgx.Tx, limit int) (*Plan, error) {
+	plan := &Plan{Outcomes: map[Material]string{}}
+	rows, err := tx.Query(ctx, compare)
+	if err != nil {
+		return nil, err
+	}
+	var m Material
+	var outcome string
+	if _, err := pgx.ForEachRow(rows, []any{&m.Supplier, &m.Customer, &m.MaterialNumberCustomer, &outcome},
+		func() error {
+			plan.Outcomes[m] = outcome
+			return nil
+		}); err != nil {
+		return nil, err
+	}
+	if limit == 0 || plan.Count("changed") == 0 {
+		return plan, nil
+	}
+	if rows, err = tx.Query(ctx, changedWeeks, limit); err != nil {
+		return nil, err
+	}
+	plan.Changes, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (c Change, err error) {
+		var week string
+		err = row.Scan(&c.Supplier, &c.Customer, &c.MaterialNumberCustomer, &c.CustomerLocation, &c.DemandCategoryCode,
+			&week, &c.Before, &c.Demand)
+		if err == nil {
+			c.PointInTime, err = dcm.ParseDate(week)
+		}
+		return c, err
+	})
+	return plan, err
+}
+
+// Ours sets which customers are ours, for a transaction. An empty list leaves that to what the last serve
+// has stored.
 func Ours(ctx context.Context, tx pgx.Tx, customers []string) error {
-	_, err := tx.Exec(ctx, "select set_config('dcm.customer_bpnls', $1, true)", strings.Join(customers, ","))
+	_, err := tx.Exec(ctx, setCustomers, strings.Join(customers, ","))
 	return err
 }
 
-// NotOurs removes the lines of suppliers and customers between which no demand may
-// go out, and says why: once for each pair.
+// NotOurs removes the lines of suppliers and customers between which no demand may go out, with one
+// problem for each pair.
 func NotOurs(ctx context.Context, conn *pgx.Conn, customers []string, lines []Line) (taken []Line, problems []Problem,
 	err error) {
 	tx, err := conn.Begin(ctx)
@@ -328,7 +333,7 @@ func NotOurs(ctx context.Context, conn *pgx.Conn, customers []string, lines []Li
 		i, known := at[pair]
 		if !known {
 			var why *string
-			if err := tx.QueryRow(ctx, "select outbox.why_not($1, $2)", l.Supplier, l.Customer).Scan(&why); err != nil {
+			if err := tx.QueryRow(ctx, whyNot, l.Supplier, l.Customer).Scan(&why); err != nil {
 				return nil, nil, fmt.Errorf("look for our customers: %w", err)
 			}
 			if why != nil {
@@ -348,7 +353,7 @@ func NotOurs(ctx context.Context, conn *pgx.Conn, customers []string, lines []Li
 
 var copiedLine = regexp.MustCompile(`^COPY imported, line ([0-9]+)`)
 
-// refusedLine is the error of the line that the database does not take.
+// refusedLine names the line that the database has refused.
 func refusedLine(err error, lines []Line) error {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	if ok && (strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "23")) {

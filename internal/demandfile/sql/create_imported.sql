@@ -1,0 +1,1 @@
+create temp table imported (like outbox.demand_line including constraints) on commit drop

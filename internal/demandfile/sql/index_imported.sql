@@ -1,0 +1,1 @@
+create index on imported (supplier, customer, material_number_customer)

@@ -1,0 +1,1 @@
+select set_config('dcm.customer_bpnls', $1, true)

@@ -1,0 +1,1 @@
+select outbox.why_not($1, $2)

@@ -1,0 +1,2 @@
+delete from outbox.partner
+where bpnl = $1
