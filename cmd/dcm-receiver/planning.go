@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,7 +33,7 @@ type planningSettings struct {
 	ProxyKey         string `env:"DCM_PLANNING_PROXY_KEY" name:"proxy-key" help:"Key that only that proxy knows."`
 }
 
-// check says what is wrong with the settings, naming the variable.
+// check finds the first wrong setting. Its error names the variable.
 func (s *planningSettings) check() error {
 	if s.Listen == "" {
 		return nil
@@ -50,61 +51,69 @@ func (s *planningSettings) check() error {
 		return err
 	case s.OIDCIssuer != "" && s.ProxyUserHeader != "":
 		return errors.New("DCM_PLANNING_OIDC_ISSUER and DCM_PLANNING_PROXY_USER_HEADER are two ways to log in: set one")
-	case s.OIDCIssuer != "" && (s.OIDCClientID == "" || s.OIDCClientSecret == ""):
-		return errors.New(
-			"DCM_PLANNING_OIDC_ISSUER needs DCM_PLANNING_OIDC_CLIENT_ID and DCM_PLANNING_OIDC_CLIENT_SECRET (or …_FILE)")
 	case s.OIDCIssuer != "":
-		u, err := url.Parse(s.URL)
-		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-			return errors.New(
-				"DCM_PLANNING_URL: give the address of the pages as a browser sees them, such as https://dcm.example.com; the provider sends people back there")
-		}
-		if strings.Trim(u.Path, "/") != "" {
-			return errors.New("DCM_PLANNING_URL: the pages stand at the root of a host; leave the path out")
-		}
-		if u.Scheme == "http" && !isLoopback(u.Hostname()) {
-			return errors.New(
-				"DCM_PLANNING_URL: over http anybody on the way could take a planner's session; give the https address that your ingress or proxy has")
-		}
-		if issuer, err := url.Parse(s.OIDCIssuer); err != nil || issuer.Scheme != "https" &&
-			!isLoopback(issuer.Hostname()) {
-			return errors.New(
-				"DCM_PLANNING_OIDC_ISSUER: give the https address of the provider; over http anybody on the way could name a user")
-		}
-		if s.SessionKey != "" && len(s.SessionKey) < leastSecret || s.SessionKey == "" &&
-			len(s.OIDCClientSecret) < leastSecret {
-			return fmt.Errorf(
-				"DCM_PLANNING_SESSION_KEY: give a random key of at least %d characters, the same for all replicas "+
-					"(openssl rand -base64 32); without it DCM_PLANNING_OIDC_CLIENT_SECRET seals the sessions and must be so long", leastSecret)
-		}
-		if s.OIDCScopes != "" && !slices.Contains(s.scopes(), "openid") {
-			return errors.New(
-				"DCM_PLANNING_OIDC_SCOPES: openid must be among the scopes, such as \"openid email profile groups\"")
-		}
-		if len(s.OIDCAllowed) == 0 {
-			return errors.New(
-				"DCM_PLANNING_OIDC_ALLOWED: name the e-mail addresses, groups or roles that may see the pages, or * for everybody whom the provider logs in for this client")
-		}
-	case s.ProxyUserHeader == "" && (s.OIDCClientID != "" || s.OIDCClientSecret != "" || len(s.OIDCAllowed) > 0):
-		return errors.New(
-			"DCM_PLANNING_OIDC_ISSUER is not set, but other DCM_PLANNING_OIDC_ variables are: without it nobody would have to log in")
-	case s.ProxyUserHeader == "" && s.ProxyKey != "":
-		return errors.New(
-			"DCM_PLANNING_PROXY_USER_HEADER is not set, but DCM_PLANNING_PROXY_KEY is: without it nobody would have to log in")
-	case s.ProxyUserHeader != "" && !token.MatchString(s.ProxyUserHeader):
-		return fmt.Errorf("DCM_PLANNING_PROXY_USER_HEADER: %q is no name of a header", s.ProxyUserHeader)
-	case s.ProxyUserHeader != "" && len(s.ProxyKey) < 16:
-		return errors.New(
-			"DCM_PLANNING_PROXY_USER_HEADER needs DCM_PLANNING_PROXY_KEY, of at least 16 characters: without it anybody could name a user")
-	case s.ProxyUserHeader == "" && !isLoopback(host):
-		return fmt.Errorf(
-			"DCM_PLANNING_LISTEN: %s is not loopback, and the pages show trade secrets: set DCM_PLANNING_OIDC_ISSUER or DCM_PLANNING_PROXY_USER_HEADER, or listen on 127.0.0.1", s.Listen)
+		return s.checkOIDC()
+	case s.ProxyUserHeader != "":
+		return s.checkProxy()
+	case s.OIDCClientID != "" || s.OIDCClientSecret != "" || len(s.OIDCAllowed) > 0:
+		return errors.New("DCM_PLANNING_OIDC_ISSUER is not set, but other DCM_PLANNING_OIDC_ variables are: " +
+			"without it the pages would need no login")
+	case s.ProxyKey != "":
+		return errors.New("DCM_PLANNING_PROXY_USER_HEADER is not set, but DCM_PLANNING_PROXY_KEY is: " +
+			"without it the pages would need no login")
+	case !isLoopback(host):
+		return fmt.Errorf("DCM_PLANNING_LISTEN: %s is not loopback, and the pages show trade secrets: "+
+			"set DCM_PLANNING_OIDC_ISSUER or DCM_PLANNING_PROXY_USER_HEADER, or listen on 127.0.0.1", s.Listen)
 	}
 	return nil
 }
 
-// leastSecret is the least length, in characters, of what seals sessions: a shorter
-// one can be guessed from a cookie.
+func (s *planningSettings) checkProxy() error {
+	switch {
+	case !token.MatchString(s.ProxyUserHeader):
+		return fmt.Errorf("DCM_PLANNING_PROXY_USER_HEADER: %q is no name of a header", s.ProxyUserHeader)
+	case len(s.ProxyKey) < 16:
+		return errors.New("DCM_PLANNING_PROXY_USER_HEADER needs DCM_PLANNING_PROXY_KEY, of at least 16 characters: " +
+			"without it any client could name a user")
+	}
+	return nil
+}
+
+func (s *planningSettings) checkOIDC() error {
+	u, err := url.Parse(s.URL)
+	issuer, issuerErr := url.Parse(s.OIDCIssuer)
+	seal := cmp.Or(s.SessionKey, s.OIDCClientSecret)
+	switch {
+	case s.OIDCClientID == "" || s.OIDCClientSecret == "":
+		return errors.New("DCM_PLANNING_OIDC_ISSUER needs DCM_PLANNING_OIDC_CLIENT_ID and " +
+			"DCM_PLANNING_OIDC_CLIENT_SECRET (or …_FILE)")
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		return errors.New("DCM_PLANNING_URL: give the address of the pages as a browser sees them, such as " +
+			"https://dcm.example.com; the provider sends users back there")
+	case strings.Trim(u.Path, "/") != "":
+		return errors.New("DCM_PLANNING_URL: the pages stand at the root of a host; leave the path out")
+	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+		return errors.New("DCM_PLANNING_URL: over http a planner's session could be read on the way; " +
+			"give the https address that your ingress or proxy has")
+	case issuerErr != nil || issuer.Scheme != "https" && !isLoopback(issuer.Hostname()):
+		return errors.New("DCM_PLANNING_OIDC_ISSUER: give the https address of the provider; " +
+			"over http a user could be forged on the way")
+	case len(seal) < leastSecret:
+		return fmt.Errorf("DCM_PLANNING_SESSION_KEY: give a random key of at least %d characters, the same for all "+
+			"replicas (openssl rand -base64 32); without it DCM_PLANNING_OIDC_CLIENT_SECRET seals the sessions and must "+
+			"be so long", leastSecret)
+	case s.OIDCScopes != "" && !slices.Contains(s.scopes(), "openid"):
+		return errors.New("DCM_PLANNING_OIDC_SCOPES: openid must be among the scopes, such as " +
+			"\"openid email profile groups\"")
+	case len(s.OIDCAllowed) == 0:
+		return errors.New("DCM_PLANNING_OIDC_ALLOWED: name the e-mail addresses, groups or roles that may see the pages, " +
+			"or * for every user whom the provider logs in for this client")
+	}
+	return nil
+}
+
+// leastSecret is the least length of a key that seals sessions, in characters: a shorter one can be guessed
+// from a cookie.
 const leastSecret = 32
 
 // scopes are what a login asks for; nil: as the pages choose.
@@ -126,8 +135,7 @@ func (s *planningSettings) access(log *slog.Logger) func(context.Context) planne
 	return planner.Always(planner.Loopback{})
 }
 
-// serve serves the pages until ctx ends. That they cannot be served keeps nobody
-// from sending messages.
+// serve serves the pages until ctx ends. Messages are received even where the pages cannot be served.
 func (s *planningSettings) serve(ctx context.Context, databaseURL string, server *http.Server, log *slog.Logger) {
 	if s.Listen == "" {
 		return
@@ -138,12 +146,12 @@ func (s *planningSettings) serve(ctx context.Context, databaseURL string, server
 			"error", err)
 		return
 	}
-	// "localhost" is what somebody's hosts file says it is.
+	// A hosts file can make "localhost" another address.
 	if address, ok := listener.Addr().(*net.TCPAddr); s.OIDCIssuer == "" && s.ProxyUserHeader == "" &&
 		(!ok || !address.IP.IsLoopback()) {
 		_ = listener.Close()
 		log.Error(
-			"the pages for planners are not served: DCM_PLANNING_LISTEN leads elsewhere than to loopback, and there is no login", "address", listener.Addr().String())
+			"the pages for planners are not served: DCM_PLANNING_LISTEN is not on loopback, and there is no login", "address", listener.Addr().String())
 		return
 	}
 	read, err := database.Read(databaseURL)

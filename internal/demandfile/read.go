@@ -250,32 +250,36 @@ func readJSON(file string, content []byte, today dcm.Date) (*File, error) {
 			continue
 		}
 		f.Odd = append(f.Odd, t.odd.list...)
-		place := at(o.Pointer)
-		for _, s := range d.Series {
-			for _, week := range s.Demands {
-				l := Line{
-					Series: Series{Material{d.Supplier, d.Customer, d.MaterialNumberCustomer},
-						s.CustomerLocation, s.DemandCategoryCode},
-					PointInTime: week.PointInTime, Demand: week.Demand,
-					MaterialDescriptionCustomer: d.MaterialDescriptionCustomer,
-					UnitOfMeasure:               d.UnitOfMeasure, IsInactive: d.IsInactive, At: place,
-				}
-				for to, value := range map[*string]*string{
-					&l.MaterialNumberSupplier:   d.MaterialNumberSupplier,
-					&l.MaterialGlobalAssetID:    d.MaterialGlobalAssetID,
-					&l.ExpectedSupplierLocation: s.ExpectedSupplierLocation,
-				} {
-					if value != nil {
-						*to = *value
-					}
-				}
-				l.MaterialGlobalAssetID = strings.TrimPrefix(l.MaterialGlobalAssetID, "urn:uuid:")
-				f.Lines = append(f.Lines, l)
-			}
-		}
+		f.Lines = append(f.Lines, linesOf(&d, at(o.Pointer))...)
 	}
 	slices.SortStableFunc(f.Problems, func(a, b Problem) int { return cmp.Or(a.Line-b.Line, a.Position-b.Position) })
 	return f, nil
+}
+
+// linesOf are the lines of a demand.
+func linesOf(d *dcm.MaterialDemand, at Place) (lines []Line) {
+	text := func(s *string) string {
+		if s == nil {
+			return ""
+		}
+		return *s
+	}
+	for _, s := range d.Series {
+		for _, week := range s.Demands {
+			lines = append(lines, Line{
+				Series: Series{
+					Material{d.Supplier, d.Customer, d.MaterialNumberCustomer}, s.CustomerLocation, s.DemandCategoryCode,
+				},
+				PointInTime: week.PointInTime, Demand: week.Demand,
+				MaterialDescriptionCustomer: d.MaterialDescriptionCustomer,
+				MaterialNumberSupplier:      text(d.MaterialNumberSupplier),
+				MaterialGlobalAssetID:       strings.TrimPrefix(text(d.MaterialGlobalAssetID), "urn:uuid:"),
+				ExpectedSupplierLocation:    text(s.ExpectedSupplierLocation),
+				UnitOfMeasure:               d.UnitOfMeasure, IsInactive: d.IsInactive, At: at,
+			})
+		}
+	}
+	return lines
 }
 
 // takesTexts judges what the standard leaves open as a line of a table is judged.

@@ -3,6 +3,7 @@ package demandfile
 import (
 	"bytes"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -35,42 +36,41 @@ func TemplateCSV(today dcm.Date) []byte {
 	return b.Bytes()
 }
 
-// TemplateXLSX is the same as XLSX: dates are dates, and what a spreadsheet would
-// take for a number (0001, a material number) is text.
+// TemplateXLSX is the same as XLSX: dates are dates, and what a spreadsheet would take for a number (0001,
+// a material number) is text.
 func TemplateXLSX(today dcm.Date) ([]byte, error) {
 	f := excelize.NewFile()
 	defer f.Close()
-	const sheet = "demands"
-	if err := f.SetSheetName("Sheet1", sheet); err != nil {
+	var b bytes.Buffer
+	err := writeTemplate(f, today)
+	if err == nil {
+		err = f.Write(&b)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("write XLSX: %w", err)
 	}
+	return b.Bytes(), nil
+}
+
+func writeTemplate(f *excelize.File, today dcm.Date) error {
+	const sheet, asText = "demands", 49
 	format := "yyyy-mm-dd"
-	date, err := f.NewStyle(&excelize.Style{CustomNumFmt: &format})
-	if err != nil {
-		return nil, fmt.Errorf("write XLSX: %w", err)
+	date, dateErr := f.NewStyle(&excelize.Style{CustomNumFmt: &format})
+	text, textErr := f.NewStyle(&excelize.Style{NumFmt: asText})
+	bold, boldErr := f.NewStyle(&excelize.Style{Font: &excelize.Font{Bold: true}})
+	if err := errors.Join(f.SetSheetName("Sheet1", sheet), dateErr, textErr, boldErr); err != nil {
+		return err
 	}
-	text, err := f.NewStyle(&excelize.Style{NumFmt: 49})
-	if err != nil {
-		return nil, fmt.Errorf("write XLSX: %w", err)
-	}
-	bold, err := f.NewStyle(&excelize.Style{Font: &excelize.Font{Bold: true}})
-	if err != nil {
-		return nil, fmt.Errorf("write XLSX: %w", err)
-	}
+	styles := map[string]int{"point_in_time": date, "demand": 0} // of other columns: text
 	for i, c := range columns {
 		name, _ := excelize.ColumnNumberToName(i + 1)
-		style := text
-		switch c.name {
-		case "point_in_time":
-			style = date
-		case "demand":
-			style = 0
+		style, ok := styles[c.name]
+		if !ok {
+			style = text
 		}
-		if err := f.SetColStyle(sheet, name, style); err != nil {
-			return nil, fmt.Errorf("write XLSX: %w", err)
-		}
-		if err := f.SetColWidth(sheet, name, name, float64(max(18, len(c.name)+2))); err != nil {
-			return nil, fmt.Errorf("write XLSX: %w", err)
+		if err := errors.Join(f.SetColStyle(sheet, name, style),
+			f.SetColWidth(sheet, name, name, float64(max(18, len(c.name)+2)))); err != nil {
+			return err
 		}
 	}
 	for y, row := range example(today) {
@@ -83,27 +83,16 @@ func TemplateXLSX(today dcm.Date) ([]byte, error) {
 				style = bold
 			case columns[x].name == "demand":
 				value, _ = strconv.Atoi(v)
-				style = 0
+				style = styles["demand"]
 			case columns[x].name == "point_in_time":
 				d, _ := dcm.ParseDate(v)
 				value = int(d) + 25569 // days since 1899-12-30, as spreadsheets count
 				style = date
 			}
-			if err := f.SetCellValue(sheet, cell, value); err != nil {
-				return nil, fmt.Errorf("write XLSX: %w", err)
-			}
-			if err := f.SetCellStyle(sheet, cell, cell, style); err != nil {
-				return nil, fmt.Errorf("write XLSX: %w", err)
+			if err := errors.Join(f.SetCellValue(sheet, cell, value), f.SetCellStyle(sheet, cell, cell, style)); err != nil {
+				return err
 			}
 		}
 	}
-	if err := f.SetPanes(sheet, &excelize.Panes{Freeze: true, YSplit: 1, TopLeftCell: "A2",
-		ActivePane: "bottomLeft"}); err != nil {
-		return nil, fmt.Errorf("write XLSX: %w", err)
-	}
-	var b bytes.Buffer
-	if err := f.Write(&b); err != nil {
-		return nil, fmt.Errorf("write XLSX: %w", err)
-	}
-	return b.Bytes(), nil
+	return f.SetPanes(sheet, &excelize.Panes{Freeze: true, YSplit: 1, TopLeftCell: "A2", ActivePane: "bottomLeft"})
 }

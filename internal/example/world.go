@@ -341,6 +341,34 @@ func (w world) group(l line) object {
 	if l.built && w.ago > 3 {
 		g["name"] = "Machining"
 	}
+	g["capacities"] = w.capacities(l)
+	if len(l.children) > 0 {
+		var children []uuid.UUID
+		for _, c := range l.children {
+			children = append(children, w.id("group", l.supplier, c))
+		}
+		g["linkedCapacityGroups"] = children
+	}
+	if series := w.links(l); len(series) > 0 {
+		g["linkedDemandSeries"] = series
+	}
+	if l.thresholds {
+		g["demandVolatilityParameters"] = object{
+			"startReferenceDateTime": (dcm.DateOf(w.Now.UTC()).Monday() + dcm.Date(7*(w.ago-w.Past+1))).String() +
+				"T00:00:00Z", "measurementInterval": 1,
+			"rollingHorizonAlertThresholds": []object{
+				{"sequenceNumber": 1, "subhorizonLength": 4, "relativePositiveDeviation": json.Number("0.1"),
+					"relativeNegativeDeviation": json.Number("0.2")},
+				{"sequenceNumber": 2, "subhorizonLength": 22, "absolutePositiveDeviation": 500,
+					"absoluteNegativeDeviation": 500},
+			},
+		}
+	}
+	return g
+}
+
+// capacities are the weeks of a line.
+func (w world) capacities(l line) []object {
 	usual, exact := w.load(l)
 	weeks := []object{}
 	for n := range w.Weeks {
@@ -369,14 +397,11 @@ func (w world) group(l line) object {
 		}
 		weeks = append(weeks, week)
 	}
-	g["capacities"] = weeks
-	if len(l.children) > 0 {
-		var children []uuid.UUID
-		for _, c := range l.children {
-			children = append(children, w.id("group", l.supplier, c))
-		}
-		g["linkedCapacityGroups"] = children
-	}
+	return weeks
+}
+
+// links are the demand series of a line.
+func (w world) links(l line) []object {
 	var series []object
 	for _, k := range l.links {
 		s := object{
@@ -392,22 +417,7 @@ func (w world) group(l line) object {
 		}
 		series = append(series, s)
 	}
-	if len(series) > 0 {
-		g["linkedDemandSeries"] = series
-	}
-	if l.thresholds {
-		g["demandVolatilityParameters"] = object{
-			"startReferenceDateTime": (dcm.DateOf(w.Now.UTC()).Monday() + dcm.Date(7*(w.ago-w.Past+1))).String() +
-				"T00:00:00Z", "measurementInterval": 1,
-			"rollingHorizonAlertThresholds": []object{
-				{"sequenceNumber": 1, "subhorizonLength": 4, "relativePositiveDeviation": json.Number("0.1"),
-					"relativeNegativeDeviation": json.Number("0.2")},
-				{"sequenceNumber": 2, "subhorizonLength": 22, "absolutePositiveDeviation": 500,
-					"absoluteNegativeDeviation": 500},
-			},
-		}
-	}
-	return g
+	return series
 }
 
 // load is the usual demand of a line in a week, in hundredths rounded down, and

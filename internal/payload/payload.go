@@ -101,12 +101,12 @@ func (m *Envelope) check(o Options) {
 	switch {
 	case m.Errors.Any():
 	case o.HeaderRequired && m.IsBare:
-		m.Errors.AddUpTo(dcm.MaxViolations, "", "the body is a list without envelope; send "+form)
+		m.Errors.Add("", "the body is a list without envelope; send "+form)
 	case o.HeaderRequired && m.Header == nil:
-		m.Errors.AddUpTo(dcm.MaxViolations, "", "messageHeader is missing; send "+form)
+		m.Errors.Add("", "messageHeader is missing; send "+form)
 	case o.Model != "" && m.Header != nil && !isVersionOf(m.Header.Context, o.Model) &&
 		!(o.OtherModel != "" && isVersionOf(m.Header.Context, o.OtherModel)):
-		m.Errors.AddUpTo(dcm.MaxViolations, "/messageHeader/header/context", "context must be "+o.Model+".x.x")
+		m.Errors.Add("/messageHeader/header/context", "context must be "+o.Model+".x.x")
 	}
 }
 
@@ -149,7 +149,7 @@ func readObjects[T any](body []byte, options Options, plural, name string,
 		listed += len(o.Errors.List) + len(o.Warnings.List)
 	})
 	if len(m.Objects) == 0 && !m.Errors.Any() {
-		m.Errors.AddUpTo(dcm.MaxViolations, place,
+		m.Errors.Add(place,
 			"there is no "+name+"; a message carries at least one, in a list (also where it is only one)")
 	}
 	m.check(options)
@@ -215,78 +215,78 @@ func readObject[T any](r *reader, o *Object[T], schema *schemas.Schema, required
 	}
 }
 
-// envelope reads the whole body and calls item for each object, with the place of
-// their list and its index there; item must consume it. It returns the place where
-// objects are, or would have been.
+// envelope reads the whole body and calls item for each object, with the place of their list and the
+// object's index; item must consume it. It returns the place where objects are, or should be.
 func (r *reader) envelope(m *Envelope, item func(base string, i int)) (place string) {
-	list := func(base string) bool {
-		return r.Array(func(i int) { item(base, i) })
-	}
 	if r.Peek() == '[' {
 		m.IsBare = true
-		list("")
+		r.Array(func(i int) { item("", i) })
 		return ""
 	}
-	content := false
-	var others []string // names beside the two, as many as a sentence bears
+	hasContent := false
+	var others []string // names of other members, a few of them
 	isObject := r.Object(func(name string) {
 		switch name {
 		case "messageHeader":
 			r.messageHeader(m)
 		case "content":
-			place, content = "/content", true
-			members, meant := 0, ""
-			isObject := r.Object(func(name string) {
-				members++
-				if name != "informationObject" {
-					if meant == "" && schemas.Alike(strictjson.Shorten(name), "informationObject") {
-						meant = strconv.Quote(strictjson.Shorten(name))
-					}
-					r.Skip()
-					return
-				}
-				place = "/content/informationObject"
-				if !list(place) {
-					m.Errors.AddUpTo(dcm.MaxViolations, place, "informationObject must be a list")
-				}
-			})
-			if !isObject {
-				m.Errors.AddUpTo(dcm.MaxViolations, "/content",
-					"content must be an object with the list informationObject")
-			} else if members > 0 && place == "/content" {
-				detail := "content has no informationObject; the objects stand there, in a list"
-				if meant != "" {
-					detail += "; did you mean it by " + meant + "?"
-				}
-				m.Errors.AddUpTo(dcm.MaxViolations, "/content", detail)
-			} else if meant != "" {
-				m.Warnings.AddUpTo(dcm.MaxViolations, "/content",
-					meant+" is not a known property and was ignored; did you mean informationObject?")
-			}
+			place, hasContent = r.content(m, item), true
 		case "header":
 			// Ignoring it would skip the check of the sender.
-			m.Errors.AddUpTo(dcm.MaxViolations, "/header",
-				"header stands beside content; it must stand in messageHeader: {\"messageHeader\": {\"header\": {…}}, \"content\": {…}}")
+			m.Errors.Add("/header", "header stands beside content; it must stand in messageHeader: "+
+				"{\"messageHeader\": {\"header\": {…}}, \"content\": {…}}")
 			r.Skip()
 		default:
-			if schemas.Alike(strictjson.Shorten(name), "messageHeader") {
-				// Ignoring it would skip the check of the sender.
-				m.Errors.AddUpTo(dcm.MaxViolations, "", strconv.Quote(strictjson.Shorten(
-					name))+" stands in the body; did you mean messageHeader?")
+			short := strictjson.Shorten(name)
+			if schemas.Alike(short, "messageHeader") { // likewise
+				m.Errors.Add("", strconv.Quote(short)+" stands in the body; did you mean messageHeader?")
 			}
 			if len(others) < 3 {
-				others = append(others, strconv.Quote(strictjson.Shorten(name)))
+				others = append(others, strconv.Quote(short))
 			}
 			r.Skip()
 		}
 	})
-	if isObject && !content && len(others) > 0 && !m.Errors.Any() {
-		m.Errors.AddUpTo(dcm.MaxViolations, "", "the body is an object with "+strings.Join(others,
-			", ")+" and without content; it must be a list of objects, in square brackets also if there is only one, or an object with messageHeader and content.informationObject")
+	switch {
+	case !isObject:
+		m.Errors.Add("", "the body must be a list of objects, or an object with messageHeader and content.informationObject")
+	case !hasContent && len(others) > 0 && !m.Errors.Any():
+		m.Errors.Add("", "the body is an object with "+strings.Join(others, ", ")+" and without content; "+
+			"it must be a list of objects, in square brackets also if there is only one, "+
+			"or an object with messageHeader and content.informationObject")
 	}
-	if !isObject {
-		m.Errors.AddUpTo(dcm.MaxViolations, "",
-			"the body must be a list of objects, or an object with messageHeader and content.informationObject")
+	return place
+}
+
+// content reads the member of that name, and returns the place where objects are, or should be.
+func (r *reader) content(m *Envelope, item func(base string, i int)) (place string) {
+	place = "/content"
+	members, meant := 0, ""
+	isObject := r.Object(func(name string) {
+		members++
+		if name != "informationObject" {
+			if meant == "" && schemas.Alike(strictjson.Shorten(name), "informationObject") {
+				meant = strconv.Quote(strictjson.Shorten(name))
+			}
+			r.Skip()
+			return
+		}
+		place = "/content/informationObject"
+		if !r.Array(func(i int) { item(place, i) }) {
+			m.Errors.Add(place, "informationObject must be a list")
+		}
+	})
+	switch {
+	case !isObject:
+		m.Errors.Add("/content", "content must be an object with the list informationObject")
+	case members > 0 && place == "/content":
+		detail := "content has no informationObject; the objects stand there, in a list"
+		if meant != "" {
+			detail += "; did you mean it by " + meant + "?"
+		}
+		m.Errors.Add("/content", detail)
+	case meant != "":
+		m.Warnings.Add("/content", meant+" is not a known property and was ignored; did you mean informationObject?")
 	}
 	return place
 }

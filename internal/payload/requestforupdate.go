@@ -58,65 +58,34 @@ func requestedObjectOf(r *dcm.RequestForUpdate) requestedObject {
 
 // requestForUpdate reads one entry of an IdBasedRequestForUpdate.
 func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer string, all map[string]bool) {
-	everything, members, meant := true, 0, ""
+	isList, members, meant := false, 0, ""
 	c := &checks{limit: dcm.MaxViolations, base: pointer}
-	list := func(listName, object, idName string) bool {
-		everything = false
-		required := []string{idName}
-		valid, n := true, 0
-		var set noEntryTwice[requestedObject]
-		ok := r.Array(func(i int) {
-			n++
-			request := dcm.RequestForUpdate{Object: object}
-			if !r.object(required, func(name string) (ok bool) {
-				switch name {
-				case idName:
-					request.ID, ok = optional(r.id())
-				case "changedAt":
-					request.ChangedAt, ok = optional(r.timestamp(dcm.ParseXSDDateTime))
-				default:
-					ok = r.unknown()
-				}
-				return ok
-			}) {
-				valid = false
-				return
-			}
-			set.check(c, requestedObjectOf(&request), listName, i)
-			m.Objects = append(m.Objects, Object[dcm.RequestForUpdate]{Value: request, ID: request.ID})
-		})
-		if n == 0 {
-			all[object] = true
-		}
-		return ok && valid
-	}
 	valid := false
 	raw := r.Raw(func() {
 		valid = r.object(nil, func(name string) bool {
 			members++
 			for _, kind := range requested {
 				if name == kind.list {
-					return list(kind.list, kind.object, kind.id)
+					isList = true
+					return r.requestedObjects(m, c, kind, all)
 				}
 				if meant == "" && schemas.Alike(strictjson.Shorten(name), kind.list) {
-					meant = "; " + strconv.Quote(strictjson.Shorten(name)) + " is there; did you mean " + kind.list +
-						"?"
+					meant = "; " + strconv.Quote(strictjson.Shorten(name)) + " is there; did you mean " + kind.list + "?"
 				}
 			}
 			return r.unknown()
 		})
 	})
-	if r.Failed() {
+	switch {
+	case r.Failed():
 		return
-	}
-	if everything && members > 0 {
+	case !isList && members > 0:
 		// An empty entry asks for everything; this is something else.
 		r.strange = false
-		m.Errors.AddUpTo(dcm.MaxViolations, pointer,
-			"there is neither weekBasedMaterialDemand nor weekBasedCapacityGroup; name what is to be sent again in one of these lists, or send {} for everything"+meant)
+		m.Errors.Add(pointer, "there is neither weekBasedMaterialDemand nor weekBasedCapacityGroup; "+
+			"name what is to be sent again in one of these lists, or send {} for everything"+meant)
 		return
-	}
-	if everything {
+	case !isList:
 		for _, kind := range requested {
 			all[kind.object] = true
 		}
@@ -126,4 +95,37 @@ func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer stri
 		askSchema(&m.Errors, schemas.RequestForUpdate, raw, pointer, dcm.MaxViolations)
 	}
 	m.Errors.Join(c.errors, dcm.MaxViolations)
+}
+
+// requestedObjects reads the list of one kind of object. An empty one asks for all of them.
+func (r *reader) requestedObjects(
+	m *Message[dcm.RequestForUpdate], c *checks, kind requestedList, all map[string]bool,
+) bool {
+	required := []string{kind.id}
+	valid, n := true, 0
+	var set noEntryTwice[requestedObject]
+	isList := r.Array(func(i int) {
+		n++
+		request := dcm.RequestForUpdate{Object: kind.object}
+		if !r.object(required, func(name string) (ok bool) {
+			switch name {
+			case kind.id:
+				request.ID, ok = optional(r.id())
+			case "changedAt":
+				request.ChangedAt, ok = optional(r.timestamp(dcm.ParseXSDDateTime))
+			default:
+				ok = r.unknown()
+			}
+			return ok
+		}) {
+			valid = false
+			return
+		}
+		set.check(c, requestedObjectOf(&request), kind.list, i)
+		m.Objects = append(m.Objects, Object[dcm.RequestForUpdate]{Value: request, ID: request.ID})
+	})
+	if n == 0 {
+		all[kind.object] = true
+	}
+	return isList && valid
 }

@@ -72,6 +72,15 @@ func newMetrics(rc *Receiver) *metrics {
 		}),
 		partners: map[string]time.Time{},
 	}
+	m.registry.MustRegister(m.messages, m.objects, m.future, m.heldBack, m.duration, m.bytes, m.lastAccepted,
+		m.storeErrors, m.unrecorded, m.faults, storeCollector{rc.store})
+	m.registerGauges(rc)
+	m.begin(rc)
+	return m
+}
+
+// begin makes series that have no value yet, so that their first rise is seen.
+func (m *metrics) begin(rc *Receiver) {
 	for endpoint := range rc.judges() {
 		m.future.WithLabelValues(endpoint)
 		m.unrecorded.WithLabelValues(endpoint)
@@ -83,13 +92,16 @@ func newMetrics(rc *Receiver) *metrics {
 		m.heldBack.WithLabelValues("other", share)
 	}
 	for _, kind := range store.ErrorKinds {
-		m.storeErrors.WithLabelValues(kind) // so that the first one is seen as a rise
+		m.storeErrors.WithLabelValues(kind)
 	}
+}
+
+// registerGauges registers what is read at each scrape.
+func (m *metrics) registerGauges(rc *Receiver) {
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
 	}
-	m.registry.MustRegister(m.messages, m.objects, m.future, m.heldBack, m.duration, m.bytes, m.lastAccepted,
-		m.storeErrors, m.unrecorded, m.faults,
+	m.registry.MustRegister(
 		gauge("dcm_requests_in_flight", "Messages being judged at this moment.",
 			func() float64 { return float64(rc.messages.Held()) }),
 		gauge("dcm_requests_in_flight_limit", "Messages that may be judged at once; beyond it the answer is 503.",
@@ -104,11 +116,9 @@ func newMetrics(rc *Receiver) *metrics {
 			}
 			return 1
 		}),
-		storeCollector{rc.store},
 	)
 	prometheus.WrapRegistererWithPrefix("dcm_", m.registry).MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return m
 }
 
 // Register adds metrics of other parts of the program to /metrics.
