@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"dcm-receiver/internal/dcm"
+	"dcm-receiver/internal/edc"
 	"dcm-receiver/internal/privatepg/pgtest"
 	"dcm-receiver/internal/standard"
 
@@ -111,7 +113,8 @@ var documents = []string{
 func TestDocumentsNameAll(t *testing.T) {
 	lines := strings.Split(read(t, "deploy/settings.md"), "\n")
 	settings := regexp.MustCompile(`env:"(\w+)".*help:`).FindAllStringSubmatch(read(t, "cmd/dcm-receiver/*.go"), -1)
-	plain := strings.NewReplacer("${standard}", standard.Default().Name)
+	plain := strings.NewReplacer("${standard}", standard.Default().Name, "${endpoint}", dcm.CapacityGroupEndpoint.Path,
+		"${capabilities}", strings.Join(edc.Capabilities, ","))
 	fallback := regexp.MustCompile(`default:"([^"]*)"`)
 	for _, s := range settings {
 		named := false

@@ -23,7 +23,8 @@ import (
 
 var (
 	mutate = flag.Bool("mutate", false,
-		"break the code of rows of the conformance documents, and see that a test named there fails (make conformance-check)")
+		"break the code of rows of the conformance documents, and see that a test named there fails (make "+
+			"conformance-check)")
 	some   = flag.String("row", "", "with -mutate: run only those whose place or row has this text")
 	most   = flag.Int("most", 0, "with -mutate: run at most so many; 0: all")
 	afresh = flag.Bool("afresh", false, "with -mutate: forget what earlier runs found")

@@ -87,7 +87,8 @@ func TestRulesNameTheirStandard(t *testing.T) {
 	for _, path := range []string{chart + "/files/alerts.yaml", chart + "/files/dashboard.json",
 		"grafana/planning.json"} {
 		for _, expression := range regexp.MustCompile(
-			`(?:sum|count|max) by \([^)]*\brule\b[^)]*\)|select [^"]*\bo\.rule\b[^"]*|"legendFormat": "[^"]*\{\{rule\}\}[^"]*"`).FindAllString(read(t, path), -1) {
+			`(?:sum|count|max) by \([^)]*\brule\b[^)]*\)|select [^"]*\bo\.rule\b[^"]*|"legendFormat": `+
+				`"[^"]*\{\{rule\}\}[^"]*"`).FindAllString(read(t, path), -1) {
 			shown++
 			if !strings.Contains(expression, "standard") {
 				t.Errorf("%s: %s", path, expression)

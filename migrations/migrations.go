@@ -188,7 +188,8 @@ func checkAge(ctx context.Context, db *sql.DB) error {
 // that may hold values.
 func nameBlockers(ctx context.Context, config *pgx.ConnConfig, application string, log *slog.Logger) {
 	const blockers = `
-		select b.pid, coalesce(b.application_name, ''), coalesce(b.usename, ''), coalesce(b.state, ''), coalesce(extract(epoch from clock_timestamp() - b.xact_start), 0)::float8
+		select b.pid, coalesce(b.application_name, ''), coalesce(b.usename, ''), coalesce(b.state, ''),
+			coalesce(extract(epoch from clock_timestamp() - b.xact_start), 0)::float8
 		from pg_stat_activity w
 		cross join lateral unnest(pg_blocking_pids(w.pid)) as blocking (pid)
 		join pg_stat_activity b on b.pid = blocking.pid
@@ -223,7 +224,8 @@ func nameBlockers(ctx context.Context, config *pgx.ConnConfig, application strin
 			if !named[pid] {
 				named[pid] = true
 				log.Warn(
-					"migrate: waiting for a table that another session holds; let it end, or end it with select pg_terminate_backend(pid)",
+					"migrate: waiting for a table that another session holds; let it end, or end it with select "+
+						"pg_terminate_backend(pid)",
 					"pid", pid, "application", name, "user", user, "state", state,
 					"transaction_age", time.Duration(age*float64(time.Second)).Round(time.Millisecond).String())
 			}

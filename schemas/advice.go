@@ -49,7 +49,8 @@ func (n *node) insteadOf(s string) string {
 		}
 	case n.self.Comment == dateTime || n.self.Comment == xsdDateTime:
 		if _, err := dcm.ParseXSDDateTime(s); errors.Is(err, dcm.ErrYears) {
-			return "; it must be from 0001-01-02 on and before 9999-12-31 (UTC), so that its year has four digits in every time zone"
+			return "; it must be from 0001-01-02 on and before 9999-12-31 (UTC), so that its year has four digits " +
+				"in every time zone"
 		}
 	case n.self.Comment == fullDate:
 		if probable := meantDate(trimmed); probable != "" && probable != s {

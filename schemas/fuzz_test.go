@@ -101,7 +101,8 @@ func FuzzCheck(f *testing.F) {
 	for _, d := range documents {
 		f.Add(compact(d.full))
 	}
-	f.Add(`{"capacities":[{"pointInTime":"2023-02-13","actualCapacity":1e3,"maximumCapacity":-0}],"supplierLocations":[""]}`)
+	f.Add(`{"capacities":[{"pointInTime":"2023-02-13","actualCapacity":1e3,"maximumCapacity":-0}],` +
+		`"supplierLocations":[""]}`)
 	f.Add(`{"header":{"version":"1.0.0-0","sentDateTime":"2023-02-28T24:00:00.0-14:00"}}`)
 	f.Add(`{"weekBasedMaterialDemand":[{"materialDemandId":null},[]],"weekBasedCapacityGroup":{}}`)
 	f.Fuzz(func(t *testing.T, raw string) {

@@ -140,7 +140,8 @@ func TestSentences(t *testing.T) {
 		{MessageHeader, header, "", `[]`, "",
 			`messageHeader is a list; it must be an object with the message header as its "header"`},
 		{RequestForUpdate, request, "", `null`, "",
-			`the request is null; it must be an object with weekBasedMaterialDemand, weekBasedCapacityGroup, both or neither`},
+			`the request is null; it must be an object with weekBasedMaterialDemand, weekBasedCapacityGroup, both ` +
+				`or neither`},
 		{CapacityGroup, group, "/capacities/0/actualCapacity", `"12"`, "/capacities/0/actualCapacity",
 			`actualCapacity is the string "12"; it must be a number without quotation marks`},
 		{CapacityGroup, group, "/capacities/0/actualCapacity", `true`, "/capacities/0/actualCapacity",
@@ -154,17 +155,22 @@ func TestSentences(t *testing.T) {
 		{CapacityGroup, group, "/customer", `{"bpnl": "BPNL8888888888XX"}`, "/customer",
 			`customer is an object; it must be a string, a BPNL: "BPNL" followed by 12 letters or digits`},
 		{CapacityGroup, group, "/supplierLocations", `"BPNS8888888888XX"`, "/supplierLocations",
-			`supplierLocations is the string "BPNS8888888888XX"; it must be a list of BPNS, in square brackets even if there is only one`},
+			`supplierLocations is the string "BPNS8888888888XX"; it must be a list of BPNS, in square brackets ` +
+				`even if there is only one`},
 		{CapacityGroup, group, "/supplierLocations/0", `["BPNS8888888888XX"]`, "/supplierLocations/0",
-			`an entry of supplierLocations is a list; it must be a string, a BPNS: "BPNS" followed by 12 letters or digits`},
+			`an entry of supplierLocations is a list; it must be a string, a BPNS: "BPNS" followed by 12 letters ` +
+				`or digits`},
 		{CapacityGroup, group, "/capacities/0", `1000`, "/capacities/0",
-			`an entry of capacities is the number 1000; it must be an object with pointInTime, actualCapacity and maximumCapacity`},
+			`an entry of capacities is the number 1000; it must be an object with pointInTime, actualCapacity and ` +
+				`maximumCapacity`},
 		{CapacityGroup, group, "/linkedDemandSeries/0/demandCategory", `"0001"`,
 			"/linkedDemandSeries/0/demandCategory",
-			`demandCategory is the string "0001"; it must be an object with demandCategoryCode: {"demandCategoryCode": "0001"}`},
+			`demandCategory is the string "0001"; it must be an object with demandCategoryCode: ` +
+				`{"demandCategoryCode": "0001"}`},
 		{CapacityGroup, group, "/linkedDemandSeries/0/demandCategory/demandCategoryCode", `1`,
 			"/linkedDemandSeries/0/demandCategory/demandCategoryCode",
-			`demandCategoryCode is the number 1; it must be a string, one of 0001, A1S1, SR99, PI01, OS01, OI01, ED01, PO01 (did you mean "0001"?)`},
+			`demandCategoryCode is the number 1; it must be a string, one of 0001, A1S1, SR99, PI01, OS01, OI01, ` +
+				`ED01, PO01 (did you mean "0001"?)`},
 
 		// BPNs, IDs, codes, texts.
 		{CapacityGroup, group, "/customer", `"BPNL123"`, "/customer",
@@ -172,11 +178,13 @@ func TestSentences(t *testing.T) {
 		{CapacityGroup, group, "/customer", `"BPNS8888888888XX"`, "/customer",
 			`customer is "BPNS8888888888XX"; it must be a BPNL: "BPNL" followed by 12 letters or digits`},
 		{CapacityGroup, group, "/customer", `"BPNL8888888888XX\n"`, "/customer",
-			`customer is "BPNL8888888888XX\n"; it must be a BPNL: "BPNL" followed by 12 letters or digits; there is white space around it`},
+			`customer is "BPNL8888888888XX\n"; it must be a BPNL: "BPNL" followed by 12 letters or digits; there ` +
+				`is white space around it`},
 		{CapacityGroup, group, "/customer", `"BPNL\u0038888888888xx"`, "", ``},
 		{CapacityGroup, group, "/capacityGroupId", `"urn:uuid:0157BA42-D2A8-4E28-8565-7B07830C1110"`, "", ``},
 		{CapacityGroup, group, "/capacityGroupId", `"0157ba42d2a84e2885657b07830c1110"`, "/capacityGroupId",
-			`capacityGroupId is "0157ba42d2a84e2885657b07830c1110"; it must be a UUID such as 0157ba42-d2a8-4e28-8565-7b07830c1110, with or without "urn:uuid:" in front`},
+			`capacityGroupId is "0157ba42d2a84e2885657b07830c1110"; it must be a UUID such as ` +
+				`0157ba42-d2a8-4e28-8565-7b07830c1110, with or without "urn:uuid:" in front`},
 		{CapacityGroup, group, "/unitOfMeasure", `"unit:pieces"`, "/unitOfMeasure",
 			`unitOfMeasure is "unit:pieces"; did you mean unit:piece?`},
 		{CapacityGroup, group, "/unitOfMeasure", `"pcs"`, "/unitOfMeasure",
@@ -267,7 +275,8 @@ func TestSentences(t *testing.T) {
 		{CapacityGroup, group, "/capacities/0/pointInTime", `"13/02/2023"`, "/capacities/0/pointInTime",
 			`pointInTime is "13/02/2023"; it must be a date YYYY-MM-DD that exists; did you mean 2023-02-13?`},
 		{CapacityGroup, group, "/capacities/0/pointInTime", `"03/04/2023"`, "/capacities/0/pointInTime",
-			`pointInTime is "03/04/2023"; it must be a date YYYY-MM-DD that exists; did you mean 2023-03-04 or 2023-04-03?`},
+			`pointInTime is "03/04/2023"; it must be a date YYYY-MM-DD that exists; did you mean 2023-03-04 or ` +
+				`2023-04-03?`},
 		{CapacityGroup, group, "/capacities/0/pointInTime", `"44970"`, "/capacities/0/pointInTime",
 			`pointInTime is "44970"; it must be a date YYYY-MM-DD that exists; did you mean 2023-02-13?`},
 		{CapacityGroup, group, "/capacities/0/pointInTime", `"2023-W07"`, "/capacities/0/pointInTime",
@@ -275,7 +284,8 @@ func TestSentences(t *testing.T) {
 		{CapacityGroup, group, "/capacities/0/pointInTime", `"20230213"`, "/capacities/0/pointInTime",
 			`pointInTime is "20230213"; it must be a date YYYY-MM-DD that exists; did you mean 2023-02-13?`},
 		{CapacityGroup, group, "/capacities/0/pointInTime", `"2023-02-13T00:00:00Z"`, "/capacities/0/pointInTime",
-			`pointInTime is "2023-02-13T00:00:00Z"; it must be a date YYYY-MM-DD that exists; did you mean 2023-02-13?`},
+			`pointInTime is "2023-02-13T00:00:00Z"; it must be a date YYYY-MM-DD that exists; did you mean ` +
+				`2023-02-13?`},
 		{CapacityGroup, group, "/capacities/0/pointInTime", `"2023-2-3"`, "/capacities/0/pointInTime",
 			`pointInTime is "2023-2-3"; it must be a date YYYY-MM-DD that exists; did you mean 2023-02-03?`},
 		{CapacityGroup, group, "/capacities/0/pointInTime", `"31.02.2023"`, "/capacities/0/pointInTime",
@@ -283,30 +293,40 @@ func TestSentences(t *testing.T) {
 		{CapacityGroup, group, "/capacities/0/pointInTime", `"soon"`, "/capacities/0/pointInTime",
 			`pointInTime is "soon"; it must be a date YYYY-MM-DD that exists`},
 		{CapacityGroup, group, "/capacities/0/pointInTime", `44970`, "/capacities/0/pointInTime",
-			`pointInTime is the number 44970; it must be a string, a date YYYY-MM-DD that exists (spreadsheets count days so; did you mean "2023-02-13"?)`},
+			`pointInTime is the number 44970; it must be a string, a date YYYY-MM-DD that exists (spreadsheets ` +
+				`count days so; did you mean "2023-02-13"?)`},
 		{CapacityGroup, group, "/changedAt", `"2023-03-10T12:27:11.123456789+05:30"`, "", ``},
 		{CapacityGroup, group, "/changedAt", `"2023-03-10T12:27:11"`, "/changedAt",
-			`changedAt is "2023-03-10T12:27:11"; it must be a time with its zone (RFC 3339) that exists, such as 2023-03-10T12:27:11.320Z`},
+			`changedAt is "2023-03-10T12:27:11"; it must be a time with its zone (RFC 3339) that exists, such as ` +
+				`2023-03-10T12:27:11.320Z`},
 		{CapacityGroup, group, "/demandVolatilityParameters/startReferenceDateTime", `"2024-01-10T24:00:00"`, "", ``},
 		{CapacityGroup, group, "/changedAt", `"9999-12-31T00:00:00Z"`, "/changedAt",
-			`changedAt is "9999-12-31T00:00:00Z"; it must be from 0001-01-02 on and before 9999-12-31 (UTC), so that its year has four digits in every time zone`},
+			`changedAt is "9999-12-31T00:00:00Z"; it must be from 0001-01-02 on and before 9999-12-31 (UTC), so ` +
+				`that its year has four digits in every time zone`},
 		{CapacityGroup, group, "/changedAt", `"9999-12-30T23:59:59Z"`, "", ``},
 		{MessageHeader, header, "/header/sentDateTime", `"2023-02-30T12:00:00Z"`, "/header/sentDateTime",
-			`sentDateTime is "2023-02-30T12:00:00Z"; it must be a time YYYY-MM-DDThh:mm:ss that exists, with or without fraction and zone, such as 2023-03-10T12:27:11.320Z`},
+			`sentDateTime is "2023-02-30T12:00:00Z"; it must be a time YYYY-MM-DDThh:mm:ss that exists, with or ` +
+				`without fraction and zone, such as 2023-03-10T12:27:11.320Z`},
 		{MessageHeader, header, "/header/expectedResponseBy", `"2023-02-28T24:00:01"`, "/header/expectedResponseBy",
-			`expectedResponseBy is "2023-02-28T24:00:01"; it must be a time YYYY-MM-DDThh:mm:ss that exists, with or without fraction and zone, such as 2023-03-10T12:27:11.320Z`},
+			`expectedResponseBy is "2023-02-28T24:00:01"; it must be a time YYYY-MM-DDThh:mm:ss that exists, with ` +
+				`or without fraction and zone, such as 2023-03-10T12:27:11.320Z`},
 		{MessageHeader, header, "/header/expectedResponseBy", `"10000-01-01T00:00:00"`, "/header/expectedResponseBy",
-			`expectedResponseBy is "10000-01-01T00:00:00"; it must be a time YYYY-MM-DDThh:mm:ss that exists, with or without fraction and zone, such as 2023-03-10T12:27:11.320Z`},
+			`expectedResponseBy is "10000-01-01T00:00:00"; it must be a time YYYY-MM-DDThh:mm:ss that exists, ` +
+				`with or without fraction and zone, such as 2023-03-10T12:27:11.320Z`},
 		{RequestForUpdate, request, "/weekBasedMaterialDemand/0/changedAt", `"2023-03-10"`,
 			"/weekBasedMaterialDemand/0/changedAt",
-			`changedAt is "2023-03-10"; it must be a time YYYY-MM-DDThh:mm:ss that exists, with or without fraction and zone, such as 2023-03-10T12:27:11.320Z`},
+			`changedAt is "2023-03-10"; it must be a time YYYY-MM-DDThh:mm:ss that exists, with or without ` +
+				`fraction and zone, such as 2023-03-10T12:27:11.320Z`},
 
 		// Names that were probably meant.
 		{CapacityGroup, strings.Replace(group, `"supplier"`, `"suplier"`, 1), "/name", `"n"`, "",
 			`supplier is missing; did you mean it by "suplier"?`},
 		{CapacityGroup,
-			`{"capacity_group_id": 1, "name": "n", "customer": "BPNL8888888888XX", "supplier": "BPNL8888888888XX", "changed_at": 1, "unit_of_measure_is_omitted": 1, "capacity_group_is_inactive": 1}`, "/name", `"n"`, "",
-			`names are written in snake_case (capacity_group_id, changed_at, unit_of_measure_is_omitted, …); they must be in camelCase: capacityGroupId, changedAt, unitOfMeasureIsOmitted, capacityGroupIsInactive`},
+			`{"capacity_group_id": 1, "name": "n", "customer": "BPNL8888888888XX", "supplier": "BPNL8888888888XX",` +
+				` "changed_at": 1, "unit_of_measure_is_omitted": 1, "capacity_group_is_inactive": 1}`, "/name", `"n"`,
+			"",
+			`names are written in snake_case (capacity_group_id, changed_at, unit_of_measure_is_omitted, …); they ` +
+				`must be in camelCase: capacityGroupId, changedAt, unitOfMeasureIsOmitted, capacityGroupIsInactive`},
 
 		// What is unknown is ignored.
 		{CapacityGroup, group, "/another", `{"x": [1e10000000, "\u0000", null]}`, "", ``},
@@ -422,7 +442,8 @@ func TestEveryOtherTypeIsRefused(t *testing.T) {
 func TestSchemaFiles(t *testing.T) {
 	// Keywords that the walk heeds, or that need no heeding.
 	known := strings.Fields(
-		"$schema $id $ref $defs $comment title description examples type properties required items minItems uniqueItems enum pattern minimum maximum maxLength writeOnly")
+		"$schema $id $ref $defs $comment title description examples type properties required items minItems " +
+			"uniqueItems enum pattern minimum maximum maxLength writeOnly")
 	meta := must(jsonschema.Compile("https://json-schema.org/draft/2020-12/schema")) // the library has it
 	files := must(fs.Glob(FS, "*.json"))
 	if len(files) != 10 {

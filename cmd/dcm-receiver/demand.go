@@ -22,9 +22,9 @@ import (
 )
 
 type demandCommands struct {
-	Import  demandImportCommand  `cmd:"" help:"Read files with demands (CSV or XLSX in the columns of outbox.demand_line, or WeekBasedMaterialDemand JSON) and put their lines in the place of all lines of their materials. They go out by release only. Exit status 1, and nothing taken, if a line is wrong."`
-	Release demandReleaseCommand `cmd:"" help:"Queue for sending what is new or changed in outbox.demand_line. Exit status 1 if a material is refused."`
-	Status  demandStatusCommand  `cmd:"" help:"Say by partner what waits, what was delivered, and what was refused and why; and whether nobody sends."`
+	Import  demandImportCommand  `cmd:"" help:"${Import}"`
+	Release demandReleaseCommand `cmd:"" help:"${Release}"`
+	Status  demandStatusCommand  `cmd:"" help:"${Status}"`
 }
 
 // connect opens the database that the settings name.
@@ -55,13 +55,13 @@ func (s databaseSettings) inDatabase(run func(context.Context, *pgx.Conn) error)
 }
 
 type demandImportCommand struct {
-	Files     []string `arg:"" optional:"" name:"file" help:"CSV, XLSX or JSON files, told apart by what is in them; with --template, the files to write (.csv or .xlsx)."`
-	DryRun    bool     `env:"DCM_IMPORT_DRY_RUN" name:"dry-run" help:"Say what would change (new, changed week by week, unchanged) and what is odd, and change nothing."`
-	OnlyValid bool     `env:"DCM_IMPORT_ONLY_VALID" name:"only-valid" help:"Take the materials without a wrong line, although others have one."`
-	Template  bool     `env:"DCM_IMPORT_TEMPLATE" help:"Write example files to fill in: demands.csv and demands.xlsx, or FILE."`
+	Files     []string `arg:"" optional:"" name:"file" help:"${Files}"`
+	DryRun    bool     `env:"DCM_IMPORT_DRY_RUN" name:"dry-run" help:"${demandImport_DryRun}"`
+	OnlyValid bool     `env:"DCM_IMPORT_ONLY_VALID" name:"only-valid" help:"${OnlyValid}"`
+	Template  bool     `env:"DCM_IMPORT_TEMPLATE" help:"${Template}"`
 	Release   bool     `env:"DCM_IMPORT_RELEASE" help:"Release what was imported at once."`
-	JSON      bool     `env:"DCM_JSON" name:"json" help:"Print a JSON object a file, a line each; a material of several files counts in each. With --release one a material follows."`
-	Customers list     `env:"DCM_CUSTOMER_BPNLS" name:"customer-bpnls" placeholder:"BPNL,…" help:"As for serve: the customers that are ours; demands of others are refused. Unset: as the last serve stored it."`
+	JSON      bool     `env:"DCM_JSON" name:"json" help:"${demandImport_JSON}"`
+	Customers list     `env:"DCM_CUSTOMER_BPNLS" name:"customer-bpnls" placeholder:"BPNL,…" help:"${OurCustomers}"`
 	databaseSettings
 }
 
@@ -305,7 +305,7 @@ type demandReleaseCommand struct {
 	Supplier  string `env:"DCM_RELEASE_SUPPLIER" placeholder:"BPNL" help:"Only what this supplier is to deliver."`
 	Customer  string `env:"DCM_RELEASE_CUSTOMER" placeholder:"BPNL" help:"Only what this BPNL of ours needs."`
 	JSON      bool   `env:"DCM_JSON" name:"json" help:"Print a JSON object a material."`
-	Customers list   `env:"DCM_CUSTOMER_BPNLS" name:"customer-bpnls" placeholder:"BPNL,…" help:"As for serve: the customers that are ours; demands of others are refused. Unset: as the last serve stored it."`
+	Customers list   `env:"DCM_CUSTOMER_BPNLS" name:"customer-bpnls" placeholder:"BPNL,…" help:"${OurCustomers}"`
 	databaseSettings
 }
 
@@ -386,14 +386,16 @@ func printStatuses(partners []outbox.Status) {
 		}
 	}
 	if due != nil {
-		fmt.Printf("Nothing is being sent: no running receiver has DCM_SEND=true on this database; oldest due item: %s. "+
+		fmt.Printf("Nothing is being sent: no running receiver has DCM_SEND=true on this database; oldest due "+
+			"item: %s. "+
 			"Start one with DCM_SEND=true, or look at the log of the one that should send.\n",
 			time.Since(*due).Round(time.Second))
 	}
 	for _, p := range partners {
 		if p.Requests > 0 {
 			fmt.Printf(
-				"%s: requests for update without an answer: %d, the oldest for %s (one object is due after 10 s, several after 5 min, all after 24 h)\n",
+				"%s: requests for update without an answer: %d, the oldest for %s (one object is due after 10 s, "+
+					"several after 5 min, all after 24 h)\n",
 				p.Partner, p.Requests, time.Since(*p.OldestRequest).Round(time.Second))
 		}
 	}

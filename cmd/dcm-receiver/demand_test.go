@@ -171,7 +171,8 @@ func TestImportAsJSON(t *testing.T) {
 		want []string // a regular expression a line
 	}{
 		{"dry", []string{"--dry-run", "a.csv", "b.csv"}, []string{
-			`"changed":0,"changes":\[\],"created":2,"dryRun":true,"file":"a.csv","lines":2,"new":\[.*"A".*"B".*\],"oddities":\[\],"taken":false,"unchanged":0`,
+			`"changed":0,"changes":\[\],"created":2,"dryRun":true,"file":"a.csv","lines":2,"new":\[.*"A".*"B".*\],` +
+				`"oddities":\[\],"taken":false,"unchanged":0`,
 			`"created":2,"dryRun":true,"file":"b.csv","lines":2,"new":\[.*"B".*"C".*\],"oddities":\[\],"taken":false`}},
 		{"one", []string{"a.csv"},
 			[]string{`^{"changed":0,"created":2,"dryRun":false,"file":"a.csv","lines":2,"taken":true,"unchanged":0}$`}},

@@ -27,15 +27,15 @@ import (
 )
 
 type edcCommands struct {
-	Register edcRegisterCommand `cmd:"" help:"Create or update assets, policies and contract definitions on your connector, so that partners find the endpoints. Run twice it changes nothing; it touches nothing that it did not make."`
-	Send     edcSendCommand     `cmd:"" help:"Send files through your own connector to a partner's: as a supplier to the customer's, or the other way round."`
+	Register edcRegisterCommand `cmd:"" help:"${edc_Register}"`
+	Send     edcSendCommand     `cmd:"" help:"${edc_Send}"`
 }
 
 // connectorSettings say where one's own connector is.
 type connectorSettings struct {
-	ManagementURL     string `env:"DCM_EDC_MANAGEMENT_URL" name:"management-url" placeholder:"URL" help:"Management API of your own connector, such as https://connector.example.com/management."`
-	ManagementKey     string `env:"DCM_EDC_MANAGEMENT_KEY" name:"management-key" placeholder:"KEY" help:"Its X-Api-Key."`
-	ManagementKeyFile string `env:"DCM_EDC_MANAGEMENT_KEY_FILE" name:"management-key-file" placeholder:"FILE" help:"The same, read from a file."`
+	ManagementURL     string `env:"DCM_EDC_MANAGEMENT_URL" placeholder:"URL" help:"${ManagementURL}"`
+	ManagementKey     string `env:"DCM_EDC_MANAGEMENT_KEY" placeholder:"KEY" help:"${ManagementKey}"`
+	ManagementKeyFile string `env:"DCM_EDC_MANAGEMENT_KEY_FILE" placeholder:"FILE" help:"${ManagementKeyFile}"`
 }
 
 func (s connectorSettings) management() (*edc.Management, error) {
@@ -63,7 +63,8 @@ func (s connectorSettings) management() (*edc.Management, error) {
 var (
 	managementNames   = edc.Names{"URL": "DCM_EDC_MANAGEMENT_URL", "Key": "DCM_EDC_MANAGEMENT_KEY"}
 	registrationNames = edc.Names{
-		"Prefix": "DCM_EDC_PREFIX", "Version": "DCM_EDC_VERSION", "Backend": "DCM_EDC_BACKEND_URL", "Key": "DCM_API_KEYS",
+		"Prefix": "DCM_EDC_PREFIX", "Version": "DCM_EDC_VERSION", "Backend": "DCM_EDC_BACKEND_URL",
+		"Key":      "DCM_API_KEYS",
 		"KeyAlias": "DCM_EDC_KEY_ALIAS", "Type": "DCM_EDC_ASSET_TYPE", "PerSupplier": "DCM_EDC_PER_SUPPLIER",
 		"Partners": "DCM_PARTNERS", "Usage": "DCM_EDC_USAGE_POLICY", "Capable": "DCM_EDC_CAPABILITIES",
 		"Tolerated": "DCM_EDC_TOLERATED_ASSETS",
@@ -87,16 +88,16 @@ func withStatus(err error) error {
 // receiver itself is told, too (keys, partners, header), comes from there.
 type registrationSettings struct {
 	connectorSettings
-	BackendURL  string `env:"DCM_EDC_BACKEND_URL" name:"backend-url" placeholder:"URL" help:"The partner listener as the connector's data plane reaches it, such as http://dcm-receiver:8080."`
-	Version     string `env:"DCM_EDC_VERSION" name:"connector-version" default:"0.10.0" help:"Version of your tractusx-edc; from 0.11 on policies are written in another way."`
-	AssetType   string `env:"DCM_EDC_ASSET_TYPE" name:"asset-type" default:"HttpData" help:"HttpData, or ProxyHttpData (tractusx-edc from 0.11 on), which shows suppliers the receiver's status and problem document."`
-	PerSupplier bool   `env:"DCM_EDC_PER_SUPPLIER" name:"per-supplier" help:"An asset for each BPNL of DCM_PARTNERS that names it in the sender header; needed for ProxyHttpData before 0.13."`
-	UsagePolicy string `env:"DCM_EDC_USAGE_POLICY" name:"usage-policy" default:"framework" help:"framework: Membership, FrameworkAgreement DataExchangeGovernance:1.0 and UsagePurpose cx.dcm.base:1; use: the plain use of CX-0048's example."`
-	KeyAlias    string `env:"DCM_EDC_KEY_ALIAS" name:"key-alias" placeholder:"NAME" help:"Name of the API key in the connector's vault. Unset: the first of DCM_API_KEYS is registered in clear."`
-	Prefix      string `env:"DCM_EDC_PREFIX" name:"prefix" default:"dcm" help:"Begins the IDs of all that is registered."`
-	Messages    bool   `env:"DCM_EDC_MESSAGES" name:"messages" default:"true" negatable:"" help:"Register GET /messages too, so that suppliers can fetch the answers that their connector does not show."`
-	Capable     list   `env:"DCM_EDC_CAPABILITIES" name:"capabilities" default:"load-factor,delta-production,demand-volatility" placeholder:"NAME,…" help:"Capabilities of CX-0128 §4.6 to offer under that standard: load-factor, delta-production, demand-volatility; none for none."`
-	Tolerated   list   `env:"DCM_EDC_TOLERATED_ASSETS" name:"tolerated-assets" placeholder:"ID,…" help:"Other assets of the same kinds on the connector that other suppliers see."`
+	BackendURL  string `env:"DCM_EDC_BACKEND_URL" name:"backend-url" placeholder:"URL" help:"${BackendURL}"`
+	Version     string `env:"DCM_EDC_VERSION" name:"connector-version" default:"0.10.0" help:"${Version}"`
+	AssetType   string `env:"DCM_EDC_ASSET_TYPE" name:"asset-type" default:"HttpData" help:"${AssetType}"`
+	PerSupplier bool   `env:"DCM_EDC_PER_SUPPLIER" name:"per-supplier" help:"${PerSupplier}"`
+	UsagePolicy string `env:"DCM_EDC_USAGE_POLICY" name:"usage-policy" default:"framework" help:"${UsagePolicy}"`
+	KeyAlias    string `env:"DCM_EDC_KEY_ALIAS" name:"key-alias" placeholder:"NAME" help:"${KeyAlias}"`
+	Prefix      string `env:"DCM_EDC_PREFIX" name:"prefix" default:"dcm" help:"${Prefix}"`
+	Messages    bool   `env:"DCM_EDC_MESSAGES" default:"true" negatable:"" help:"${Messages}"`
+	Capable     list   `env:"DCM_EDC_CAPABILITIES" name:"capabilities" default:"${capabilities}" help:"${Offer}"`
+	Tolerated   list   `env:"DCM_EDC_TOLERATED_ASSETS" name:"tolerated-assets" placeholder:"ID,…" help:"${Tolerated}"`
 }
 
 // ownSettings are what the receiver itself is told, and the connector must match.
@@ -111,14 +112,16 @@ func (s registrationSettings) registration(own ownSettings) (edc.Registration, e
 	if s.BackendURL == "" {
 		return edc.Registration{},
 			failure{errors.New(
-				"DCM_EDC_BACKEND_URL is not set: give the URL at which the connector's data plane reaches the partner listener"), wrongUse}
+				"DCM_EDC_BACKEND_URL is not set: give the URL at which the connector's data plane reaches the " +
+					"partner listener"), wrongUse}
 	}
 	if u, err := url.Parse(s.BackendURL); err == nil {
 		for _, path := range append(endpointPaths(), "messages") {
 			if strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), "/"+strings.TrimPrefix(path, "/")) {
 				return edc.Registration{},
 					failure{fmt.Errorf(
-						"DCM_EDC_BACKEND_URL ends in /%s: give the listener's address alone, the endpoints' paths are added to it", strings.TrimPrefix(path, "/")), wrongUse}
+						"DCM_EDC_BACKEND_URL ends in /%s: give the listener's address alone, the endpoints' paths "+
+							"are added to it", strings.TrimPrefix(path, "/")), wrongUse}
 			}
 		}
 	}
@@ -151,7 +154,7 @@ func (s registrationSettings) registration(own ownSettings) (edc.Registration, e
 
 // edcServeSettings are those of serve.
 type edcServeSettings struct {
-	Register bool `env:"DCM_EDC_REGISTER" name:"register" help:"Register at your connector in the background, and again every hour."`
+	Register bool `env:"DCM_EDC_REGISTER" name:"register" help:"${edcServe_Register}"`
 	registrationSettings
 }
 
@@ -219,17 +222,17 @@ func (s edcServeSettings) prepare(rc *receiver.Receiver, own ownSettings,
 
 type edcRegisterCommand struct {
 	registrationSettings
-	APIKeys      list   `env:"DCM_API_KEYS" name:"api-keys" placeholder:"KEY,…" help:"As for serve; the first one is registered."`
-	APIKeysFile  string `env:"DCM_API_KEYS_FILE" name:"api-keys-file" placeholder:"FILE" help:"The same, read from a file: separated by commas or line ends."`
-	Partners     list   `env:"DCM_PARTNERS" placeholder:"BPNL,…" help:"BPNLs that may see the assets. Unset: everyone with a valid membership."`
-	SenderHeader string `env:"DCM_SENDER_HEADER" default:"Edc-Bpn" help:"Header in which the data plane names the sender."`
-	Customers    list   `env:"DCM_CUSTOMER_BPNLS" name:"customer-bpnls" placeholder:"BPNL,…" help:"As for serve: set, the customer's endpoints are offered; so they are where neither list is set."`
-	Suppliers    list   `env:"DCM_SUPPLIER_BPNLS" name:"supplier-bpnls" placeholder:"BPNL,…" help:"As for serve: set, the supplier's endpoints are offered."`
-	Standard     string `env:"DCM_STANDARD" default:"${standard}" enum:"${standards}" help:"As for serve: cx-0128 has comments and capabilities too."`
-	DSPURL       string `env:"DCM_EDC_DSP_URL" name:"dsp-url" placeholder:"URL" help:"DSP address at which partners reach your connector; with --check, its catalogue is asked there too."`
-	DryRun       bool   `env:"DCM_EDC_DRY_RUN" name:"dry-run" xor:"mode" help:"Print the JSON, one object after the other, and ask no connector. It holds the API key."`
-	Check        bool   `env:"DCM_EDC_CHECK" name:"check" xor:"mode" help:"Say what differs and change nothing; with --dsp-url, ask the catalogue as well. Exit status 1 if something differs."`
-	JSON         bool   `env:"DCM_JSON" name:"json" help:"Print a JSON object for each thing that is, or was, not as it should be, and with --check one for the catalogue."`
+	APIKeys      list   `env:"DCM_API_KEYS" name:"api-keys" placeholder:"KEY,…" help:"${edcRegister_APIKeys}"`
+	APIKeysFile  string `env:"DCM_API_KEYS_FILE" name:"api-keys-file" placeholder:"FILE" help:"${APIKeysFile2}"`
+	Partners     list   `env:"DCM_PARTNERS" placeholder:"BPNL,…" help:"${edcRegister_Partners}"`
+	SenderHeader string `env:"DCM_SENDER_HEADER" default:"Edc-Bpn" help:"${edcRegister_SenderHeader}"`
+	Customers    list   `env:"DCM_CUSTOMER_BPNLS" name:"customer-bpnls" placeholder:"BPNL,…" help:"${EDCCustomers}"`
+	Suppliers    list   `env:"DCM_SUPPLIER_BPNLS" name:"supplier-bpnls" placeholder:"BPNL,…" help:"${Suppliers}"`
+	Standard     string `env:"DCM_STANDARD" default:"${standard}" enum:"${standards}" help:"${Standard}"`
+	DSPURL       string `env:"DCM_EDC_DSP_URL" name:"dsp-url" placeholder:"URL" help:"${edcRegister_DSPURL}"`
+	DryRun       bool   `env:"DCM_EDC_DRY_RUN" name:"dry-run" xor:"mode" help:"${edcRegister_DryRun}"`
+	Check        bool   `env:"DCM_EDC_CHECK" name:"check" xor:"mode" help:"${Check}"`
+	JSON         bool   `env:"DCM_JSON" name:"json" help:"${edcRegister_JSON}"`
 }
 
 // Run registers once.
@@ -284,7 +287,8 @@ func (c *edcRegisterCommand) checkOutside(ctx context.Context, m *edc.Management
 	own := append(slices.Clone(c.Customers), c.Suppliers...)
 	if c.DSPURL == "" || len(own) == 0 {
 		fmt.Fprintln(os.Stderr,
-			"not looked at from the outside: set DCM_EDC_DSP_URL to the address at which partners ask your connector, and DCM_CUSTOMER_BPNLS or DCM_SUPPLIER_BPNLS to the connector's own BPNL")
+			"not looked at from the outside: set DCM_EDC_DSP_URL to the address at which partners ask your "+
+				"connector, and DCM_CUSTOMER_BPNLS or DCM_SUPPLIER_BPNLS to the connector's own BPNL")
 		return nil
 	}
 	seen, wrong, err := edc.Seen(ctx, m, edc.Partner{BPNL: own[0], Address: c.DSPURL}, r)
@@ -299,7 +303,8 @@ func (c *edcRegisterCommand) checkOutside(ctx context.Context, m *edc.Management
 	case len(wrong) > 0:
 	case len(seen) == 0:
 		text = fmt.Sprintf(
-			"the catalogue at %s answers; to your own BPNL it shows none of it, as DCM_PARTNERS wants. What a partner is shown, only the partner's connector can ask\n", c.DSPURL)
+			"the catalogue at %s answers; to your own BPNL it shows none of it, as DCM_PARTNERS wants. What a "+
+				"partner is shown, only the partner's connector can ask\n", c.DSPURL)
 	default:
 		text = fmt.Sprintf("the catalogue at %s shows: %s\n", c.DSPURL, strings.Join(seen, ", "))
 	}
@@ -316,15 +321,15 @@ func (c *edcRegisterCommand) checkOutside(ctx context.Context, m *edc.Management
 type edcSendCommand struct {
 	connectorSettings
 	Files       []string `arg:"" name:"file" help:"Messages to send, in this order; - is standard input."`
-	Customer    string   `env:"DCM_EDC_CUSTOMER" placeholder:"BPNL" help:"The partner's BPNL (with protocol 2025-1 its DID), the customer's as a rule. Required."`
-	CustomerURL string   `env:"DCM_EDC_CUSTOMER_URL" name:"customer-url" placeholder:"URL" help:"DSP address of the partner's connector, such as https://connector.customer.example/api/v1/dsp. Required."`
-	Protocol    string   `env:"DCM_EDC_PROTOCOL" default:"dataspace-protocol-http" help:"DSP version: dataspace-protocol-http, or dataspace-protocol-http:2025-1 between connectors from 0.11 on."`
-	Endpoint    string   `env:"DCM_ENDPOINT" default:"week-based-capacity-group" help:"What the files are: week-based-capacity-group, week-based-material-demand, id-based-request-for-update or id-based-comment."`
-	Asset       string   `env:"DCM_EDC_ASSET" placeholder:"ID" help:"The partner's asset, where the catalogue shows several."`
-	New         bool     `env:"DCM_EDC_NEW" name:"new" help:"Agree on a new contract instead of reusing the agreement and transfer of an earlier call."`
+	Customer    string   `env:"DCM_EDC_CUSTOMER" placeholder:"BPNL" help:"${edcSend_Customer}"`
+	CustomerURL string   `env:"DCM_EDC_CUSTOMER_URL" name:"customer-url" placeholder:"URL" help:"${CustomerURL}"`
+	Protocol    string   `env:"DCM_EDC_PROTOCOL" default:"dataspace-protocol-http" help:"${edcSend_Protocol}"`
+	Endpoint    string   `env:"DCM_ENDPOINT" default:"week-based-capacity-group" help:"${Endpoint}"`
+	Asset       string   `env:"DCM_EDC_ASSET" placeholder:"ID" help:"${Asset}"`
+	New         bool     `env:"DCM_EDC_NEW" name:"new" help:"${New}"`
 	DryRun      bool     `env:"DCM_EDC_DRY_RUN" name:"dry-run" help:"Do everything but the POST."`
-	Timeout     duration `env:"DCM_EDC_TIMEOUT" default:"5m" help:"How long to wait for the answer to one file. A data plane repeats a request for up to three minutes."`
-	CacheDir    string   `env:"DCM_EDC_CACHE_DIR" name:"cache-dir" placeholder:"DIR" help:"Where open transfers are remembered. Default: dcm-receiver in your cache folder."`
+	Timeout     duration `env:"DCM_EDC_TIMEOUT" default:"5m" help:"${Timeout}"`
+	CacheDir    string   `env:"DCM_EDC_CACHE_DIR" name:"cache-dir" placeholder:"DIR" help:"${CacheDir}"`
 	JSON        bool     `env:"DCM_JSON" name:"json" help:"Print a JSON object a file."`
 }
 
@@ -340,7 +345,8 @@ func (c *edcSendCommand) check() error {
 		return errors.New("DCM_EDC_CUSTOMER_URL is not set: give the DSP address of the partner's connector")
 	case err != nil || address.Host == "" || address.Scheme != "http" && address.Scheme != "https":
 		return errors.New(
-			"DCM_EDC_CUSTOMER_URL must be the http(s) URL of the partner's connector, such as https://connector.customer.example/api/v1/dsp")
+			"DCM_EDC_CUSTOMER_URL must be the http(s) URL of the partner's connector, such as " +
+				"https://connector.customer.example/api/v1/dsp")
 	case c.Protocol != edc.DSP08 && c.Protocol != edc.DSP2025:
 		return fmt.Errorf("DCM_EDC_PROTOCOL: %q is neither %s nor %s", c.Protocol, edc.DSP08, edc.DSP2025)
 	case c.Timeout < duration(time.Second):
@@ -428,7 +434,9 @@ type sentFile struct {
 	Stored  bool    `json:"accepted"`         // the receiver answered 2xx, not a page before it
 }
 
-const notLetIn = "The receiver answered the connector 401, 403 or 404, which it does before it reads a message: the partner does not allow your BPNL to send, or its connector shows the receiver a wrong key or path. Ask the partner."
+const notLetIn = "The receiver answered the connector 401, 403 or 404, which it does before it reads a message: " +
+	"the partner does not allow your BPNL to send, or its connector shows the receiver a wrong key or path. Ask " +
+	"the partner."
 
 // send sends one file, says what came back, and fetches what the connector hides.
 func (c *edcSendCommand) send(ctx context.Context, s *sending, kind edc.Kind, body []byte, f *sentFile) error {
@@ -456,7 +464,8 @@ func (c *edcSendCommand) send(ctx context.Context, s *sending, kind edc.Kind, bo
 		c.print("%s\n", f.Remark)
 		return nil
 	case code == http.StatusServiceUnavailable:
-		f.Remark = "The receiver answered the connector 503: it is busy or its store is down. Send again later; a repeat does no harm."
+		f.Remark = "The receiver answered the connector 503: it is busy or its store is down. Send again later; a " +
+			"repeat does no harm."
 		c.print("%s\n", f.Remark)
 		return nil
 	}

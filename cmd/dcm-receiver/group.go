@@ -15,8 +15,8 @@ import (
 )
 
 type groupCommands struct {
-	Unlock groupUnlockCommand `cmd:"" help:"Let the next message about a group in, whatever its changedAt: after one that lies in the future, say. Exit status 1 if there is no such group."`
-	Forget groupForgetCommand `cmd:"" help:"Remove a group, so that the next message about it is the first. Exit status 1 if there is no such group."`
+	Unlock groupUnlockCommand `cmd:"" help:"${Unlock}"`
+	Forget groupForgetCommand `cmd:"" help:"${Forget}"`
 }
 
 type groupUnlockCommand struct {

@@ -42,7 +42,8 @@ func TestGroupCommands(t *testing.T) {
 		{"no UUID", url, []string{"unlock", supplier, customer, "1"}, 2, `ID "1" is not a UUID`},
 		{"roles swapped", url, []string{"unlock", customer, supplier, id}, 1, "there is no capacity group"},
 		{"unlock", url, []string{"unlock", supplier, customer, "urn:uuid:" + strings.ToUpper(id)}, 0,
-			"its changedAt was 2126-11-25T00:00:00.000000007Z, the next message about it is taken, whatever its changedAt"},
+			"its changedAt was 2126-11-25T00:00:00.000000007Z, the next message about it is taken, whatever its " +
+				"changedAt"},
 		{"unlock a demand", url, []string{"unlock", "--demand", supplier, customer, id}, 1,
 			"there is no material demand"},
 		{"forget", url, []string{"forget", "--json", supplier, customer, id}, 0, `"outcome":"forgotten"`},

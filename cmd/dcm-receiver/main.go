@@ -13,8 +13,6 @@ import (
 	"slices"
 	"strings"
 
-	"dcm-receiver/internal/standard"
-
 	"github.com/alecthomas/kong"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -25,14 +23,14 @@ var version = "dev"
 type commands struct {
 	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
 
-	Serve      serveCommand      `cmd:"" help:"Take messages. With neither DATABASE_URL nor PG* variables set, on a private Postgres in DCM_DATA_DIR."`
+	Serve      serveCommand      `cmd:"" help:"${Serve}"`
 	Migrate    migrateCommand    `cmd:"" help:"Bring the database to the tables and views of this version, then end."`
-	Ready      readyCommand      `cmd:"" help:"Ask a running serve whether it can take messages. Exit status 1 if it cannot, 3 if there is no answer."`
-	Validate   validateCommand   `cmd:"" help:"Say what is wrong with payloads, offline: what rule 1 of the standard says, with the place of each error. Exit status 1 if one is invalid."`
+	Ready      readyCommand      `cmd:"" help:"${Ready}"`
+	Validate   validateCommand   `cmd:"" help:"${Validate}"`
 	Example    exampleCommand    `cmd:"" help:"Print a realistic valid WeekBasedCapacityGroup message."`
-	EDC        edcCommands       `cmd:"" name:"edc" help:"The connector: register our endpoints there, or send files through it to a partner."`
+	EDC        edcCommands       `cmd:"" name:"edc" help:"${EDC}"`
 	Group      groupCommands     `cmd:"" help:"Unlock or remove a stored capacity group."`
-	Demand     demandCommands    `cmd:"" help:"Our demands: import files, release them for sending, show what became of them."`
+	Demand     demandCommands    `cmd:"" help:"${Demand}"`
 	Partner    partnerCommands   `cmd:"" help:"Partners that we can send to."`
 	Request    requestCommand    `cmd:"" help:"Ask suppliers to send capacity groups again, or all of them."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
@@ -42,10 +40,10 @@ type commands struct {
 func main() {
 	runtime.MemProfileRate = 0 // a dependency enables memory profiles, which cannot be read here
 	parser, err := kong.New(&commands{}, kong.Name("dcm-receiver"), kong.UsageOnError(),
-		kong.Vars{"version": versionLine(), "endpoints": strings.Join(endpointPaths(), ","),
-			"standards": strings.Join(standard.Names(), ","), "standard": standard.Default().Name},
+		vars(),
 		kong.Description(
-			"Takes and sends the messages of Catena-X Demand and Capacity Management (CX-0048, CX-0128), behind an EDC connector. Every option has an environment variable."))
+			"Takes and sends the messages of Catena-X Demand and Capacity Management (CX-0048, CX-0128), behind "+
+				"an EDC connector. Every option has an environment variable."))
 	if err != nil {
 		fail(err)
 	}

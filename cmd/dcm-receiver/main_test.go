@@ -174,7 +174,9 @@ func published(t testing.TB, replace ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	header := `{"header":{"messageId":"6f0e7a3c-94a5-4f0e-9c46-0c9d7f6f1a01","context":"CX-DCM-WeekBasedCapacityGroup:1.0.0","sentDateTime":"2023-03-10T12:27:12Z","senderBpn":"BPNL6666666666YY","receiverBpn":"BPNL8888888888XX","version":"3.0.0"}}`
+	header := `{"header":{"messageId":"6f0e7a3c-94a5-4f0e-9c46-0c9d7f6f1a01",` +
+		`"context":"CX-DCM-WeekBasedCapacityGroup:1.0.0","sentDateTime":"2023-03-10T12:27:12Z",` +
+		`"senderBpn":"BPNL6666666666YY","receiverBpn":"BPNL8888888888XX","version":"3.0.0"}}`
 	return strings.NewReplacer(replace...).Replace(`{"messageHeader":` + header +
 		`,"content":{"informationObject":[` + string(object) + `]}}`)
 }
@@ -200,7 +202,8 @@ func TestFirstAfternoon(t *testing.T) {
 		{"another customer", groups, example.Supplier, published(t, `"customer" : "BPNL8888888888XX"`,
 			`"customer" : "BPNL7777777777ZZ"`), 400, `"rule":3,"outcome":"ignored"`},
 		{"a Tuesday", groups, example.Supplier, published(t, "2022-08-01", "2022-08-02"), 400,
-			`{"pointer":"/content/informationObject/0/capacities/0/pointInTime","detail":"2022-08-02 is a Tuesday; pointInTime must be a Monday"}`},
+			`{"pointer":"/content/informationObject/0/capacities/0/pointInTime","detail":"2022-08-02 is a ` +
+				`Tuesday; pointInTime must be a Monday"}`},
 		{"request for update", requests, example.Supplier,
 			`{"content":{"informationObject":[{"weekBasedMaterialDemand":[]}]}}`, 200, `"instance":"/messages/`},
 	} {
@@ -378,7 +381,8 @@ func TestWrongSettings(t *testing.T) {
 		{"DATABASE_URL=postgres://u:a/b@localhost/x", "DATABASE_URL"},
 		{"DATABASE_URL=postgres://u:a@localhost/x?sslmod=require", "DATABASE_URL"},
 		{"DATABASE_URL=Host=localhost;Username=u;Password=a", "DATABASE_URL"},
-		{"DCM_EDC_REGISTER=true DCM_EDC_MANAGEMENT_URL=http://x DCM_EDC_BACKEND_URL=http://x/week-based-capacity-group", "DCM_EDC_BACKEND_URL"},
+		{"DCM_EDC_REGISTER=true DCM_EDC_MANAGEMENT_URL=http://x " +
+			"DCM_EDC_BACKEND_URL=http://x/week-based-capacity-group", "DCM_EDC_BACKEND_URL"},
 		{"DCM_JOURNAL_RETENTION=-1h", "DCM_JOURNAL_RETENTION"},
 		{"DCM_MAX_IN_FLIGHT=0", "DCM_MAX_IN_FLIGHT"},
 		{"DCM_MAX_BUFFERED=1", "DCM_MAX_BUFFERED"},

@@ -22,9 +22,9 @@ type partnerCommands struct {
 
 type partnerAddCommand struct {
 	BPNL     string `arg:"" name:"BPNL" help:"The partner's BPNL."`
-	DSPURL   string `env:"DCM_PARTNER_DSP_URL" name:"dsp-url" placeholder:"URL" help:"DSP address of its connector, often ending in /api/v1/dsp. Unset: our connector is asked."`
-	DID      string `env:"DCM_PARTNER_DID" name:"did" placeholder:"DID" help:"Its DID, such as did:web:example.com:BPNL6666666666YY. Unset: found out."`
-	Protocol string `env:"DCM_PARTNER_PROTOCOL" enum:",dataspace-protocol-http,dataspace-protocol-http:2025-1" default:"" help:"Version of the dataspace protocol: dataspace-protocol-http (0.8) or dataspace-protocol-http:2025-1. Unset: found out."`
+	DSPURL   string `env:"DCM_PARTNER_DSP_URL" name:"dsp-url" placeholder:"URL" help:"${partnerAdd_DSPURL}"`
+	DID      string `env:"DCM_PARTNER_DID" name:"did" placeholder:"DID" help:"${DID}"`
+	Protocol string `env:"DCM_PARTNER_PROTOCOL" enum:",${protocols}" default:"" help:"${Protocol}"`
 	JSON     bool   `env:"DCM_JSON" name:"json" help:"Print a JSON object."`
 	databaseSettings
 }

@@ -25,9 +25,9 @@ var errInvalid = errors.New("invalid")
 
 type validateCommand struct {
 	Files    []string `arg:"" name:"file" help:"Bodies as they would be POSTed; - is standard input."`
-	Endpoint string   `env:"DCM_ENDPOINT" enum:"${endpoints}" default:"week-based-capacity-group" help:"What the payload is meant for: ${enum}."`
+	Endpoint string   `env:"DCM_ENDPOINT" enum:"${endpoints}" default:"${endpoint}" help:"${validate_Endpoint}"`
 	Standard string   `env:"DCM_STANDARD" enum:"${standards}" default:"${standard}" help:"Rule set: ${enum}."`
-	Ahead    bool     `env:"DCM_REFUSE_PAST_WEEKS" name:"refuse-past-weeks" help:"As for serve: under cx-0128, past weeks alone are invalid."`
+	Ahead    bool     `env:"DCM_REFUSE_PAST_WEEKS" name:"refuse-past-weeks" help:"${Ahead}"`
 	JSON     bool     `env:"DCM_JSON" name:"json" help:"Print one JSON object a file."`
 }
 
@@ -206,8 +206,8 @@ type exampleCommand struct {
 	Seed     uint64 `env:"DCM_EXAMPLE_SEED" default:"1" help:"The same seed makes the same IDs and quantities."`
 	Supplier string `env:"DCM_EXAMPLE_SUPPLIER" default:"BPNL6666666666YY" help:"BPNL of the sender."`
 	Customer string `env:"DCM_EXAMPLE_CUSTOMER" default:"BPNL8888888888XX" help:"BPNL of the receiver."`
-	Standard string `env:"DCM_STANDARD" enum:"${standards}" default:"${standard}" help:"Rule set that the message is for: ${enum}."`
-	World    string `env:"DCM_EXAMPLE_WORLD" help:"Instead of one message, write those of a small world with three suppliers into this folder: groups, demands, requests, comments, and refused ones."`
+	Standard string `env:"DCM_STANDARD" enum:"${standards}" default:"${standard}" help:"Its rule set: ${enum}."`
+	World    string `env:"DCM_EXAMPLE_WORLD" help:"${World}"`
 }
 
 // Run prints the message, or writes the world's.
@@ -264,7 +264,8 @@ func (c *exampleCommand) writeWorld() error {
 				return err
 			}
 			fmt.Printf(
-				"curl -sS -H 'Content-Type: application/json' -H 'Edc-Bpn: %s' --data-binary @%s http://127.0.0.1:8080/%s\n", m.Sender, file, m.Endpoint.Path)
+				"curl -sS -H 'Content-Type: application/json' -H 'Edc-Bpn: %s' --data-binary @%s "+
+					"http://127.0.0.1:8080/%s\n", m.Sender, file, m.Endpoint.Path)
 		}
 	}
 	_, err := write("demand-lines.csv", w.DemandLines)

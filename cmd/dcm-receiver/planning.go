@@ -19,17 +19,17 @@ import (
 
 // planningSettings say where the pages for planners are, and who may see them.
 type planningSettings struct {
-	Listen           string `env:"DCM_PLANNING_LISTEN" default:"127.0.0.1:8088" help:"Pages for planners; empty: none. Elsewhere than on loopback only behind a login."`
-	OIDCIssuer       string `env:"DCM_PLANNING_OIDC_ISSUER" name:"oidc-issuer" placeholder:"URL" help:"OpenID Connect provider that logs planners in."`
-	OIDCClientID     string `env:"DCM_PLANNING_OIDC_CLIENT_ID" name:"oidc-client-id" help:"Client of these pages at the provider."`
+	Listen           string `env:"DCM_PLANNING_LISTEN" default:"127.0.0.1:8088" help:"${planning_Listen}"`
+	OIDCIssuer       string `env:"DCM_PLANNING_OIDC_ISSUER" name:"oidc-issuer" placeholder:"URL" help:"${OIDCIssuer}"`
+	OIDCClientID     string `env:"DCM_PLANNING_OIDC_CLIENT_ID" name:"oidc-client-id" help:"${OIDCClientID}"`
 	OIDCClientSecret string `env:"DCM_PLANNING_OIDC_CLIENT_SECRET" name:"oidc-client-secret" help:"Its secret."`
-	OIDCSecretFile   string `env:"DCM_PLANNING_OIDC_CLIENT_SECRET_FILE" name:"oidc-client-secret-file" placeholder:"FILE" help:"The same, read from a file."`
-	OIDCAllowed      list   `env:"DCM_PLANNING_OIDC_ALLOWED" name:"oidc-allowed" help:"E-mail addresses, groups or roles that may see the pages; * is everybody whom the provider logs in for this client."`
-	OIDCScopes       string `env:"DCM_PLANNING_OIDC_SCOPES" name:"oidc-scopes" default:"openid email profile" help:"What a login asks the provider for, separated by spaces; some send groups only with the scope groups."`
-	OIDCGroupsClaim  list   `env:"DCM_PLANNING_OIDC_GROUPS_CLAIM" name:"oidc-groups-claim" default:"groups,roles" help:"Claims that name groups or roles; realm_access.roles is the claim roles within realm_access."`
-	SessionKey       string `env:"DCM_PLANNING_SESSION_KEY" name:"session-key" help:"Key that seals sessions, of at least 32 characters and the same for all replicas. Unset: DCM_PLANNING_OIDC_CLIENT_SECRET, which then must be so long."`
-	URL              string `env:"DCM_PLANNING_URL" placeholder:"URL" help:"Address of the pages as a browser sees them, where the provider sends people back to: https://dcm.example.com"`
-	ProxyUserHeader  string `env:"DCM_PLANNING_PROXY_USER_HEADER" name:"proxy-user-header" help:"Header in which a trusted proxy names who is logged in, such as X-Forwarded-User. It must also send DCM_PLANNING_PROXY_KEY in X-Planning-Key."`
+	OIDCSecretFile   string `env:"DCM_PLANNING_OIDC_CLIENT_SECRET_FILE" name:"oidc-client-secret-file" help:"${Secret}"`
+	OIDCAllowed      list   `env:"DCM_PLANNING_OIDC_ALLOWED" name:"oidc-allowed" help:"${OIDCAllowed}"`
+	OIDCScopes       string `env:"DCM_PLANNING_OIDC_SCOPES" default:"openid email profile" help:"${OIDCScopes}"`
+	OIDCGroupsClaim  list   `env:"DCM_PLANNING_OIDC_GROUPS_CLAIM" default:"groups,roles" help:"${OIDCGroupsClaim}"`
+	SessionKey       string `env:"DCM_PLANNING_SESSION_KEY" name:"session-key" help:"${SessionKey}"`
+	URL              string `env:"DCM_PLANNING_URL" placeholder:"URL" help:"${URL}"`
+	ProxyUserHeader  string `env:"DCM_PLANNING_PROXY_USER_HEADER" name:"proxy-user-header" help:"${ProxyUserHeader}"`
 	ProxyKey         string `env:"DCM_PLANNING_PROXY_KEY" name:"proxy-key" help:"Key that only that proxy knows."`
 }
 
@@ -100,13 +100,15 @@ func (s *planningSettings) checkOIDC() error {
 			"over http a user could be forged on the way")
 	case len(seal) < leastSecret:
 		return fmt.Errorf("DCM_PLANNING_SESSION_KEY: give a random key of at least %d characters, the same for all "+
-			"replicas (openssl rand -base64 32); without it DCM_PLANNING_OIDC_CLIENT_SECRET seals the sessions and must "+
+			"replicas (openssl rand -base64 32); without it DCM_PLANNING_OIDC_CLIENT_SECRET seals the sessions "+
+			"and must "+
 			"be so long", leastSecret)
 	case s.OIDCScopes != "" && !slices.Contains(s.scopes(), "openid"):
 		return errors.New("DCM_PLANNING_OIDC_SCOPES: openid must be among the scopes, such as " +
 			"\"openid email profile groups\"")
 	case len(s.OIDCAllowed) == 0:
-		return errors.New("DCM_PLANNING_OIDC_ALLOWED: name the e-mail addresses, groups or roles that may see the pages, " +
+		return errors.New("DCM_PLANNING_OIDC_ALLOWED: name the e-mail addresses, groups or roles that may see the " +
+			"pages, " +
 			"or * for every user whom the provider logs in for this client")
 	}
 	return nil
@@ -151,7 +153,8 @@ func (s *planningSettings) serve(ctx context.Context, databaseURL string, server
 		(!ok || !address.IP.IsLoopback()) {
 		_ = listener.Close()
 		log.Error(
-			"the pages for planners are not served: DCM_PLANNING_LISTEN is not on loopback, and there is no login", "address", listener.Addr().String())
+			"the pages for planners are not served: DCM_PLANNING_LISTEN is not on loopback, and there is no login",
+			"address", listener.Addr().String())
 		return
 	}
 	read, err := database.Read(databaseURL)

@@ -11,7 +11,7 @@ import (
 )
 
 type readyCommand struct {
-	OpsListen string `env:"DCM_OPS_LISTEN" default:"127.0.0.1:9090" help:"Operations listener of the receiver, as it is told."`
+	OpsListen string `env:"DCM_OPS_LISTEN" default:"127.0.0.1:9090" help:"${OpsListen}"`
 }
 
 // Run asks a running receiver: for health checks in a container, which has

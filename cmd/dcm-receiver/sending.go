@@ -88,12 +88,12 @@ func (c *serveCommand) prepareSending(rc *receiver.Receiver, by standard.Standar
 
 type requestCommand struct {
 	Groups   []string `arg:"" optional:"" name:"group" help:"capacityGroupIds to ask for."`
-	Supplier string   `env:"DCM_REQUEST_SUPPLIER" placeholder:"BPNL" help:"The supplier to ask; required unless the groups are stored already."`
-	Customer string   `env:"DCM_REQUEST_CUSTOMER" placeholder:"BPNL" help:"BPNL of ours that asks; required unless the groups are stored already."`
-	All      bool     `env:"DCM_REQUEST_ALL" help:"Ask for all groups, of --supplier or of every supplier that we have groups of."`
+	Supplier string   `env:"DCM_REQUEST_SUPPLIER" placeholder:"BPNL" help:"${Supplier}"`
+	Customer string   `env:"DCM_REQUEST_CUSTOMER" placeholder:"BPNL" help:"${request_Customer}"`
+	All      bool     `env:"DCM_REQUEST_ALL" help:"${All}"`
 	Newer    bool     `env:"DCM_REQUEST_NEWER" help:"Ask only for what was changed after the stored state."`
 	JSON     bool     `env:"DCM_JSON" name:"json" help:"Print a JSON object a request, and one a group that comes."`
-	Wait     duration `env:"DCM_REQUEST_WAIT" default:"0s" placeholder:"DURATION" help:"Wait so long at most and show what comes. Exit status 1 if a named group does not, or the supplier refuses the request."`
+	Wait     duration `env:"DCM_REQUEST_WAIT" default:"0s" placeholder:"DURATION" help:"${Wait}"`
 	databaseSettings
 }
 
@@ -141,7 +141,8 @@ func (c *requestCommand) ask(ctx context.Context, conn *pgx.Conn) (asked []outbo
 			return failure{errors.New(none), saysNo}
 		}
 		for _, q := range queued {
-			if err := say(c.JSON, map[string]any{"messageId": q.MessageID, "supplier": q.Supplier, "customer": q.Customer},
+			if err := say(c.JSON, map[string]any{"messageId": q.MessageID, "supplier": q.Supplier,
+				"customer": q.Customer},
 				"%s is asked on behalf of %s (message %s)\n", q.Supplier, q.Customer, q.MessageID); err != nil {
 				return err
 			}
@@ -151,12 +152,14 @@ func (c *requestCommand) ask(ctx context.Context, conn *pgx.Conn) (asked []outbo
 	}
 	if c.All {
 		queued, err := outbox.AskForAll(ctx, conn, c.Supplier, c.Customer)
-		return asked, queue(queued, err, "there is no supplier of whom groups are stored; name --supplier and --customer")
+		return asked, queue(queued, err, "there is no supplier of whom groups are stored; name --supplier and "+
+			"--customer")
 	}
 	for _, g := range c.Groups {
 		id, _ := dcm.ParseID(g)
 		queued, err := outbox.AskForGroup(ctx, conn, c.Supplier, c.Customer, id, c.Newer)
-		if err := queue(queued, err, fmt.Sprintf("group %s is not stored; name --supplier and --customer", id)); err != nil {
+		if err := queue(queued, err, fmt.Sprintf("group %s is not stored; name --supplier and --customer",
+			id)); err != nil {
 			return nil, err
 		}
 	}
@@ -193,7 +196,8 @@ func (c *requestCommand) show(ctx context.Context, conn *pgx.Conn, asked []outbo
 				}
 				seen[g.Key] = true
 				delete(missing, supplier+" "+g.Group)
-				if err := say(c.JSON, map[string]any{"supplier": supplier, "capacityGroupId": g.Group, "outcome": g.Outcome,
+				if err := say(c.JSON, map[string]any{"supplier": supplier, "capacityGroupId": g.Group,
+					"outcome":    g.Outcome,
 					"receivedAt": g.At}, "%s sent group %s: %s\n", supplier, g.Group, g.Outcome); err != nil {
 					return err
 				}

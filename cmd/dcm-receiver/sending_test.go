@@ -188,14 +188,16 @@ func TestHugeAnswers(t *testing.T) {
 	var delivered string
 	for range 10 {
 		if _, err := conn.Exec(t.Context(),
-			"update outbox.demand_line set demand = demand + 1; select outbox.release(); update dcm.delivery set next_attempt_at = now() where state = 'waiting'"); err != nil {
+			"update outbox.demand_line set demand = demand + 1; select outbox.release(); update dcm.delivery set "+
+				"next_attempt_at = now() where state = 'waiting'"); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second) // the attack lasts so long
 	}
 	for range 600 { // a busy machine sends a dozen messages a second
 		if err := conn.QueryRow(t.Context(),
-			"select count(*) filter (where state = 'delivered') || ' of ' || count(*) from planning.delivery where supplier = $1 and state <> 'superseded'", good).Scan(&delivered); err != nil {
+			"select count(*) filter (where state = 'delivered') || ' of ' || count(*) from planning.delivery "+
+				"where supplier = $1 and state <> 'superseded'", good).Scan(&delivered); err != nil {
 			t.Fatal(err)
 		}
 		if all := strings.Split(delivered, " of "); all[0] == all[1] {

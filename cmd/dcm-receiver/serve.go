@@ -267,7 +267,8 @@ func (c *serveCommand) printHints(partners, operations, psql string) {
 	try := ""
 	if len(c.CustomerBPNLs) > 0 {
 		try = fmt.Sprintf(
-			"Try it:   %s example%s | curl -sS%s -H 'Content-Type: application/json' -H '%s: %s' --data-binary @- %s/%s\n",
+			"Try it:   %s example%s | curl -sS%s -H 'Content-Type: application/json' -H '%s: %s' --data-binary @- "+
+				"%s/%s\n",
 			os.Args[0], customer, key, c.SenderHeader, example.Supplier, partners, dcm.CapacityGroupEndpoint.Path)
 	}
 	fmt.Printf(

@@ -26,7 +26,7 @@ import (
 
 // databaseSettings say where the store is.
 type databaseSettings struct {
-	DatabaseURL string `env:"DATABASE_URL" name:"database-url" placeholder:"URL" help:"The store, as a libpq URL; several hosts with target_session_attrs=read-write follow a failover. The PG* variables work too. Unset: the private Postgres of the data folder."`
+	DatabaseURL string `env:"DATABASE_URL" name:"database-url" placeholder:"URL" help:"${DatabaseURL}"`
 	DataDir     string `env:"DCM_DATA_DIR" default:".dcm" placeholder:"DIR" help:"Where the private Postgres lives."`
 }
 
@@ -69,7 +69,7 @@ func forgetPG() {
 
 type logSettings struct {
 	LogLevel  logLevel `env:"DCM_LOG_LEVEL" default:"info" help:"debug, info, warn or error."`
-	LogFormat string   `env:"DCM_LOG_FORMAT" enum:"json,text,auto" default:"auto" help:"json or text; auto is text on a terminal."`
+	LogFormat string   `env:"DCM_LOG_FORMAT" enum:"json,text,auto" default:"auto" help:"${LogFormat}"`
 }
 
 func (s logSettings) logger() *slog.Logger {
@@ -104,31 +104,31 @@ func (s logSettings) handler(w io.Writer) slog.Handler {
 type serveSettings struct {
 	databaseSettings
 	logSettings
-	Listen           string   `env:"DCM_LISTEN" default:"127.0.0.1:8080" help:"Partner listener, for the data plane alone."`
+	Listen           string   `env:"DCM_LISTEN" default:"127.0.0.1:8080" help:"${serve_Listen}"`
 	OpsListen        string   `env:"DCM_OPS_LISTEN" default:"127.0.0.1:9090" help:"Metrics and health."`
-	CustomerBPNLs    list     `env:"DCM_CUSTOMER_BPNLS" name:"customer-bpnls" placeholder:"BPNL,…" help:"BPNLs of ours that are customers: they receive capacity groups. This or the next is required."`
-	SupplierBPNLs    list     `env:"DCM_SUPPLIER_BPNLS" name:"supplier-bpnls" placeholder:"BPNL,…" help:"BPNLs of ours that are suppliers: they receive material demands."`
-	APIKeys          list     `env:"DCM_API_KEYS" name:"api-keys" placeholder:"KEY,…" help:"Accepted values of X-Api-Key; two while a key is rotated. Required unless the partner listener is on loopback."`
-	APIKeysFile      string   `env:"DCM_API_KEYS_FILE" name:"api-keys-file" placeholder:"FILE" help:"The same, read from a file: separated by commas or line ends."`
-	Partners         list     `env:"DCM_PARTNERS" placeholder:"BPNL,…" help:"BPNLs that may send. Unset: everyone the connector lets through."`
-	SenderHeader     string   `env:"DCM_SENDER_HEADER" default:"Edc-Bpn" help:"Header in which the data plane names the sender."`
-	UnparsableStatus int      `env:"DCM_UNPARSABLE_STATUS" default:"422" help:"What a body that is no JSON gets: 422, or 400 for connectors that cannot pass a 422 on."`
+	CustomerBPNLs    list     `env:"DCM_CUSTOMER_BPNLS" name:"customer-bpnls" placeholder:"BPNL,…" help:"${OurBPNLs}"`
+	SupplierBPNLs    list     `env:"DCM_SUPPLIER_BPNLS" name:"supplier-bpnls" placeholder:"BPNL,…" help:"${Supplies}"`
+	APIKeys          list     `env:"DCM_API_KEYS" name:"api-keys" placeholder:"KEY,…" help:"${serve_APIKeys}"`
+	APIKeysFile      string   `env:"DCM_API_KEYS_FILE" placeholder:"FILE" help:"${KeysFile}"`
+	Partners         list     `env:"DCM_PARTNERS" placeholder:"BPNL,…" help:"${serve_Partners}"`
+	SenderHeader     string   `env:"DCM_SENDER_HEADER" default:"Edc-Bpn" help:"${serve_SenderHeader}"`
+	UnparsableStatus int      `env:"DCM_UNPARSABLE_STATUS" default:"422" help:"${UnparsableStatus}"`
 	Standard         string   `env:"DCM_STANDARD" default:"${standard}" help:"Rule set: ${standards}."`
-	WeekAhead        bool     `env:"DCM_REFUSE_PAST_WEEKS" name:"refuse-past-weeks" help:"Under cx-0128, refuse capacity groups and material demands all of whose weeks are past, current or next ones, as its text says to the letter. The published examples have past weeks alone."`
-	Requested        bool     `env:"DCM_ACCEPT_REQUESTED_PAST_START" name:"accept-requested-past-start" help:"Under cx-0128, suspend rule 5 for groups that our own request for update (outbox.request_for_update) asked for: after a restore, while suppliers send their running groups again."`
+	WeekAhead        bool     `env:"DCM_REFUSE_PAST_WEEKS" name:"refuse-past-weeks" help:"${WeekAhead}"`
+	Requested        bool     `env:"DCM_ACCEPT_REQUESTED_PAST_START" name:"accept-requested-past-start" help:"${Past}"`
 	Migrate          bool     `env:"DCM_MIGRATE" default:"true" negatable:"" help:"Migrate the database at the start."`
-	JournalRetention duration `env:"DCM_JOURNAL_RETENTION" default:"90d" help:"How long journal entries, requests for update and deliveries that are over are kept, such as 90d or 2160h."`
-	HistoryRetention duration `env:"DCM_HISTORY_RETENTION" default:"400d" help:"How long superseded states of groups and demands are kept; 0 keeps none."`
-	RequestTimeout   duration `env:"DCM_REQUEST_TIMEOUT" default:"20s" help:"How long judging and storing a message may take before the answer is 503. A data plane gives up after 30 s."`
-	ShutdownDelay    duration `env:"DCM_SHUTDOWN_DELAY" default:"0s" help:"After SIGTERM, how long to be not ready but still serve, so that a load balancer notices."`
-	ShutdownTimeout  duration `env:"DCM_SHUTDOWN_TIMEOUT" default:"25s" help:"After that, how long messages under way may take to finish."`
-	MaxInFlight      int      `env:"DCM_MAX_IN_FLIGHT" default:"256" help:"Messages being judged at once; beyond it the answer is 503 at once."`
-	MaxBuffered      byteSize `env:"DCM_MAX_BUFFERED" default:"96MiB" help:"Bytes of bodies held at once, such as 96MiB; beyond it the answer is 503 at once."`
-	Connections      int      `env:"DCM_DATABASE_CONNECTIONS" name:"database-connections" default:"0" help:"Most connections to the database; 0 is four for each core, at least 16."`
-	TLSCertFile      string   `env:"DCM_TLS_CERT_FILE" name:"tls-cert-file" placeholder:"FILE" help:"Certificate chain (PEM) for TLS on the partner listener; read again when it changes."`
-	TLSKeyFile       string   `env:"DCM_TLS_KEY_FILE" name:"tls-key-file" placeholder:"FILE" help:"Its private key (PEM)."`
+	JournalRetention duration `env:"DCM_JOURNAL_RETENTION" default:"90d" help:"${JournalRetention}"`
+	HistoryRetention duration `env:"DCM_HISTORY_RETENTION" default:"400d" help:"${HistoryRetention}"`
+	RequestTimeout   duration `env:"DCM_REQUEST_TIMEOUT" default:"20s" help:"${RequestTimeout}"`
+	ShutdownDelay    duration `env:"DCM_SHUTDOWN_DELAY" default:"0s" help:"${ShutdownDelay}"`
+	ShutdownTimeout  duration `env:"DCM_SHUTDOWN_TIMEOUT" default:"25s" help:"${ShutdownTimeout}"`
+	MaxInFlight      int      `env:"DCM_MAX_IN_FLIGHT" default:"256" help:"${MaxInFlight}"`
+	MaxBuffered      byteSize `env:"DCM_MAX_BUFFERED" default:"96MiB" help:"${MaxBuffered}"`
+	Connections      int      `env:"DCM_DATABASE_CONNECTIONS" name:"database-connections" default:"0" help:"${Conns}"`
+	TLSCertFile      string   `env:"DCM_TLS_CERT_FILE" name:"tls-cert-file" placeholder:"FILE" help:"${TLSCertFile}"`
+	TLSKeyFile       string   `env:"DCM_TLS_KEY_FILE" name:"tls-key-file" placeholder:"FILE" help:"${TLSKeyFile}"`
 
-	Send bool `env:"DCM_SEND" help:"Send what the outbox holds and answer requests for update, through the connector of DCM_EDC_MANAGEMENT_URL."`
+	Send bool `env:"DCM_SEND" help:"${serve_Send}"`
 
 	EDC      edcServeSettings `embed:"" prefix:"edc-"`
 	Planning planningSettings `embed:"" prefix:"planning-"`
@@ -285,7 +285,8 @@ func (s *serveSettings) checkHeader() error {
 	case !token.MatchString(s.SenderHeader):
 		return fmt.Errorf("DCM_SENDER_HEADER: %q is no name of a header; data planes use Edc-Bpn", s.SenderHeader)
 	case slices.Contains(notSender, http.CanonicalHeaderKey(s.SenderHeader)):
-		return fmt.Errorf("DCM_SENDER_HEADER: %s has another meaning and never names the sender; data planes use Edc-Bpn",
+		return fmt.Errorf("DCM_SENDER_HEADER: %s has another meaning and never names the sender; data planes use "+
+			"Edc-Bpn",
 			s.SenderHeader)
 	}
 	return nil
@@ -348,7 +349,8 @@ var token = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 
 // notSender are headers with another meaning, or that a proxy or server removes.
 var notSender = []string{
-	"X-Api-Key", edc.AgreementHeader, "Host", "Content-Type", "Content-Length", "Content-Encoding", "Transfer-Encoding", "Connection", "Expect", "Trailer", "Upgrade",
+	"X-Api-Key", edc.AgreementHeader, "Host", "Content-Type", "Content-Length", "Content-Encoding", "Transfer-Encoding",
+	"Connection", "Expect", "Trailer", "Upgrade",
 }
 
 // leastKey is the least length of an API key, in characters, where others can reach the listener.

@@ -106,7 +106,7 @@ func TestPrintable(t *testing.T) {
 // TestEveryOptionHasAVariable but --help and --version; the same one means the same in
 // all commands that have it.
 func TestEveryOptionHasAVariable(t *testing.T) {
-	parser, err := kong.New(&commands{}, kong.Vars{"version": "", "endpoints": "", "standards": "", "standard": ""})
+	parser, err := kong.New(&commands{}, vars())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,17 +62,21 @@ func TestStandardOfPayloads(t *testing.T) {
 	}{
 		{"example", bare, "cx-0048", 0, []string{"valid, 1 object"}},
 		{"example", bare, "cx-0128", 1,
-			[]string{"/messageHeader/header/context: context must be urn:samm:io.catenax.week_based_capacity_group:3.x.x"}},
+			[]string{"/messageHeader/header/context: context must be " +
+				"urn:samm:io.catenax.week_based_capacity_group:3.x.x"}},
 		{"example of cx-0128", enveloped, "cx-0128", 0, []string{"valid, 1 object"}},
 		{"example of cx-0128", enveloped, "cx-0048", 0, []string{"valid, 1 object"}},
 		{"published example", published, "cx-0048", 0, []string{"valid, 1 object"}},
 		// by rule 1; the receiver refuses it by a later one
 		{"published example", published, "cx-0128", 0, []string{"valid, 1 object",
-			"warning: /content/informationObject/0/linkedCapacityGroups: it will be refused by a later rule: both linkedCapacityGroups and linkedDemandSeries have a value",
-			"warning: /content/informationObject/0/demandVolatilityParameters/startReferenceDateTime: it will be refused by a later rule: startReferenceDateTime is 2024-01-10T12:00:00.32Z, in the past"}},
+			"warning: /content/informationObject/0/linkedCapacityGroups: it will be refused by a later rule: both " +
+				"linkedCapacityGroups and linkedDemandSeries have a value",
+			"warning: /content/informationObject/0/demandVolatilityParameters/startReferenceDateTime: it will be " +
+				"refused by a later rule: startReferenceDateTime is 2024-01-10T12:00:00.32Z, in the past"}},
 		{"a start in the past", strings.Replace(published, `"linkedCapacityGroups"`, `"linkedcapacitygroups"`, 1),
 			"cx-0128", 0,
-			[]string{"warning: /content/informationObject/0/demandVolatilityParameters/startReferenceDateTime: it will be refused unless the receiver has this value already"}},
+			[]string{"warning: /content/informationObject/0/demandVolatilityParameters/startReferenceDateTime: it " +
+				"will be refused unless the receiver has this value already"}},
 		{"no JSON", "{", "cx-0128", 1, []string{"not one JSON text"}},
 	} {
 		t.Run(c.name+" by "+c.standard, func(t *testing.T) {

@@ -104,9 +104,14 @@ func startAttack(name, address string) (end func() (requests, busy int64, err er
 func (b *bench) fairness(ctx context.Context, k *kinds) error {
 	others := kind{path: capacityGroups, next: k.changed(changedSet, stored, suppliers)}
 	fmt.Printf(`
-One partner does its worst for %.0f s, from a process of low priority; another sends %d small messages a second. The receiver has GOMEMLIMIT=400MiB and is started anew for each attack. A p99 is within the aim at 3 times of that alone plus 50 ms.
+One partner does its worst for %.0f s, from a process of low priority; another sends %d small messages a `+
+		`second. The receiver has GOMEMLIMIT=400MiB and is started anew for each attack. A p99 is within the aim at 3 `+
+		`times of that alone plus 50 ms.
 
-| attack | connections | requests a second | of them 503 | CPU ms a request not answered 503: receiver | Postgres | other's p50, ms | alone | other's p99, ms | alone | within the aim | other's 503 | other's failures | peak memory, MiB | database grew, MiB |
+| attack | connections | requests a second | of them 503 | CPU ms a request not answered 503: receiver | `+
+		`Postgres | other's p50, ms | alone | other's p99, ms | alone | within the aim | `+
+		`other's 503 | other's failures `+
+		`| peak memory, MiB | database grew, MiB |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
 `, b.attackTime.Seconds(), othersRate)
 	var missed []string
@@ -239,8 +244,11 @@ func (s strikeResult) misses(a attack) (all []string) {
 // ready for planners: that is made anew each minute, of groups that earlier attacks
 // had accepted.
 func (b *bench) databaseSize(ctx context.Context) (size int64, err error) {
-	if err := b.db.QueryRow(ctx, `select pg_database_size(current_database()) - coalesce(sum(pg_total_relation_size(t)), 0)::bigint
-		from (values (to_regclass('dcm.overview')), (to_regclass('dcm.group_overview')), (to_regclass('dcm.capacity_total'))) overview (t)
+	if err := b.db.QueryRow(ctx, `
+		select pg_database_size(current_database()) - coalesce(sum(pg_total_relation_size(t)), 0)::bigint
+		from (values
+			(to_regclass('dcm.overview')), (to_regclass('dcm.group_overview')), (to_regclass('dcm.capacity_total'))
+		) overview (t)
 		where t is not null`).Scan(&size); err != nil {
 		return 0, fmt.Errorf("read the size of the database: %w", err)
 	}
@@ -308,7 +316,8 @@ func attacks(k *kinds) []attack {
 // begin sends the head of a request.
 func begin(conn net.Conn, method, path string, length int) error {
 	_, err := fmt.Fprintf(conn,
-		"%s %s HTTP/1.1\r\nHost: bench\r\nEdc-Bpn: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", method, path, attacker, length)
+		"%s %s HTTP/1.1\r\nHost: bench\r\nEdc-Bpn: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n",
+		method, path, attacker, length)
 	return err
 }
 

@@ -43,15 +43,16 @@ func (b *bench) newFloor(ctx context.Context) (*floor, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &floor{pgbench: filepath.Join(bin, "pgbench"), scripts: map[string][]string{}}
-	if _, err := os.Stat(f.pgbench); err != nil {
-		if f.pgbench, err = exec.LookPath("pgbench"); err != nil {
-			return nil, fmt.Errorf("find pgbench, which comes with the distribution's Postgres: %w", err)
-		}
+	f := &floor{scripts: map[string][]string{}}
+	if f.pgbench, err = findPgbench(bin); err != nil {
+		return nil, err
 	}
 	var types []string
-	if err := b.db.QueryRow(ctx, `select array_agg(attname::text order by attnum), array_agg(format_type(atttypid, atttypmod) order by attnum) from pg_attribute
-		where attrelid = 'dcm.capacity_group'::regclass and attnum > 0 and not attisdropped`).Scan(&f.columns, &types); err != nil {
+	if err := b.db.QueryRow(ctx, `
+		select array_agg(attname::text order by attnum), array_agg(format_type(atttypid, atttypmod) order by attnum)
+		from pg_attribute
+		where attrelid = 'dcm.capacity_group'::regclass and attnum > 0 and not attisdropped`,
+	).Scan(&f.columns, &types); err != nil {
 		return nil, fmt.Errorf("read the columns: %w", err)
 	}
 	quoted := make([]string, len(f.columns))
@@ -61,34 +62,18 @@ func (b *bench) newFloor(ctx context.Context) (*floor, error) {
 		updates[i] = c + " = excluded." + c
 	}
 	rows, _ := b.db.Query(ctx, "select array["+strings.Join(quoted,
-		", ")+"] from dcm.capacity_group where supplier < $1 order by supplier, capacity_group_id limit 8", supplierName(8))
+		", ")+"] from dcm.capacity_group where supplier < $1 order by supplier, capacity_group_id limit 8",
+		supplierName(8))
 	all, err := pgx.CollectRows(rows, pgx.RowTo[[]string])
 	if err != nil {
 		return nil, fmt.Errorf("read rows for the floor: %w", err)
 	}
 	for n, literals := range all {
-		sent := slices.Clone(literals)
-		for i, c := range f.columns {
-			switch name := fmt.Sprintf("v%d_%d", n, i); {
-			case c == "supplier":
-				literals[i] = "'BPNLFLOOR000' || (1000 + :key::bigint % 100)"
-			case c == "capacity_group_id":
-				literals[i] = "md5(:key::bigint::text)::uuid"
-			case c == "changed_at", c == "received_at":
-				literals[i] = "now()"
-			case literals[i] == "NULL":
-			default:
-				f.sent = append(f.sent, "-D", name+"="+strings.ReplaceAll(strings.Trim(literals[i], "'"), "''", "'"))
-				sent[i] = ":" + name + "::" + types[i]
-				// A colon would begin a variable of pgbench's, also in a string.
-				literals[i] = "(" + strings.ReplaceAll(literals[i], ":", "' || chr(58) || '") + ")::" + types[i]
-				continue
-			}
-			sent[i] = literals[i]
-		}
+		sent := f.values(n, literals, types)
 		upsert := func(values []string) string {
 			return fmt.Sprintf(
-				"insert into dcm.capacity_group (%s) values (%s) on conflict (supplier, customer, capacity_group_id) do update set %s",
+				"insert into dcm.capacity_group (%s) values (%s) on conflict (supplier, customer, "+
+					"capacity_group_id) do update set %s",
 				strings.Join(f.columns, ", "), strings.Join(values, ", "), strings.Join(updates, ", "))
 		}
 		for name, keys := range map[string]string{"new": "9000000000000000000", "overwritten": strconv.Itoa(stored)} {
@@ -113,6 +98,42 @@ func (b *bench) newFloor(ctx context.Context) (*floor, error) {
 		}
 	}
 	return f, nil
+}
+
+func findPgbench(bin string) (string, error) {
+	pgbench := filepath.Join(bin, "pgbench")
+	if _, err := os.Stat(pgbench); err == nil {
+		return pgbench, nil
+	}
+	pgbench, err := exec.LookPath("pgbench")
+	if err != nil {
+		return "", fmt.Errorf("find pgbench, which comes with the distribution's Postgres: %w", err)
+	}
+	return pgbench, nil
+}
+
+// values makes the values of row n that are sent, and changes literals into those of the constants.
+func (f *floor) values(n int, literals, types []string) (sent []string) {
+	sent = slices.Clone(literals)
+	for i, c := range f.columns {
+		switch name := fmt.Sprintf("v%d_%d", n, i); {
+		case c == "supplier":
+			literals[i] = "'BPNLFLOOR000' || (1000 + :key::bigint % 100)"
+		case c == "capacity_group_id":
+			literals[i] = "md5(:key::bigint::text)::uuid"
+		case c == "changed_at", c == "received_at":
+			literals[i] = "now()"
+		case literals[i] == "NULL":
+		default:
+			f.sent = append(f.sent, "-D", name+"="+strings.ReplaceAll(strings.Trim(literals[i], "'"), "''", "'"))
+			sent[i] = ":" + name + "::" + types[i]
+			// A colon would begin a variable of pgbench's, also in a string.
+			literals[i] = "(" + strings.ReplaceAll(literals[i], ":", "' || chr(58) || '") + ")::" + types[i]
+			continue
+		}
+		sent[i] = literals[i]
+	}
+	return sent
 }
 
 var transactions = regexp.MustCompile(`number of transactions actually processed: (\d+)`)
@@ -167,12 +188,17 @@ func (b *bench) listFloor(ctx context.Context, f *floor, body []byte, supplier s
 	if _, err := b.db.Exec(ctx, "delete from dcm.capacity_group where supplier = 'BPNLFLOORLIST000'"); err != nil {
 		return 0, 0, 0, err
 	}
-	if _, err = b.db.Exec(ctx, `drop table if exists week; create table week (supplier text not null, customer text not null, capacity_group_id uuid not null, point_in_time date not null,
-		actual_capacity numeric not null, maximum_capacity numeric not null, primary key (supplier, customer, capacity_group_id, point_in_time))`); err != nil {
+	if _, err = b.db.Exec(ctx, `drop table if exists week; create table week (
+			supplier text not null, customer text not null,
+			capacity_group_id uuid not null, point_in_time date not null,
+			actual_capacity numeric not null, maximum_capacity numeric not null,
+			primary key (supplier, customer, capacity_group_id, point_in_time)
+		)`); err != nil {
 		return 0, 0, 0, err
 	}
 	weeks, err = b.copy(ctx,
-		"select supplier, customer, capacity_group_id, w.* from "+list+" cross join lateral unnest(point_in_time, actual_capacity, maximum_capacity) w", "week")
+		"select supplier, customer, capacity_group_id, w.* from "+list+" cross join lateral unnest(point_in_time, "+
+			"actual_capacity, maximum_capacity) w", "week")
 	return valid, rows, weeks, err
 }
 

@@ -25,7 +25,8 @@ func (b *bench) halfLoad(ctx context.Context, k *kinds, r *receiver) error {
 			milliseconds(o.quantile(0.99))})
 	}
 	fmt.Printf(
-		"\nChanged weeks at half of the rate of 8 connections, sent whether or not answers come: %s messages/s, p50 %s ms, p99 %s ms.\n",
+		"\nChanged weeks at half of the rate of 8 connections, sent whether or not answers come: %s messages/s, "+
+			"p50 %s ms, p99 %s ms.\n",
 		spreadOf(turns, "%.0f", func(t *turn) float64 { return t.rate }),
 		spreadOf(turns, "%.1f", func(t *turn) float64 { return t.p50 }),
 		spreadOf(turns, "%.1f", func(t *turn) float64 { return t.p99 }))
@@ -35,9 +36,11 @@ func (b *bench) halfLoad(ctx context.Context, k *kinds, r *receiver) error {
 // lists measures messages of many groups.
 func (b *bench) lists(ctx context.Context, k *kinds, f *floor, r *receiver) error {
 	fmt.Printf(`
-Lists of groups of 104 weeks without agreedCapacity, over one connection; s for each message. The floor is json.Valid of the body and COPY of the rows that the receiver stores of it.
+Lists of groups of 104 weeks without agreedCapacity, over one connection; s for each message. The floor is ` +
+		`json.Valid of the body and COPY of the rows that the receiver stores of it.
 
-| groups | MiB | new, s | changed weeks, s | identical, s | json.Valid, s | COPY, s | ratio of new | ratio of changed | CPU s: receiver, new | Postgres, new | COPY of a row a week, s |
+| groups | MiB | new, s | changed weeks, s | identical, s | json.Valid, s | COPY, s | ratio of new | ratio of ` +
+		`changed | CPU s: receiver, new | Postgres, new | COPY of a row a week, s |
 |---|---|---|---|---|---|---|---|---|---|---|---|
 `)
 	type turn struct {

@@ -184,7 +184,8 @@ func (l load) connection(ctx context.Context, c int, start time.Time, o *outcome
 		var supplier string
 		body, supplier = l.kind.next(c, l.connections, body)
 		out = fmt.Appendf(out[:0],
-			"POST %s HTTP/1.1\r\nHost: bench\r\nEdc-Bpn: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", l.kind.path, supplier, len(body))
+			"POST %s HTTP/1.1\r\nHost: bench\r\nEdc-Bpn: %s\r\nContent-Type: application/json\r\nContent-Length: "+
+				"%d\r\n\r\n", l.kind.path, supplier, len(body))
 		out = append(out, body...)
 		sent := time.Now()
 		if l.rate > 0 {

@@ -228,11 +228,16 @@ func (b *bench) small(ctx context.Context, kinds []kind, f *floor, r *receiver) 
 		}
 	}
 	fmt.Printf(`
-Messages of one group of 104 weeks (%.1f kB), from %d suppliers where not said otherwise; requests for update for one ID. Median of %d turns of %s, with the lowest and the highest. CPU and WAL are of receiver and Postgres processes together with what they do for themselves meanwhile.
+Messages of one group of 104 weeks (%.1f kB), from %d suppliers where not said otherwise; requests for update `+
+		`for one ID. Median of %d turns of %s, with the lowest and the highest. CPU and WAL are of receiver and `+
+		`Postgres processes together with what they do for themselves meanwhile.
 
-| message | connections | floor, rows/s | floor of constants | messages/s | ratio | ratio to constants | p50, ms | p99, ms | CPU s per 1,000: receiver | Postgres | Postgres for the floor | WAL, bytes | for the floor | allocations |
+| message | connections | floor, rows/s | floor of constants | messages/s | ratio | ratio to constants | p50, `+
+		`ms | p99, ms | CPU s per 1,000: receiver | Postgres | Postgres for the floor | WAL, bytes | for the floor | `+
+		`allocations |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
-`, float64(len(newMessage(1, 0, false, time.Now().Truncate(time.Second).Add(123456789)).body))/1000, suppliers, b.repeat, b.time)
+`, float64(len(newMessage(1, 0, false, time.Now().Truncate(time.Second).Add(123456789)).body))/1000, suppliers,
+		b.repeat, b.time)
 	for _, k := range kinds {
 		for _, c := range b.connections {
 			all := results[fmt.Sprint(k.name, c)]

@@ -46,7 +46,8 @@ const (
 		`"changedAt":"2026-01-01T00:00:00Z","unitOfMeasureIsOmitted":true,"materialDemandIsInactive":false`
 	series  = `{"customerLocation":"BPNS8888888888XX","demandCategory":{"demandCategoryCode":"0001"},"demands":[`
 	comment = `{"commentId":"ID","objectId":"ID","objectType":"urn:samm:io.catenax.week_based_capacity_group",` + ids
-	link    = `{"materialNumberCustomer":"ID","customerLocation":"BPNS8888888888XX","demandCategory":{"demandCategoryCode":"0001"}}`
+	link    = `{"materialNumberCustomer":"ID","customerLocation":"BPNS8888888888XX",` +
+		`"demandCategory":{"demandCategoryCode":"0001"}}`
 )
 
 // shapes are those that took most memory or time for their size; the first is the
@@ -73,7 +74,8 @@ func shapes() []shape {
 			item: group + linked + `,"capacities":[` + oneWeek + `]}`},
 		{name: "the shortest valid groups", endpoint: groups, item: group + linked + `}`},
 		{name: "snake case", first: true, endpoint: groups,
-			item: `{"capacity_group_id":"ID","changed_at":1,"unit_of_measure_is_omitted":1,"capacity_group_is_inactive":1,"linked_demand_series":[],"supplier_locations":[]}`},
+			item: `{"capacity_group_id":"ID","changed_at":1,"unit_of_measure_is_omitted":1,` +
+				`"capacity_group_is_inactive":1,"linked_demand_series":[],"supplier_locations":[]}`},
 		{name: "unknown units", endpoint: groups, item: padded(group+`,"unitOfMeasure":"unit:stk"}`, 320)},
 		{name: "names with escapes", endpoint: groups, item: strings.Replace(group, `"x"`,
 			`"`+strings.Repeat(`\u0041`, 30)+`"`, 1) + `}`},
@@ -84,10 +86,12 @@ func shapes() []shape {
 			item: group + `,"supplierLocations":["BPNS8888888888XX"],"linkedDemandSeries":[` + link + `]}`},
 		{name: "groups with thresholds", endpoint: groups, item: group + linked +
 			`,"demandVolatilityParameters":{"startReferenceDateTime":"2099-01-01T00:00:00Z","measurementInterval":4,` +
-			`"rollingHorizonAlertThresholds":[{"sequenceNumber":1,"subhorizonLength":4,"relativePositiveDeviation":0.2},{"sequenceNumber":2,"subhorizonLength":4}]}}`},
+			`"rollingHorizonAlertThresholds":[{"sequenceNumber":1,"subhorizonLength":4,` +
+			`"relativePositiveDeviation":0.2},{"sequenceNumber":2,"subhorizonLength":4}]}}`},
 		{name: "numbers of 3 bytes that mean 40 digits", endpoint: groups,
 			item: group + linked +
-				`,"capacities":[{"pointInTime":"2030-01-07","actualCapacity":1e9,"maximumCapacity":1e9,"deltaProductionResult":1e39}]}`},
+				`,"capacities":[{"pointInTime":"2030-01-07","actualCapacity":1e9,"maximumCapacity":1e9,` +
+				`"deltaProductionResult":1e39}]}`},
 		{name: "one group of many weeks", endpoint: groups, item: group + `,"capacities":[`, inOne: oneWeek, end: `]}`},
 		{name: "one group of many numbers", first: true, endpoint: groups, item: group + `,"capacities":[`,
 			inOne: "1", end: `]}`},
@@ -161,9 +165,12 @@ const (
 // container that the chart asks for.
 func (b *bench) largest(ctx context.Context, k *kinds) error {
 	fmt.Printf(`
-The largest messages of each shape, alone and six at once of one and of three partners, beside %d small messages a second of another. One receiver for each number of processors, GOMEMLIMIT=400MiB, in a control group of 512 MiB.
+The largest messages of each shape, alone and six at once of one and of three partners, beside %d small `+
+		`messages a second of another. One receiver for each number of processors, GOMEMLIMIT=400MiB, in a control `+
+		`group of 512 MiB.
 
-| processors | shape | messages of partners | answers | CPU of the receiver a byte, times that of the usual list | peak memory, MiB | seconds | other's 503 |
+| processors | shape | messages of partners | answers | CPU of the receiver a byte, times that of the usual `+
+		`list | peak memory, MiB | seconds | other's 503 |
 |---|---|---|---|---|---|---|---|
 `, othersRate)
 	var missed []string
@@ -201,7 +208,8 @@ var context128 = regexp.MustCompile(`"context":"[^"]*"`)
 func named(next func(int, int, []byte) ([]byte, string)) func(int, int, []byte) ([]byte, string) {
 	return func(connection, n int, buf []byte) ([]byte, string) {
 		body, supplier := next(connection, n, buf)
-		return context128.ReplaceAll(body, []byte(`"context":"`+latest.Context(dcm.CapacityGroupEndpoint, ".0.0")+`"`)), supplier
+		return context128.ReplaceAll(body, []byte(`"context":"`+latest.Context(dcm.CapacityGroupEndpoint,
+			".0.0")+`"`)), supplier
 	}
 }
 

@@ -121,7 +121,10 @@ func request(buf []byte, supplier string, now time.Time) []byte {
 	}
 	at := now.UTC().Format(time.RFC3339)
 	return fmt.Appendf(buf[:0],
-		`{"messageHeader":{"header":{"messageId":"%s","context":"CX-DCM-IdBasedRequestForUpdate:1.0.0","sentDateTime":"%s",`+
-			`"senderBpn":"%s","receiverBpn":"%s","version":"3.0.0"}},"content":{"informationObject":[{"weekBasedMaterialDemand":[{"materialDemandId":"%s","changedAt":"%s"}]}]}}`,
+		`{"messageHeader":{"header":{"messageId":"%s","context":"CX-DCM-IdBasedRequestForUpdate:1.0.0",`+
+			`"sentDateTime":"%s",`+
+			`"senderBpn":"%s","receiverBpn":"%s","version":"3.0.0"}},`+
+			`"content":{"informationObject":[{"weekBasedMaterialDemand":[{"materialDemandId":"%s",`+
+			`"changedAt":"%s"}]}]}}`,
 		message[:], at, supplier, customer, demand[:], at)
 }

@@ -41,7 +41,8 @@ func identicalGroup(s *group) bool {
 func whyNotTheSupplier(s *group) (property, detail string) {
 	return "supplier",
 		fmt.Sprintf(
-			"supplier is %s, but the sending connector is registered for %s; a supplier sends its own capacity groups only", s.Object.Supplier, s.Sender)
+			"supplier is %s, but the sending connector is registered for %s; a supplier sends its own capacity "+
+				"groups only", s.Object.Supplier, s.Sender)
 }
 
 func whyNotOurCustomer(s *group) (property, detail string) {

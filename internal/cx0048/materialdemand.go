@@ -61,7 +61,8 @@ func materialHasAnotherID(s *demand) bool  { return unknown(s) && heldByAnother(
 func whyNotTheCustomer(s *demand) (property, detail string) {
 	return "customer",
 		fmt.Sprintf(
-			"customer is %s, but the sending connector is registered for %s; a customer sends its own material demands only", s.Object.Customer, s.Sender)
+			"customer is %s, but the sending connector is registered for %s; a customer sends its own material "+
+				"demands only", s.Object.Customer, s.Sender)
 }
 
 func whyNotOurSupplier(s *demand) (property, detail string) {

@@ -67,7 +67,8 @@ func identical(s *group) bool {
 func whyNotTheSupplier(s *group) (property, detail string) {
 	return "supplier",
 		fmt.Sprintf(
-			"supplier is %s, but the sending connector is registered for %s; a supplier sends its own capacity groups only", s.Object.Supplier, s.Sender)
+			"supplier is %s, but the sending connector is registered for %s; a supplier sends its own capacity "+
+				"groups only", s.Object.Supplier, s.Sender)
 }
 
 func whyNotOurCustomer(s *group) (property, detail string) {
@@ -89,7 +90,8 @@ func startToo(s *group) (property, detail string) {
 		return "", ""
 	}
 	return "demandVolatilityParameters/startReferenceDateTime", fmt.Sprintf(
-		"startReferenceDateTime is %s, in the past: rule 5 will refuse that too, unless it is the start of the group's measurement that is known already",
+		"startReferenceDateTime is %s, in the past: rule 5 will refuse that too, unless it is the start of the "+
+			"group's measurement that is known already",
 		s.Object.DemandVolatility.StartReferenceDateTime.UTC().Format(time.RFC3339Nano))
 }
 
@@ -98,10 +100,12 @@ func whyStart(s *group) (property, detail string) {
 	now := s.Now.UTC().Format(time.RFC3339)
 	if s.Stored.StartReference == nil {
 		return "demandVolatilityParameters/startReferenceDateTime", fmt.Sprintf(
-			"startReferenceDateTime is %s, in the past (it is %s), and no measurement with this start is known; begin one in the future, at least a day ahead", start, now)
+			"startReferenceDateTime is %s, in the past (it is %s), and no measurement with this start is known; "+
+				"begin one in the future, at least a day ahead", start, now)
 	}
 	return "demandVolatilityParameters/startReferenceDateTime", fmt.Sprintf(
-		"startReferenceDateTime is %s, in the past (it is %s), and differs from the known one, %s; keep that, or begin in the future, at least a day ahead",
+		"startReferenceDateTime is %s, in the past (it is %s), and differs from the known one, %s; keep that, or "+
+			"begin in the future, at least a day ahead",
 		start, now, s.Stored.StartReference.UTC().Format(time.RFC3339Nano))
 }
 

@@ -68,7 +68,8 @@ func loadFactorsOnAllOrNone(g *dcm.CapacityGroup, report func(pointer, detail st
 	for i := range g.LinkedDemandSeries {
 		if g.LinkedDemandSeries[i].LoadFactor == "" {
 			report(fmt.Sprintf("/linkedDemandSeries/%d", i),
-				"loadFactor is missing, though another linked demand series of the group has one; give one to all of them, or to none")
+				"loadFactor is missing, though another linked demand series of the group has one; give one to all "+
+					"of them, or to none")
 		}
 	}
 }

@@ -79,7 +79,8 @@ func whyNotBetweenUs(s *comment) (property, detail string) {
 func whyNotExchanged(s *comment) (property, detail string) {
 	return "objectId",
 		fmt.Sprintf(
-			"there is no object %s of type %s between supplier %s and customer %s here; send the object before the comment",
+			"there is no object %s of type %s between supplier %s and customer %s here; send the object before "+
+				"the comment",
 			s.Object.ObjectID, s.Object.ObjectType, s.Object.Supplier, s.Object.Customer)
 }
 

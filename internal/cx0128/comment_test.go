@@ -19,7 +19,8 @@ func TestComments(t *testing.T) {
 	stored, deleted := dcm.Timestamp{Time: now.Add(-time.Hour)}, dcm.Timestamp{Time: now.Add(-time.Minute)}
 	var table strings.Builder
 	table.WriteString(
-		"# valid  between us  object exchanged  stored                       changedAt  requestDelete -> rule  outcome      code\n")
+		"# valid  between us  object exchanged  stored                       changedAt  requestDelete -> rule  " +
+			"outcome      code\n")
 	for _, valid := range []bool{true, false} {
 		for _, between := range []bool{true, false} {
 			for _, exchanged := range []bool{true, false} {

@@ -44,7 +44,8 @@ func TestCapacityGroups(t *testing.T) {
 	}
 	var table strings.Builder
 	table.WriteString(
-		"# valid  supplier is sender  customer is ours  links    start of measurement   stored     -> rule  outcome      code\n")
+		"# valid  supplier is sender  customer is ours  links    start of measurement   stored     -> rule  " +
+			"outcome      code\n")
 	for _, valid := range []bool{true, false} {
 		for _, sender := range []bool{true, false} {
 			for _, ours := range []bool{true, false} {

@@ -78,7 +78,8 @@ func TestTaken(t *testing.T) {
 		{"[ in the password", "postgres://u:a[b@127.0.0.1/d", "127.0.0.1", "u", "a[b", "d"},
 		{": in the password", "postgres://u:a:b@127.0.0.1/d", "127.0.0.1", "u", "a:b", "d"},
 		{"parameters of the session",
-			"postgres://u:p@127.0.0.1/d?TimeZone=UTC&lock_timeout=5s&application_name=a&role=r&options=-c%20jit%3Doff", "127.0.0.1", "u", "p", "d"},
+			"postgres://u:p@127.0.0.1/d?TimeZone=UTC&lock_timeout=5s&application_name=a&role=r&options=-c%20jit%3Doff",
+			"127.0.0.1", "u", "p", "d"},
 		{"sub-delimiters", "postgresql://u:a!$&'()*+,;=b@db.example:5433/d", "db.example", "u", "a!$&'()*+,;=b", "d"},
 		{"several", "postgres://u:p@pg1,pg2:5433,pg3/d?target_session_attrs=read-write", "pg1", "u", "p", "d"},
 		{"IPv6", "postgres://u:p@[::1]:5432/d", "::1", "u", "p", "d"},
@@ -195,10 +196,13 @@ func TestOneLine(t *testing.T) {
 		{"one address", "failed to connect to `user=u`: 127.0.0.1:5432 (h): server refused TLS connection",
 			"failed to connect to `user=u`: 127.0.0.1:5432 (h): server refused TLS connection"},
 		{"several addresses",
-			"failed to connect to `user=u`:\n\ta (h): server refused TLS connection\n\tb (h): server refused TLS connection",
-			"failed to connect to `user=u`: a (h): server refused TLS connection; b (h): server refused TLS connection"},
+			"failed to connect to `user=u`:\n\ta (h): server refused TLS connection\n\tb (h): server refused TLS " +
+				"connection",
+			"failed to connect to `user=u`: a (h): server refused TLS connection; b (h): server refused TLS " +
+				"connection"},
 		{"without TLS there is another reason",
-			"failed to connect to `user=u`:\n\ta (h): server refused TLS connection\n\ta (h): no such role\n\ta (h): no such role",
+			"failed to connect to `user=u`:\n\ta (h): server refused TLS connection\n\ta (h): no such role\n\ta " +
+				"(h): no such role",
 			"failed to connect to `user=u`: a (h): no such role"},
 		{"no connecting", "some fault", "some fault"},
 	} {

@@ -141,7 +141,8 @@ func ParseID(s string) (uuid.UUID, error) {
 // headerVersion is the pattern that the standard's page gives for the version
 // of the message header; its dots stand for any character there too.
 var headerVersion = regexp.MustCompile(
-	`^(0|[1-9][0-9]*).(0|[1-9][0-9]*).(0|[1-9][0-9]*)(-(0|[1-9A-Za-z-][0-9A-Za-z-]*)(.[0-9A-Za-z-]+)*)?([0-9A-Za-z-]+(.[0-9A-Za-z-]+)*)?$`)
+	`^(0|[1-9][0-9]*).(0|[1-9][0-9]*).(0|[1-9][0-9]*)` +
+		`(-(0|[1-9A-Za-z-][0-9A-Za-z-]*)(.[0-9A-Za-z-]+)*)?([0-9A-Za-z-]+(.[0-9A-Za-z-]+)*)?$`)
 
 // maxHeaderVersion is more bytes than any version has: the pattern takes long for
 // long strings.

@@ -96,7 +96,8 @@ func (n notation) demand(v string) (dcm.Decimal, error) {
 	case !ok:
 		return "",
 			fmt.Errorf(
-				"%s is not a number; write one such as 1234.5, 0 for no demand, or leave the line out where it is not known", quoted(v))
+				"%s is not a number; write one such as 1234.5, 0 for no demand, or leave the line out where it is "+
+					"not known", quoted(v))
 	case a.grouped:
 		return "", fmt.Errorf("%s is not a plain number; write it without separators of thousands, such as %s",
 			quoted(v), n.spell(a.decimal))

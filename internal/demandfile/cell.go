@@ -75,13 +75,15 @@ func numeric(v string, f numberFormat, from1904 bool) cell {
 	if err != nil || math.Abs(value) >= 1e15 {
 		return cell{unusable,
 			fmt.Sprintf(
-				"is a number of over %d digits, of which a spreadsheet loses the last ones; give the column the format text and write it again",
+				"is a number of over %d digits, of which a spreadsheet loses the last ones; give the column the "+
+					"format text and write it again",
 				spreadsheetDigits)}
 	}
 	if shown, ok := f.show(string(d), value); !ok {
 		return cell{unusable,
 			fmt.Sprintf(
-				"holds %s and shows %s; write what is meant: as text in a column of texts, else with the format General",
+				"holds %s and shows %s; write what is meant: as text in a column of texts, else with the format "+
+					"General",
 				d, shown)}
 	}
 	return cell{number, string(d)}
@@ -197,7 +199,8 @@ func (f numberFormat) dateCell(days float64, from1904 bool) cell {
 	if !strings.Contains(strings.ToLower(f.sections[0]), "d") {
 		return cell{unusable,
 			fmt.Sprintf(
-				"has the format %s, which shows no day; give the cell the format of a date, or of what it is, and write it again", quoted(f.code))}
+				"has the format %s, which shows no day; give the cell the format of a date, or of what it is, and "+
+					"write it again", quoted(f.code))}
 	}
 	const seconds = 86400
 	all := math.Round(days * seconds)

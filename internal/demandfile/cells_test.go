@@ -18,7 +18,8 @@ import (
 func sheetXML(t testing.TB, parts map[string]string) []byte {
 	t.Helper()
 	all := map[string]string{
-		"_rels/.rels":     `<Relationships><Relationship Id="r1" Type="x/officeDocument" Target="xl/workbook.xml"/></Relationships>`,
+		"_rels/.rels": `<Relationships><Relationship Id="r1" Type="x/officeDocument" ` +
+			`Target="xl/workbook.xml"/></Relationships>`,
 		"xl/workbook.xml": `<workbook><sheets><sheet name="one" sheetId="1" r:id="r1"/></sheets></workbook>`,
 		"xl/_rels/workbook.xml.rels": `<Relationships><Relationship Id="r1" Type="x/worksheet" Target="worksheets/sheet1.xml"/>
 			<Relationship Id="r2" Type="x/sharedStrings" Target="/xl/sharedStrings.xml"/><Relationship Id="r3" Type="x/styles" Target="styles.xml"/></Relationships>`,
@@ -77,7 +78,8 @@ func styled(format, v string) [2]string {
 
 // TestCells: a cell is taken as what it is and shows, or refused.
 func TestCells(t *testing.T) {
-	const noValue = "is a formula whose value is not in the file; open the file in a spreadsheet, save it and import that, or write the value"
+	const noValue = "is a formula whose value is not in the file; open the file in a spreadsheet, save it and " +
+		"import that, or write the value"
 	raw := func(cell string) [2]string { return [2]string{"", cell} }
 	for _, c := range []struct {
 		column string
@@ -92,11 +94,13 @@ func TestCells(t *testing.T) {
 		{"material_number_customer", raw(`<c><v>12345</v></c>`), "12345 2026-11-30 5"},
 		{"material_number_customer", styled("@", "4711.0"), "4711 2026-11-30 5"},
 		{"material_number_customer", styled("000000000000000000", "12345"),
-			"holds 12345 and shows 000000000000012345; write what is meant: as text in a column of texts, else with the format General"},
+			"holds 12345 and shows 000000000000012345; write what is meant: as text in a column of texts, else " +
+				"with the format General"},
 		{"material_number_customer", raw(`<c><v>4711.5</v></c>`),
 			"is the number 4711.5, not text; give the column the format text and write the value again"},
 		{"material_number_customer", raw(`<c><v>1.234567890123457e+17</v></c>`),
-			"is a number of over 15 digits, of which a spreadsheet loses the last ones; give the column the format text and write it again"},
+			"is a number of over 15 digits, of which a spreadsheet loses the last ones; give the column the " +
+				"format text and write it again"},
 		{"material_number_customer", styled("d. mmm", "46082"),
 			"is the date 2026-03-01, not text; give the column the format text and write the value again"},
 		{"material_number_customer", raw(`<c t="e"><v>#N/A</v></c>`),
@@ -119,25 +123,34 @@ func TestCells(t *testing.T) {
 		{"demand", styled("0", "12.5"),
 			"holds 12.5 and shows 12; write what is meant: as text in a column of texts, else with the format General"},
 		{"demand", styled("0", "1234.567"),
-			"holds 1234.567 and shows 1235; write what is meant: as text in a column of texts, else with the format General"},
+			"holds 1234.567 and shows 1235; write what is meant: as text in a column of texts, else with the " +
+				"format General"},
 		{"demand", styled("0;;;", "0"),
-			"holds 0 and shows nothing; write what is meant: as text in a column of texts, else with the format General"},
+			"holds 0 and shows nothing; write what is meant: as text in a column of texts, else with the format " +
+				"General"},
 		{"demand", styled("0%", "0.5"),
-			`holds 0.5 and shows it in the format "0%"; write what is meant: as text in a column of texts, else with the format General`},
+			`holds 0.5 and shows it in the format "0%"; write what is meant: as text in a column of texts, else ` +
+				`with the format General`},
 		{"demand", styled("0.00E+00", "1200"),
-			`holds 1200 and shows it in the format "0.00E+00"; write what is meant: as text in a column of texts, else with the format General`},
+			`holds 1200 and shows it in the format "0.00E+00"; write what is meant: as text in a column of texts, ` +
+				`else with the format General`},
 		{"demand", styled("# ?/?", "0.5"),
-			`holds 0.5 and shows it in the format "# ?/?"; write what is meant: as text in a column of texts, else with the format General`},
+			`holds 0.5 and shows it in the format "# ?/?"; write what is meant: as text in a column of texts, ` +
+				`else with the format General`},
 		{"demand", styled("#,##0,", "1250000"),
-			`holds 1250000 and shows it in the format "#,##0,"; write what is meant: as text in a column of texts, else with the format General`},
+			`holds 1250000 and shows it in the format "#,##0,"; write what is meant: as text in a column of texts,` +
+				` else with the format General`},
 		{"demand", styled("#,##0 [$€-407]", "5"),
-			`holds 5 and shows it in the format "#,##0 [$€-407]"; write what is meant: as text in a column of texts, else with the format General`},
+			`holds 5 and shows it in the format "#,##0 [$€-407]"; write what is meant: as text in a column of ` +
+				`texts, else with the format General`},
 		{"demand", styled(`0" Tsd"`, "5"),
-			`holds 5 and shows it in the format "0\" Tsd\""; write what is meant: as text in a column of texts, else with the format General`},
+			`holds 5 and shows it in the format "0\" Tsd\""; write what is meant: as text in a column of texts, ` +
+				`else with the format General`},
 		{"demand", styled("dd.mm.yyyy", "46027"),
 			"is the date 2026-01-05; give the cell the format General and write the number again"},
 		{"demand", styled("[h]:mm", "1.5"),
-			`has the format "[h]:mm", which shows no day; give the cell the format of a date, or of what it is, and write it again`},
+			`has the format "[h]:mm", which shows no day; give the cell the format of a date, or of what it is, ` +
+				`and write it again`},
 		{"demand", raw(`<c t="b"><v>1</v></c>`),
 			"is the truth value TRUE; give the cell the format General and write the number again"},
 		{"demand", raw(`<c t="d"><v>2026-12-07T00:00:00.000Z</v></c>`),
@@ -153,7 +166,8 @@ func TestCells(t *testing.T) {
 		{"point_in_time", styled("yyyy-mm-dd", "46362.9583333333"),
 			"has a time (2026-12-06 23:00:00); write a date without one"},
 		{"point_in_time", styled("mmm yy", "46174"),
-			`has the format "mmm yy", which shows no day; give the cell the format of a date, or of what it is, and write it again`},
+			`has the format "mmm yy", which shows no day; give the cell the format of a date, or of what it is, ` +
+				`and write it again`},
 		{"point_in_time", raw(`<c><v>202603</v></c>`),
 			"is the number 202603, not a date; write the Monday of the week, such as 2026-11-23"},
 		{"point_in_time", raw(`<c><v>50</v></c>`),
@@ -179,7 +193,8 @@ func TestCells(t *testing.T) {
 		{"is_inactive", raw(`<c><v>2</v></c>`), "is the number 2; write true or false"},
 	} {
 		content := sheetXML(t, map[string]string{"xl/worksheets/sheet1.xml": sheetOf(
-			map[string]string{c.column: c.cell[1]}), "xl/styles.xml": `<styleSheet><numFmts><numFmt numFmtId="164" formatCode="` +
+			map[string]string{c.column: c.cell[1]}), "xl/styles.xml": `<styleSheet><numFmts><numFmt ` +
+			`numFmtId="164" formatCode="` +
 			strings.NewReplacer("\"", "&quot;").Replace(c.cell[0]) +
 			`"/></numFmts><cellXfs><xf numFmtId="0"/><xf numFmtId="164"/></cellXfs></styleSheet>`})
 		f, err := demandfile.Read("f", content, today, nil)
@@ -203,7 +218,8 @@ func TestCells(t *testing.T) {
 // TestDates1904: the days of a workbook from an old Mac count from elsewhere.
 func TestDates1904(t *testing.T) {
 	f, err := demandfile.Read("f", sheetXML(t, map[string]string{
-		"xl/workbook.xml":          `<workbook><workbookPr date1904="1"/><sheets><sheet name="one" sheetId="1" r:id="r1"/></sheets></workbook>`,
+		"xl/workbook.xml": `<workbook><workbookPr date1904="1"/><sheets><sheet name="one" sheetId="1" ` +
+			`r:id="r1"/></sheets></workbook>`,
 		"xl/styles.xml":            `<styleSheet><cellXfs><xf numFmtId="14"/></cellXfs></styleSheet>`,
 		"xl/worksheets/sheet1.xml": sheetOf(map[string]string{"point_in_time": `<c><v>44901</v></c>`}),
 	}), today, nil)
@@ -413,7 +429,8 @@ func TestHidden(t *testing.T) {
 	sheet := strings.ReplaceAll(sheetOf(nil), "<row><c t=\"inlineStr\"><is><t>BPNL",
 		"<row hidden=\"1\"><c t=\"inlineStr\"><is><t>BPNL")
 	f, err := demandfile.Read("f", sheetXML(t, map[string]string{
-		"xl/workbook.xml": `<workbook><sheets><sheet name="one" state="veryHidden" r:id="r1"/><sheet name="notes" r:id="r4"/></sheets></workbook>`,
+		"xl/workbook.xml": `<workbook><sheets><sheet name="one" state="veryHidden" r:id="r1"/><sheet name="notes" ` +
+			`r:id="r4"/></sheets></workbook>`,
 		"xl/_rels/workbook.xml.rels": `<Relationships><Relationship Id="r1" Type="x/worksheet" Target="worksheets/sheet1.xml"/>
 			<Relationship Id="r4" Type="x/worksheet" Target="worksheets/sheet2.xml"/></Relationships>`,
 		"xl/worksheets/sheet1.xml": sheet, "xl/worksheets/sheet2.xml": "<worksheet/>",
@@ -439,7 +456,8 @@ func TestSaidOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		`f:2: point_in_time: "07.12.2026" is not a date of the form YYYY-MM-DD; write 2026-12-07 (and 9,999 lines more)`,
+		`f:2: point_in_time: "07.12.2026" is not a date of the form YYYY-MM-DD; write 2026-12-07 (and 9,999 lines ` +
+			`more)`,
 		`f:2: unit_of_measure: "Stk" is not a unit of the standard; write unit:piece (and 9,999 lines more)`,
 	}
 	got := []string{}

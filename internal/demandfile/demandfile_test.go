@@ -56,15 +56,18 @@ func TestRead(t *testing.T) {
 		{"a thousand or a decimal", header + start + "2026-11-30;1,250;unit:piece;\n", nil,
 			[]string{`f:2: demand: "1,250" may mean a thousand or a decimal; write 1250 or 1.2500`}},
 		{"thousands", header + start + "2026-11-30;1.234,5;unit:piece;\n", nil,
-			[]string{`f:2: demand: "1.234,5" is not a plain number; write it without separators of thousands, such as 1234.5`}},
+			[]string{`f:2: demand: "1.234,5" is not a plain number; write it without separators of thousands, ` +
+				`such as 1234.5`}},
 		{"wrong values", header + start + "2026-11-24;-1;pcs;\n" + strings.Replace(start, "0001", "1", 1) +
 			"30.11.2026;#REF!;unit:piece;\n", nil, []string{
 			"f:2: point_in_time: 2026-11-24 is a Tuesday; write the Monday of its week, 2026-11-23",
 			`f:2: unit_of_measure: "pcs" is not a unit of the standard; write unit:piece`,
 			"f:2: demand: -1 is negative; a demand is at least 0",
-			`f:3: demand_category_code: "1" is not a category; write 0001 (a spreadsheet drops the zeros unless the column has the format text)`,
+			`f:3: demand_category_code: "1" is not a category; write 0001 (a spreadsheet drops the zeros unless ` +
+				`the column has the format text)`,
 			`f:3: point_in_time: "30.11.2026" is not a date of the form YYYY-MM-DD; write 2026-11-30`,
-			`f:3: demand: "#REF!" is not a number; write one such as 1234.5, 0 for no demand, or leave the line out where it is not known`,
+			`f:3: demand: "#REF!" is not a number; write one such as 1234.5, 0 for no demand, or leave the line ` +
+				`out where it is not known`,
 		}},
 		{"empty and too many", header + start + ";;unit:piece;;x\n", nil, []string{
 			"f:2: point_in_time: is empty; write the Monday of the week, such as 2026-11-23",
@@ -74,8 +77,10 @@ func TestRead(t *testing.T) {
 		{"a week twice, two units", header + start + "2026-11-30;5;unit:piece;\n" + start +
 			"2026-11-30;6;unit:piece;\n" + start + "2026-12-07;6;unit:gram;\n",
 			[]string{"2026-11-30 5 ", "2026-11-30 6 ", "2026-12-07 6 "}, []string{
-				"f:3: point_in_time: f:2 has the demand of this week, location and category already; leave one of the two out",
-				`f:4: unit_of_measure: "unit:gram" is not what f:2 says ("unit:piece"); all lines of a material must say the same`,
+				"f:3: point_in_time: f:2 has the demand of this week, location and category already; leave one of " +
+					"the two out",
+				`f:4: unit_of_measure: "unit:gram" is not what f:2 says ("unit:piece"); all lines of a material ` +
+					`must say the same`,
 			}},
 		{"JSON", `[{"materialDemandId": "0157ba42-d2a8-4e28-8565-7b07830c1110", "supplier": "BPNL6666666666YY", "customer": "BPNL8888888888XX",
 			"materialNumberCustomer": "A", "materialDescriptionCustomer": "Tür", "changedAt": "2026-11-01T00:00:00Z", "unitOfMeasureIsOmitted": true,
@@ -115,12 +120,14 @@ func TestRead(t *testing.T) {
 		})
 	}
 	for content, want := range map[string]string{
-		"":                    "f: is empty",
-		"supplier;customer\n": "f:1: the header has no material_number_customer, customer_location, point_in_time, demand",
-		"{":                   "f: read JSON",
-		"\xd0\xcf\x11\xe0":    "f: an old Excel file",
+		"": "f: is empty",
+		"supplier;customer\n": "f:1: the header has no material_number_customer, customer_location, " +
+			"point_in_time, demand",
+		"{":                "f: read JSON",
+		"\xd0\xcf\x11\xe0": "f: an old Excel file",
 	} {
-		if _, err := demandfile.Read("f", []byte(content), today, nil); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := demandfile.Read("f", []byte(content), today, nil); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", content, err, want)
 		}
 	}
@@ -181,7 +188,8 @@ func TestSheets(t *testing.T) {
 		{"a title above", map[string]int{"Sheet1": 4}, 1,
 			"f:7: point_in_time: 2026-12-01 is a Tuesday; write the Monday of its week, 2026-11-30", ""},
 		{"the second", map[string]int{"Sheet1": -1, "Demands 2027": 0}, 1,
-			"f (sheet Demands 2027):3: point_in_time: 2026-12-01 is a Tuesday; write the Monday of its week, 2026-11-30", ""},
+			"f (sheet Demands 2027):3: point_in_time: 2026-12-01 is a Tuesday; write the Monday of its week, " +
+				"2026-11-30", ""},
 		{"two", map[string]int{"Sheet1": 0, "Demands 2027": 0}, 0, "",
 			"f: the sheets Sheet1, Demands 2027 have demands each; leave one in the file"},
 		{"none", map[string]int{"Sheet1": -1}, 0, "", "f:1: the header has no supplier, customer"},
@@ -295,7 +303,8 @@ var series = demandfile.Series{
 
 func TestOddities(t *testing.T) {
 	f, err := demandfile.Read("f",
-		[]byte(header+start+"2026-11-30;5;;\n"+start+"2026-12-07;60;;\n"+start+"2026-12-14;6;;\n"+start+"2026-12-28;6;;\n"), today, nil)
+		[]byte(header+start+"2026-11-30;5;;\n"+start+"2026-12-07;60;;\n"+start+"2026-12-14;6;;\n"+start+
+			"2026-12-28;6;;\n"), today, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -214,7 +214,8 @@ func materialNumber(to *string, v string) error {
 	switch {
 	case scientific.MatchString(v):
 		return fmt.Errorf(
-			"%s is what a spreadsheet makes of a long number; give the column the format text and write the number anew", quoted(v))
+			"%s is what a spreadsheet makes of a long number; give the column the format text and write the "+
+				"number anew", quoted(v))
 	case m != nil:
 		return fmt.Errorf("%s has a spreadsheet's mark for text in it; write %s", quoted(v), shorten(m[1]+m[2]))
 	case strings.TrimFunc(v, isInvisible) == "":

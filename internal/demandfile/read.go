@@ -134,7 +134,8 @@ func readCSV(file string, content []byte, progress func(int)) (*File, error) {
 		if parse, ok := errors.AsType[*csv.ParseError](err); ok {
 			t.problems.add(Problem{Place: Place{File: file, Line: parse.Line},
 				Detail: fmt.Sprintf(
-					"a quotation mark is not closed or stands within a value (%s); write \"\" for one in a quoted value",
+					"a quotation mark is not closed or stands within a value (%s); write \"\" for one in a quoted "+
+						"value",
 					parse.Err)})
 			return t.end()
 		}
@@ -268,7 +269,8 @@ func linesOf(d *dcm.MaterialDemand, at Place) (lines []Line) {
 		for _, week := range s.Demands {
 			lines = append(lines, Line{
 				Series: Series{
-					Material{d.Supplier, d.Customer, d.MaterialNumberCustomer}, s.CustomerLocation, s.DemandCategoryCode,
+					Material{d.Supplier, d.Customer, d.MaterialNumberCustomer}, s.CustomerLocation,
+					s.DemandCategoryCode,
 				},
 				PointInTime: week.PointInTime, Demand: week.Demand,
 				MaterialDescriptionCustomer: d.MaterialDescriptionCustomer,

@@ -89,7 +89,8 @@ func writeTemplate(f *excelize.File, today dcm.Date) error {
 				value = int(d) + 25569 // days since 1899-12-30, as spreadsheets count
 				style = date
 			}
-			if err := errors.Join(f.SetCellValue(sheet, cell, value), f.SetCellStyle(sheet, cell, cell, style)); err != nil {
+			if err := errors.Join(f.SetCellValue(sheet, cell, value),
+				f.SetCellStyle(sheet, cell, cell, style)); err != nil {
 				return err
 			}
 		}

@@ -412,7 +412,8 @@ func (r *rowReader) cell(v string) cell {
 	switch {
 	case r.formula && v == "" && (!r.valued || r.kind != "str"):
 		return cell{unusable,
-			"is a formula whose value is not in the file; open the file in a spreadsheet, save it and import that, or write the value"}
+			"is a formula whose value is not in the file; open the file in a spreadsheet, save it and import " +
+				"that, or write the value"}
 	case len(v) > maxCellText && len([]rune(v)) > maxCellText:
 		return cell{unusable, fmt.Sprintf("has over %d characters; write fewer", maxCellText)}
 	}

@@ -153,8 +153,10 @@ func (c *Consumer) Reason(ctx context.Context, p Partner, way Session, messageID
 	case d.Answer == nil:
 		return nil, way, fmt.Errorf("the reason cannot be fetched: %w", d.Err)
 	case d.Answer.Status != http.StatusOK:
-		return nil, way, fmt.Errorf("the receiver has no answer to this message (%d), so whether it was stored is not known: "+
-			"send it again, a repeat does no harm; if that goes on, the partner's operations must look", d.Answer.Status)
+		return nil, way, fmt.Errorf("the receiver has no answer to this message (%d), so whether it was stored is "+
+			"not known: "+
+			"send it again, a repeat does no harm; if that goes on, the partner's operations must look",
+			d.Answer.Status)
 	}
 	var one Stored
 	var page struct{ Messages [1]*Stored } // the others are skipped
@@ -163,7 +165,8 @@ func (c *Consumer) Reason(ctx context.Context, p Partner, way Session, messageID
 		err = json.Unmarshal(d.Answer.Body, &one)
 	} else if err = json.Unmarshal(d.Answer.Body, &page); err == nil {
 		if page.Messages[0] == nil {
-			return nil, way, errors.New("the receiver has no refused message of yours, so what became of this one is not " +
+			return nil, way, errors.New("the receiver has no refused message of yours, so what became of this one " +
+				"is not " +
 				"known: send it again, a repeat does no harm")
 		}
 		one = *page.Messages[0]
@@ -471,7 +474,8 @@ func (c *Consumer) locate(ctx context.Context, p Partner) (Partner, error) {
 		"edc:counterPartyId": who}, &got)
 	switch {
 	case unknown:
-		return p, &Unknown{p.BPNL, Address, fmt.Sprintf("the DSP address of %s is not known, and your connector cannot "+
+		return p, &Unknown{p.BPNL, Address, fmt.Sprintf("the DSP address of %s is not known, and your connector "+
+			"cannot "+
 			"find it out", p.BPNL)}
 	case err != nil:
 		return p, fmt.Errorf("your connector could not find out where that of %s is: %w", p.BPNL, err)
@@ -493,7 +497,8 @@ func (c *Consumer) locate(ctx context.Context, p Partner) (Partner, error) {
 	case 1:
 		return found[addresses[0]], nil
 	case 0:
-		return p, &Unknown{p.BPNL, Address, fmt.Sprintf("the DID document of %s names no connector that this program can "+
+		return p, &Unknown{p.BPNL, Address, fmt.Sprintf("the DID document of %s names no connector that this "+
+			"program can "+
 			"speak to", p.BPNL)}
 	default:
 		return p, &Unknown{p.BPNL, Address, fmt.Sprintf("%s has several connectors (%s)", p.BPNL,
@@ -517,7 +522,8 @@ func (c *Consumer) discover(ctx context.Context, p Partner) (Partner, error) {
 	switch {
 	case unknown:
 		if p.Protocol == DSP2025 {
-			return p, &Unknown{p.BPNL, DID, fmt.Sprintf("the DID of %s is not known, and your connector cannot find it out",
+			return p, &Unknown{p.BPNL, DID, fmt.Sprintf("the DID of %s is not known, and your connector cannot "+
+				"find it out",
 				p.BPNL)}
 		}
 		p.Protocol = DSP08
@@ -608,7 +614,8 @@ func judge(a *Answer, kind Kind) Delivery {
 	}
 	if code, denied := AnsweredCode(a); denied {
 		return deny(
-			"the partner's receiver answered 401, 403 or 404 (its connector does not say which): the partner must allow your BPNL, or correct key and path of its asset")
+			"the partner's receiver answered 401, 403 or 404 (its connector does not say which): the partner must " +
+				"allow your BPNL, or correct key and path of its asset")
 	} else if code != 0 {
 		d.Status = code
 	} else if a.Status == http.StatusInternalServerError &&
@@ -625,20 +632,24 @@ func judge(a *Answer, kind Kind) Delivery {
 		}
 	case s == http.StatusNotFound && !problem:
 		d.Outcome = Later
-		d.Reason = "nothing is behind the partner's asset (404): the partner must correct the address in it, or start its receiver"
+		d.Reason = "nothing is behind the partner's asset (404): the partner must correct the address in it, or " +
+			"start its receiver"
 	case s == http.StatusRequestTimeout || s == http.StatusTooEarly || s == http.StatusTooManyRequests || s/100 == 3:
 		d.Outcome, d.Reason = Later,
 			fmt.Sprintf("the partner's receiver does not take the message now (%s); it is sent again", name)
 	case (s == http.StatusUnauthorized || s == http.StatusForbidden) && !problem:
 		return deny(
 			fmt.Sprintf(
-				"the partner's receiver, or a gateway before it, does not let you in (%s): ask the partner to allow your BPNL and to check the key that its connector shows", name))
+				"the partner's receiver, or a gateway before it, does not let you in (%s): ask the partner to "+
+					"allow your BPNL and to check the key that its connector shows", name))
 	case s == http.StatusUnauthorized:
 		return deny(
-			"the partner's receiver does not take the key that its own connector shows (401): the partner must correct it")
+			"the partner's receiver does not take the key that its own connector shows (401): the partner must " +
+				"correct it")
 	case s == http.StatusForbidden && kind == Comment:
 		d.Outcome, d.Reason = Refused,
-			"the partner's receiver refuses the comment (403): it knows no such object of yours, or does not let your BPNL send"
+			"the partner's receiver refuses the comment (403): it knows no such object of yours, or does not let "+
+				"your BPNL send"
 	case s == http.StatusForbidden:
 		return deny("the partner's receiver does not let your BPNL send (403): ask the partner to allow it")
 	case s == http.StatusNotFound:
@@ -654,11 +665,13 @@ func judge(a *Answer, kind Kind) Delivery {
 		d.Outcome, d.Reason = Later, "the partner's receiver is busy, or its store is down (503); it is sent again"
 	case a.Status == http.StatusInternalServerError && d.Status == a.Status && !problem:
 		d.Outcome, d.Reason = Later,
-			"the partner's data plane could not reach its receiver, or that failed (500); it is sent again, and the partner's operations must look if that goes on"
+			"the partner's data plane could not reach its receiver, or that failed (500); it is sent again, and "+
+				"the partner's operations must look if that goes on"
 	default:
 		d.Outcome, d.Reason = Later,
 			fmt.Sprintf(
-				"the partner's receiver failed (%s); it is sent again, and the partner's operations must look if that goes on", name)
+				"the partner's receiver failed (%s); it is sent again, and the partner's operations must look if "+
+					"that goes on", name)
 	}
 	return d
 }

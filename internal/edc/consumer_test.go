@@ -100,7 +100,8 @@ func TestConsumerOutcomes(t *testing.T) {
 				if proxy && c.status == 503 && d.RetryAfter != 7*time.Second {
 					t.Errorf("Retry-After %v", d.RetryAfter)
 				}
-				if d.Outcome == edc.Delivered && !strings.Contains(string(d.Answer.Body), "/week-based-material-demand") {
+				if d.Outcome == edc.Delivered && !strings.Contains(string(d.Answer.Body),
+					"/week-based-material-demand") {
 					t.Errorf("arrived at %s", d.Answer.Body)
 				}
 				if posts, negotiations, transfers := p.Counts(); posts != 1 || negotiations != 1 || transfers != 1 ||

@@ -543,7 +543,8 @@ func (l *lab) judged(t *testing.T, name string, m message, answer []byte, rule, 
 	var journalRule, journalStatus int
 	var sender, agreement string
 	l.query(t,
-		`select o.rule, m.status, m.sender, m.contract_agreement_id from planning.message m join planning.message_object o on o.message = m.id where m.message_id::text = $1`, m.id)(
+		`select o.rule, m.status, m.sender, m.contract_agreement_id from planning.message m join `+
+			`planning.message_object o on o.message = m.id where m.message_id::text = $1`, m.id)(
 		&journalRule, &journalStatus, &sender, &agreement)
 	if journalRule != rule || journalStatus != status || sender != example.Supplier || agreement == "" {
 		t.Errorf("%s: journal has rule %d, status %d, sender %s, agreement %q", name, journalRule, journalStatus,
@@ -590,7 +591,8 @@ func (l *lab) requestForUpdate(t *testing.T) {
 	}
 	var found int
 	l.query(t,
-		"select count(*) from planning.request_for_update where message_id::text = $1 and material_demand_id::text = $2 and supplier = $3", id, demand, example.Supplier)(&found)
+		"select count(*) from planning.request_for_update where message_id::text = $1 and "+
+			"material_demand_id::text = $2 and supplier = $3", id, demand, example.Supplier)(&found)
 	if found != 1 {
 		t.Errorf("%d rows, answered %s", found, a.Body)
 	}
@@ -855,7 +857,8 @@ func (l *lab) rotation(t *testing.T) {
 		ID string `json:"@id"`
 	}
 	if err := json.Unmarshal(l.api(t, "POST", "/transferprocesses/request",
-		`{"@context":{"@vocab":"https://w3id.org/edc/v0.0.1/ns/"},"@type":"QuerySpec","sortField":"stateTimestamp","sortOrder":"DESC","limit":1}`), &open); err != nil || len(open) != 1 {
+		`{"@context":{"@vocab":"https://w3id.org/edc/v0.0.1/ns/"},"@type":"QuerySpec",`+
+			`"sortField":"stateTimestamp","sortOrder":"DESC","limit":1}`), &open); err != nil || len(open) != 1 {
 		t.Fatalf("%v, %v", open, err)
 	}
 	l.api(t, "POST", "/transferprocesses/"+open[0].ID+"/terminate",
@@ -1051,8 +1054,10 @@ func (l *lab) cx0128(t *testing.T) {
 		said = append(said, c.Summary())
 	}
 	if got, want := strings.Join(said, ", "),
-		"create asset dcm-comment, create asset dcm-load-factor, create asset dcm-delta-production, create asset dcm-demand-volatility, "+
-			"create contract definition dcm-comment, create contract definition dcm-load-factor, create contract definition dcm-delta-production, create contract definition dcm-demand-volatility"; got != want {
+		"create asset dcm-comment, create asset dcm-load-factor, create asset dcm-delta-production, create asset "+
+			"dcm-demand-volatility, "+
+			"create contract definition dcm-comment, create contract definition dcm-load-factor, create contract "+
+			"definition dcm-delta-production, create contract definition dcm-demand-volatility"; got != want {
 		t.Errorf("to be changed: %s\nwant %s", got, want)
 	}
 	l.register(t, r)
@@ -1077,7 +1082,8 @@ func (l *lab) cx0128(t *testing.T) {
 	l.restart(t, "DCM_STANDARD=cx-0128")
 	seed++
 	options := example.Options{Groups: 1, Weeks: 4, Seed: seed, Supplier: example.Supplier,
-		Customer: example.Customer, Now: time.Now(), Context: standard.Latest().Models[dcm.CapacityGroupEndpoint.Path] + ".x.x"}
+		Customer: example.Customer, Now: time.Now(), Context: standard.Latest().Models[dcm.CapacityGroupEndpoint.Path] +
+			".x.x"}
 	s := l.sender(t)
 	group := again(t, example.Message(options), nil)
 	if a := l.post(t, s, group); a.Status != 200 {

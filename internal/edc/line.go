@@ -117,14 +117,16 @@ func (l *line) request(ctx context.Context, method, to, token string, body []byt
 		if ctx.Err() != nil {
 			return nil,
 				about{fmt.Errorf(
-					"no answer from the partner's data plane in time (%w): the message may have been stored; send it again, a repeat does no harm", ctx.Err()), ErrUnreachable}
+					"no answer from the partner's data plane in time (%w): the message may have been stored; send "+
+						"it again, a repeat does no harm", ctx.Err()), ErrUnreachable}
 		}
 		if u, ok := errors.AsType[*url.Error](err); ok {
 			err = u.Err
 		}
 		return nil,
 			about{fmt.Errorf(
-				"the partner's data plane at %s cannot be reached from here (%w): send from a machine that may reach it, or ask the partner whether it is up", req.URL.Host, err), ErrUnreachable}
+				"the partner's data plane at %s cannot be reached from here (%w): send from a machine that may "+
+					"reach it, or ask the partner whether it is up", req.URL.Host, err), ErrUnreachable}
 	}
 	defer resp.Body.Close()
 	data, held, _, err := l.Management.read(ctx, resp.Body, answerLimit)
@@ -148,7 +150,8 @@ func (l *line) edr(ctx context.Context, transfer string, fresh bool) (endpoint, 
 	}
 	for range tries {
 		var got map[string]any
-		err = l.Management.call(ctx, "GET", "/edrs/"+url.PathEscape(transfer)+"/dataaddress?auto_refresh=true", nil, &got)
+		err = l.Management.call(ctx, "GET", "/edrs/"+url.PathEscape(transfer)+"/dataaddress?auto_refresh=true", nil,
+			&got)
 		if err == nil {
 			address, _ := terms{}.expand(got).(map[string]any)
 			endpoint, token = stringIn(address, "endpoint"), stringIn(address, "authorization")
@@ -216,7 +219,9 @@ func (l *line) agreed(ctx context.Context, negotiation string) (agreement string
 	} else if err != nil {
 		return "",
 			fmt.Errorf(
-				"no contract came about: %w. Your wallet must hold the credentials for the conditions above, the partner's BPNL must be the one of the connector at %s, and that connector must be able to reach yours", err, l.address)
+				"no contract came about: %w. Your wallet must hold the credentials for the conditions above, the "+
+					"partner's BPNL must be the one of the connector at %s, and that connector must be able to "+
+					"reach yours", err, l.address)
 	}
 	agreement = string(got.Agreement)
 	if err := checkID(agreement); err != nil {
@@ -288,7 +293,9 @@ func (l *line) find(ctx context.Context, kind Kind, asset string) (string, map[s
 		if r, ok := errors.AsType[*refusal](err); ok && r.status/100 == 5 {
 			return "", nil, nil,
 				fmt.Errorf(
-					"your connector could not get the catalogue of %s: the DSP address %s must be that of the partner's connector (often ending in /api/v1/dsp) and reachable from yours (%w)", l.partner, l.address, err)
+					"your connector could not get the catalogue of %s: the DSP address %s must be that of the "+
+						"partner's connector (often ending in /api/v1/dsp) and reachable from yours (%w)", l.partner,
+					l.address, err)
 		}
 		if errors.Is(err, errTooLarge) {
 			return "", nil, nil,
@@ -314,10 +321,12 @@ func (l *line) find(ctx context.Context, kind Kind, asset string) (string, map[s
 			&SeveralAssets{ids}
 	case asset != "":
 		return "", nil, nil,
-			noOffer("the catalogue of %s shows your connector no asset %s: it is not registered, or not for your BPNL", l.partner, asset)
+			noOffer("the catalogue of %s shows your connector no asset %s: it is not registered, or not for your BPNL",
+				l.partner, asset)
 	}
 	return "", nil, nil,
-		noOffer("the catalogue of %s shows your connector no %s: the partner has not registered it, or not for your BPNL; ask the partner to register it and to allow your BPNL", l.partner, kind.words)
+		noOffer("the catalogue of %s shows your connector no %s: the partner has not registered it, or not for "+
+			"your BPNL; ask the partner to register it and to allow your BPNL", l.partner, kind.words)
 }
 
 // SeveralAssets means that a partner shows several assets of one kind: it may show only one (CX-0048
@@ -325,7 +334,8 @@ func (l *line) find(ctx context.Context, kind Kind, asset string) (string, map[s
 type SeveralAssets struct{ IDs []string }
 
 func (e *SeveralAssets) Error() string {
-	return fmt.Sprintf("the partner shows you several assets of this kind: %s; tell the partner, who may show only one "+
+	return fmt.Sprintf("the partner shows you several assets of this kind: %s; tell the partner, who may show "+
+		"only one "+
 		"(CX-0048 §3.2.5)", strings.Join(e.IDs, ", "))
 }
 

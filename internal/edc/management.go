@@ -45,7 +45,8 @@ func NewManagement(base, key string, names Names) (*Management, error) {
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return nil,
 			errors.New(names.of("URL") +
-				" must be the http(s) URL of your connector's Management API, such as https://connector.example.com/management")
+				" must be the http(s) URL of your connector's Management API, such as " +
+				"https://connector.example.com/management")
 	}
 	base = strings.TrimSuffix(strings.TrimRight(base, "/"), "/v3")
 	transport := http.DefaultTransport.(*http.Transport).Clone()
@@ -170,7 +171,8 @@ func (m *Management) fetch(
 			err = u.Err
 		}
 		return about{fmt.Errorf(
-			"your connector's Management API at %s cannot be reached (%w): start the connector, or correct "+m.Names.of("URL"), m.where(), err), ErrUnreachable}
+			"your connector's Management API at %s cannot be reached (%w): start the connector, or correct "+m.Names.of(
+				"URL"), m.where(), err), ErrUnreachable}
 	}
 	defer resp.Body.Close()
 	return m.judge(ctx, method, path, resp, read)
@@ -294,7 +296,9 @@ func (m *Management) refused(method, path string, resp *http.Response, data []by
 	case r.status == http.StatusNotFound || r.status == http.StatusMethodNotAllowed:
 		r.status, r.absent = 0, true // not to be taken for a missing object
 		r.sentence = fmt.Sprintf(
-			"there is no Management API v3 at %s/v3 (%d for %s): "+m.Names.of("URL")+" must end before /v3 (often in /management), and the connector must be a tractusx-edc of version 0.7 or later", m.where(), resp.StatusCode, path)
+			"there is no Management API v3 at %s/v3 (%d for %s): "+m.Names.of("URL")+" must end before /v3 (often "+
+				"in /management), and the connector must be a tractusx-edc of version 0.7 or later", m.where(),
+			resp.StatusCode, path)
 	case r.status/100 == 5:
 		r.sentence = fmt.Sprintf("your connector failed at %s /v3%s (%d): %s; its log says more", method, path,
 			r.status, said)

@@ -172,7 +172,8 @@ func TestCatalogueOf012(t *testing.T) {
 				t.Errorf("assigner: %v", policy)
 			}
 			read := terms{}.with(negotiation["@context"])
-			want := `"use if FrameworkAgreement eq DataExchangeGovernance:1.0 and Membership eq active and UsagePurpose isAnyOf cx.dcm.base:1"`
+			want := `"use if FrameworkAgreement eq DataExchangeGovernance:1.0 and Membership eq active and ` +
+				`UsagePurpose isAnyOf cx.dcm.base:1"`
 			if got := rules(read.expand(policy)); got != want {
 				t.Errorf("the offer that goes back says %s", got)
 			}

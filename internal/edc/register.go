@@ -49,21 +49,12 @@ func Register(ctx context.Context, m *Management, r Registration, apply bool) ([
 			missing[o.String()] = change.Action == "create"
 		}
 	}
-	all, err := m.query(ctx, contractDefinitions, nil)
+	others, stale, err := definitions(ctx, m, r, ids)
 	if err != nil {
 		return nil, err
 	}
-	var others []map[string]any
-	var stale []string
-	for _, d := range all {
-		id, _ := d["@id"].(string)
-		switch {
-		case !isOurs(d, r.mark()):
-			others = append(others, d)
-		case !ids[contractDefinitions+"/"+id]:
-			stale = append(stale, id)
-			changes = append(changes, Change{"contract definition " + id, "withdraw", nil})
-		}
+	for _, id := range stale {
+		changes = append(changes, Change{"contract definition " + id, "withdraw", nil})
 	}
 	differs := map[string]bool{}
 	for _, c := range changes {
@@ -104,6 +95,23 @@ func Register(ctx context.Context, m *Management, r Registration, apply bool) ([
 	return made, write(true)
 }
 
+// definitions are the contract definitions of others, and the IDs of ours that are not wanted any more.
+func definitions(
+	ctx context.Context, m *Management, r Registration, wanted map[string]bool,
+) (others []map[string]any, stale []string, err error) {
+	all, err := m.query(ctx, contractDefinitions, nil)
+	for _, d := range all {
+		id, _ := d["@id"].(string)
+		switch {
+		case !isOurs(d, r.mark()):
+			others = append(others, d)
+		case !wanted[contractDefinitions+"/"+id]:
+			stale = append(stale, id)
+		}
+	}
+	return others, stale, err
+}
+
 // compare reads the object and says what must change, nil where nothing.
 func compare(ctx context.Context, m *Management, r Registration, o Object) (*Change, error) {
 	var got map[string]any
@@ -116,7 +124,8 @@ func compare(ctx context.Context, m *Management, r Registration, o Object) (*Cha
 	case !isOurs(got, r.mark()):
 		return nil,
 			fmt.Errorf(
-				"%s exists on your connector and was not made by this receiver: set "+r.Names.of("Prefix")+" to another name than %q, or remove the other one", o, r.Prefix)
+				"%s exists on your connector and was not made by this receiver: set "+r.Names.of("Prefix")+
+					" to another name than %q, or remove the other one", o, r.Prefix)
 	}
 	var want map[string]any
 	if err := json.Unmarshal(o.JSON(), &want); err != nil {
@@ -205,10 +214,13 @@ func ambiguous(ctx context.Context, m *Management, r Registration, wanted []Obje
 			case !known:
 			case kind == "":
 				return fmt.Errorf(
-					"contract definition %v, which this receiver did not make, also offers our asset %s, to whomever its own policies admit: narrow its assetsSelector or remove it", d["@id"], id)
+					"contract definition %v, which this receiver did not make, also offers our asset %s, to "+
+						"whomever its own policies admit: narrow its assetsSelector or remove it", d["@id"], id)
 			default:
 				return fmt.Errorf(
-					"asset %s, offered by contract definition %v, is a %s too, and a supplier may see only one (CX-0048 §3.2.5): remove that contract definition, or, if other suppliers than ours see it, add the asset to "+r.Names.of("Tolerated"), id, d["@id"], kind)
+					"asset %s, offered by contract definition %v, is a %s too, and a supplier may see only one "+
+						"(CX-0048 §3.2.5): remove that contract definition, or, if other suppliers than ours see "+
+						"it, add the asset to "+r.Names.of("Tolerated"), id, d["@id"], kind)
 			}
 		}
 	}

@@ -137,32 +137,40 @@ create contract definition dcm-request-for-update-BPNL00000000SUPP`)
 	foreign("POST", "/contractdefinitions", definition("old-offer",
 		criterion{edcNS + "id", "=", "old-asset", "Criterion"}))
 	fails("another asset of the kind",
-		"asset old-asset, offered by contract definition old-offer, is a WeekBasedCapacityGroup endpoint too, and a supplier may see only one (CX-0048 §3.2.5): remove that contract definition, or, if other suppliers than ours see it, add the asset to setting Tolerated")
+		"asset old-asset, offered by contract definition old-offer, is a WeekBasedCapacityGroup endpoint too, and "+
+			"a supplier may see only one (CX-0048 §3.2.5): remove that contract definition, or, if other "+
+			"suppliers than ours see it, add the asset to setting Tolerated")
 	r.Tolerated = []string{"old-asset"}
 	step("tolerated", true, "")
 	foreign("POST", "/contractdefinitions", definition("everything"))
 	fails("an offer of all assets, the ones kept without an offer too",
-		"asset dcm-capacity-group, offered by contract definition everything, is a WeekBasedCapacityGroup endpoint too, and a supplier may see only one (CX-0048 §3.2.5): remove that contract definition, or, if other suppliers than ours see it, add the asset to setting Tolerated")
+		"asset dcm-capacity-group, offered by contract definition everything, is a WeekBasedCapacityGroup "+
+			"endpoint too, and a supplier may see only one (CX-0048 §3.2.5): remove that contract definition, or, "+
+			"if other suppliers than ours see it, add the asset to setting Tolerated")
 	foreign("DELETE", "/contractdefinitions/everything", nil)
 	ours := "dcm-capacity-group-" + supplierID
 	foreign("POST", "/contractdefinitions", definition("another-offer",
 		criterion{edcNS + "id", "=", ours, "Criterion"}))
 	fails("another offer of ours",
-		"contract definition another-offer, which this receiver did not make, also offers our asset "+ours+", to whomever its own policies admit: narrow its assetsSelector or remove it")
+		"contract definition another-offer, which this receiver did not make, also offers our asset "+ours+
+			", to whomever its own policies admit: narrow its assetsSelector or remove it")
 	foreign("DELETE", "/contractdefinitions/another-offer", nil)
 
 	r = sample()
 	r.Prefix, r.Messages = "x", false
 	foreign("POST", "/assets", asset("x-request-for-update"))
 	fails("an ID that is taken",
-		`asset x-request-for-update exists on your connector and was not made by this receiver: set setting Prefix to another name than "x", or remove the other one`)
+		`asset x-request-for-update exists on your connector and was not made by this receiver: set setting `+
+			`Prefix to another name than "x", or remove the other one`)
 
 	m.Key = "wrong"
 	fails("wrong key",
 		"your connector at "+c.URL+"/management does not take the key (401): set setting Key to its API key")
 	m.Key, m.URL = labKey, c.URL+"/management/v3"
 	fails("wrong path",
-		"there is no Management API v3 at "+c.URL+"/management/v3/v3 (404 for /assets/x-capacity-group): setting URL must end before /v3 (often in /management), and the connector must be a tractusx-edc of version 0.7 or later")
+		"there is no Management API v3 at "+c.URL+"/management/v3/v3 (404 for /assets/x-capacity-group): setting "+
+			"URL must end before /v3 (often in /management), and the connector must be a tractusx-edc of version "+
+			"0.7 or later")
 }
 
 func TestRegisterConnectorDown(t *testing.T) {

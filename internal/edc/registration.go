@@ -152,26 +152,32 @@ func (r Registration) Validate() error {
 	case err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" ||
 		u.Fragment != "":
 		return errors.New(
-			r.Names.of("Backend") + " must be the http(s) URL at which the connector's data plane reaches the partner listener, without a query")
+			r.Names.of("Backend") + " must be the http(s) URL at which the connector's data plane reaches the " +
+				"partner listener, without a query")
 	case r.Key == "" && r.KeyAlias == "":
 		return errors.New(
-			"the data plane needs a key for the receiver: set " + r.Names.of("Key") + " (the first one is registered), or " + r.Names.of("KeyAlias") + " to its name in the connector's vault")
+			"the data plane needs a key for the receiver: set " + r.Names.of("Key") + " (the first one is " +
+				"registered), or " + r.Names.of("KeyAlias") + " to its name in the connector's vault")
 	case r.Key != "" && r.KeyAlias != "":
 		return errors.New("the API key is registered either in clear or by its name in the vault, not both")
 	case r.minor() < 7:
 		return fmt.Errorf(
-			r.Names.of("Version")+" is %q, but must be the version of the customer's tractusx-edc, from 0.7 on, such as 0.10.0", r.Version)
+			r.Names.of("Version")+" is %q, but must be the version of the customer's tractusx-edc, from 0.7 on, "+
+				"such as 0.10.0", r.Version)
 	case r.Type != "HttpData" && r.Type != "ProxyHttpData":
 		return fmt.Errorf(r.Names.of("Type")+" is %q, but must be HttpData or ProxyHttpData", r.Type)
 	case r.Type == "ProxyHttpData" && r.minor() < 13 && !r.PerSupplier:
 		return errors.New(
-			"ProxyHttpData of tractusx-edc before 0.13 does not say who is sending: set " + r.Names.of("PerSupplier") + "=true, or " + r.Names.of("Type") + "=HttpData")
+			"ProxyHttpData of tractusx-edc before 0.13 does not say who is sending: set " + r.Names.of("PerSupplier") +
+				"=true, or " + r.Names.of("Type") + "=HttpData")
 	case r.PerSupplier && len(r.Partners) == 0:
-		return errors.New(r.Names.of("PerSupplier") + " needs " + r.Names.of("Partners") + ": an asset is made for each of them")
+		return errors.New(r.Names.of("PerSupplier") + " needs " + r.Names.of("Partners") + ": an asset is made " +
+			"for each of them")
 	case r.Usage != "framework" && r.Usage != "use":
 		return fmt.Errorf(r.Names.of("Usage")+" is %q, but must be framework or use", r.Usage)
 	case !prefixForm.MatchString(r.Prefix):
-		return fmt.Errorf(r.Names.of("Prefix")+" is %q, but must be letters, digits, '.', '_' and '-', at most 100", r.Prefix)
+		return fmt.Errorf(r.Names.of("Prefix")+" is %q, but must be letters, digits, '.', '_' and '-', at most 100",
+			r.Prefix)
 	}
 	for _, name := range r.Capable {
 		if _, ok := capabilities[name]; !ok {

@@ -33,7 +33,8 @@ func Seen(ctx context.Context, m *Management, self Partner, r Registration) (see
 		case !admitted:
 			wrong = append(wrong,
 				fmt.Sprintf(
-					"asset %s is shown to %s, which "+r.Names.of("Partners")+" does not name: another contract definition offers it",
+					"asset %s is shown to %s, which "+r.Names.of("Partners")+" does not name: another contract "+
+						"definition offers it",
 					id, self.BPNL))
 		default:
 			seen = append(seen, id)

@@ -34,7 +34,8 @@ func dashboard(t *testing.T, conn *pgx.Conn, suppliers []string) {
 	}
 	var group string
 	err = conn.QueryRow(t.Context(),
-		"select supplier || '/' || customer || '/' || capacity_group_id from planning.capacity_group where name = 'Hub forge'").Scan(&group)
+		"select supplier || '/' || customer || '/' || capacity_group_id from planning.capacity_group where name = "+
+			"'Hub forge'").Scan(&group)
 	if err != nil {
 		t.Fatal(err)
 	}

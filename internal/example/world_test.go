@@ -39,7 +39,8 @@ func receive(t *testing.T, url string, standard standard.Standard, w example.Wor
 	partner := receiver.New(receiver.Config{
 		Standard: standard, CustomerBPNLs: []string{w.Customer}, SupplierBPNLs: w.Suppliers, SenderHeader: "Edc-Bpn",
 		UnparsableStatus: 422,
-		RequestTimeout:   20 * time.Second, MaxInFlight: 16, MaxBuffered: 64 << 20, Now: func() time.Time { return now },
+		RequestTimeout:   20 * time.Second, MaxInFlight: 16, MaxBuffered: 64 << 20,
+		Now: func() time.Time { return now },
 	}, s, slog.New(slog.DiscardHandler)).Partner()
 	post := func(messages []example.Sent, want ...int) {
 		t.Helper()

@@ -11,7 +11,8 @@ import (
 func reasonOf(d edc.Delivery) string {
 	if unknown, ok := errors.AsType[*edc.Unknown](d.Err); ok {
 		enter := map[edc.Field]string{
-			edc.Address:  fmt.Sprintf("dcm-receiver partner add %s --dsp-url URL; the partner's operations know it", unknown.BPNL),
+			edc.Address: fmt.Sprintf("dcm-receiver partner add %s --dsp-url URL; the partner's operations know it",
+				unknown.BPNL),
 			edc.DID:      "did of outbox.partner",
 			edc.Protocol: "protocol of outbox.partner",
 		}[unknown.What]

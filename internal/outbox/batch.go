@@ -128,7 +128,8 @@ func (r *space) get(ctx context.Context) (n int64, err error) {
 func (s *Sender) sendAll(stopping, ctx context.Context, partner string, room *space, jobs []*job) error {
 	k, err := kindOf(jobs[0].Object)
 	if err != nil { // of a later version, whose replicas send it
-		return s.postpone(ctx, partner, message{jobs: jobs, attempts: jobs[0].Attempts}, 0, edc.Delivery{Reason: err.Error()})
+		return s.postpone(ctx, partner, message{jobs: jobs, attempts: jobs[0].Attempts}, 0,
+			edc.Delivery{Reason: err.Error()})
 	}
 	for len(jobs) > 0 {
 		if stopping.Err() != nil {

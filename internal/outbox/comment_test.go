@@ -36,7 +36,8 @@ func TestACommentTakenBackIsGone(t *testing.T) {
 		}
 	})
 	w.start()
-	const insert = "insert into outbox.comment (supplier, customer, object_id, comment_text, author) values ($1, $2, gen_random_uuid(), $3, $4)"
+	const insert = "insert into outbox.comment (supplier, customer, object_id, comment_text, author) values ($1, " +
+		"$2, gen_random_uuid(), $3, $4)"
 	w.exec(insert, them, us, text, author)
 	w.reach("IdBasedComment refused 400")
 	if found := w.everywhere(text, author); len(found) < 3 {

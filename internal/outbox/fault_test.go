@@ -65,7 +65,8 @@ func TestOutcomeNotStored(t *testing.T) {
 			if name == "one statement" {
 				w.eventually("three failures", func() bool { return log.count("failed here") >= 3 })
 				if n := w.text(
-					"select attempts::text || ' ' || (next_attempt_at is not null) || ' ' || reason from dcm.delivery"); !strings.HasPrefix(n, "1 true sending failed here") {
+					"select attempts::text || ' ' || (next_attempt_at is not null) || ' ' || reason from dcm.delivery"); !strings.HasPrefix(n,
+					"1 true sending failed here") {
 					t.Errorf("attempts %s", n)
 				}
 			}
@@ -175,7 +176,8 @@ func TestConnectorUnusable(t *testing.T) {
 				return strings.Contains(w.text("select coalesce(max(reason), '') from planning.delivery"), c.names)
 			})
 			if got := w.text(
-				"select state || attempts || (next_attempt_at is null) || (last_attempt_at is null) from planning.delivery"); got != "waiting0truetrue" {
+				"select state || attempts || (next_attempt_at is null) || (last_attempt_at is null) from " +
+					"planning.delivery"); got != "waiting0truetrue" {
 				t.Error(got)
 			}
 			if n := w.text("select count(*)::text from dcm.sending"); n != "0" {

@@ -45,7 +45,8 @@ func TestDirtyReasons(t *testing.T) {
 			w.run(w.sender())
 			w.eventually("three attempts, or the end", func() bool {
 				return w.text(
-					"select (count(*) filter (where attempts >= 3 and state = 'waiting' or state = 'refused'))::text from planning.delivery") == "1"
+					"select (count(*) filter (where attempts >= 3 and state = 'waiting' or state = "+
+						"'refused'))::text from planning.delivery") == "1"
 			})
 			if state := w.text("select state from planning.delivery"); state != c.state {
 				t.Errorf("%s, want %s", state, c.state)
@@ -56,7 +57,8 @@ func TestDirtyReasons(t *testing.T) {
 				t.Errorf("%d characters: %.200q", utf8.RuneCountInString(reason), reason)
 			}
 			if took := w.text(
-				"select coalesce(extract(epoch from max(last_attempt_at) - min(queued_at)), 0)::int::text from planning.delivery where state = 'waiting'"); c.state == "waiting" && took < "2" {
+				"select coalesce(extract(epoch from max(last_attempt_at) - min(queued_at)), 0)::int::text from " +
+					"planning.delivery where state = 'waiting'"); c.state == "waiting" && took < "2" {
 				t.Errorf("three attempts within %s s: without back-off", took)
 			}
 		})
@@ -111,7 +113,8 @@ func TestPageIsNotDelivered(t *testing.T) {
 	w.run(w.sender())
 	w.eventually("an attempt", func() bool {
 		return w.text(
-			"select (count(*) filter (where state = 'waiting' and status = 200 and reason like '%Sign in%'))::text from planning.delivery") == "1"
+			"select (count(*) filter (where state = 'waiting' and status = 200 and reason like '%Sign "+
+				"in%'))::text from planning.delivery") == "1"
 	})
 	w.connector.Instead(nil)
 	w.reach("A delivered 200")

@@ -39,9 +39,11 @@ func NewMetrics(register func(...prometheus.Collector)) *Metrics {
 		requests: gauge("oldest_unanswered_request_seconds",
 			"How long the oldest request for update of a partner has waited for its answer to arrive there."),
 		unusable: gauge("connector_unusable",
-			"1 while this replica sends nothing because our own connector cannot be reached, fails or does not take our key."),
+			"1 while this replica sends nothing because our own connector cannot be reached, fails or does not "+
+				"take our key."),
 		late: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dcm_outbox_late_answers",
-			Help: "Requests for update without an answer after their limit: 10s for one object, 5m for several, 24h for any."}, []string{"limit"}),
+			Help: "Requests for update without an answer after their limit: 10s for one object, 5m for several, " +
+				"24h for any."}, []string{"limit"}),
 		answers: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "dcm_outbox_answer_seconds",
 			Help:    "From a request for update to the partner's confirmation of the last object of the answer.",
 			Buckets: []float64{1, 2, 5, 10, 30, 60, 300, 3600, 86400}}, []string{"objects"}),

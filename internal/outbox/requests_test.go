@@ -19,7 +19,8 @@ import (
 // database has to clean up.
 func TestManyRequests(t *testing.T) {
 	const demands = 3000
-	all := `select $1, gen_random_uuid(), gen_random_uuid(), now(), 1, array[null::uuid], '{}'::timestamptz[], '{}'::smallint[] from generate_series(1, $2::int)`
+	all := `select $1, gen_random_uuid(), gen_random_uuid(), now(), 1, array[null::uuid], '{}'::timestamptz[], ` +
+		`'{}'::smallint[] from generate_series(1, $2::int)`
 	one := `select $1, gen_random_uuid(), gen_random_uuid(), now(), 1, array[(select min(material_demand_id::text)::uuid from dcm.material_demand)], '{}'::timestamptz[], '{}'::smallint[]
 		from generate_series(1, $2::int)`
 	for name, c := range map[string]struct {
@@ -44,7 +45,8 @@ func TestManyRequests(t *testing.T) {
 			}
 			w.connector = edctest.New(t, partners...)
 			for n, p := range partners {
-				w.exec("insert into outbox.partner (bpnl, dsp_url, protocol) values ($1, $2, 'dataspace-protocol-http')", p.BPNL, w.connector.Address(p))
+				w.exec("insert into outbox.partner (bpnl, dsp_url, protocol) values ($1, $2, "+
+					"'dataspace-protocol-http')", p.BPNL, w.connector.Address(p))
 				w.exec(`insert into outbox.demand_line (supplier, customer, material_number_customer, customer_location, point_in_time, demand)
 					select $1, $2, 'M' || i, 'BPNS8888888888XX', date_trunc('week', now())::date + 28, i from generate_series(1, $3::int) i`, p.BPNL, us, []int{demands, 1}[n])
 			}
@@ -63,7 +65,8 @@ func TestManyRequests(t *testing.T) {
 			s.Control = control
 			w.run(s)
 
-			const insert = `insert into dcm.requested_update (partner, message_key, message_id, requested_at, material_demands, requested_id, changed_at, changed_at_nanosecond) `
+			const insert = `insert into dcm.requested_update (partner, message_key, message_id, requested_at, ` +
+				`material_demands, requested_id, changed_at, changed_at_nanosecond) `
 			asked := make(chan struct{})
 			go func() {
 				defer close(asked)
@@ -110,7 +113,9 @@ func TestManyRequests(t *testing.T) {
 			}
 			w.exec("select pg_stat_force_next_flush()")
 			t.Log(w.text(
-				"select 'versions of rows of dcm.delivery: ' || n_tup_upd || ', deadlocks: ' || deadlocks from pg_stat_user_tables, pg_stat_database where relid = 'dcm.delivery'::regclass and datname = current_database()"))
+				"select 'versions of rows of dcm.delivery: ' || n_tup_upd || ', deadlocks: ' || deadlocks from " +
+					"pg_stat_user_tables, pg_stat_database where relid = 'dcm.delivery'::regclass and datname = " +
+					"current_database()"))
 			if n := w.text(
 				"select deadlocks::text from pg_stat_database where datname = current_database()"); n != "0" {
 				t.Errorf("%s deadlocks", n)

@@ -95,7 +95,8 @@ func (s *Sender) send(ctx context.Context, k kind, partner string, jobs []*job) 
 	if d.Outcome == edc.Later && d.Status == 0 && s.askConnector(ctx, time.Now()) != nil {
 		return errConnector
 	}
-	s.Log.Info("outbox: sent", "partner", partner, "endpoint", k.endpoint.Path, "objects", len(jobs), "message_id", m.id,
+	s.Log.Info("outbox: sent", "partner", partner, "endpoint", k.endpoint.Path, "objects", len(jobs), "message_id",
+		m.id,
 		"outcome", string(d.Outcome), "status", d.Status, "duration", d.Took, "reason", d.Reason)
 	switch d.Outcome {
 	case edc.Delivered:
@@ -132,7 +133,8 @@ func (s *Sender) later(ctx context.Context, partner string, m message, d edc.Del
 			}
 		}
 		if len(late) > 0 {
-			reason := d.Reason + fmt.Sprintf("; it was tried for %.0f h: release it again, or ask for it, when that is done",
+			reason := d.Reason + fmt.Sprintf("; it was tried for %.0f h: release it again, or ask for it, when "+
+				"that is done",
 				deniedLimit.Hours())
 			if err := s.settle(ctx, partner, late, "refused", d.Status, reason); err != nil {
 				return err

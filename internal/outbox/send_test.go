@@ -316,12 +316,14 @@ func TestAnswers(t *testing.T) {
 func TestRequest(t *testing.T) {
 	w := newWorld(t)
 	w.start()
-	w.exec("insert into outbox.request_for_update (supplier, customer, capacity_group_id, changed_at) values ($1, $2, '0157ba42-d2a8-4e28-8565-7b07830c1110', '2026-11-01Z')", them, us)
+	w.exec("insert into outbox.request_for_update (supplier, customer, capacity_group_id, changed_at) values ($1, "+
+		"$2, '0157ba42-d2a8-4e28-8565-7b07830c1110', '2026-11-01Z')", them, us)
 	w.exec("insert into outbox.request_for_update (supplier, customer) values ($1, $2)", them, us)
 	w.reach("IdBasedRequestForUpdate delivered 200", "IdBasedRequestForUpdate delivered 200")
 	slices.SortFunc(w.receiver.bodies, func(a, b string) int { return len(b) - len(a) })
 	latest := standard.Latest()
-	for i, want := range []string{`[{"capacityGroupId":"0157ba42-d2a8-4e28-8565-7b07830c1110","changedAt":"2026-11-01T00:00:00.000000Z"}]`, "[]"} {
+	for i, want := range []string{`[{"capacityGroupId":"0157ba42-d2a8-4e28-8565-7b07830c1110",` +
+		`"changedAt":"2026-11-01T00:00:00.000000Z"}]`, "[]"} {
 		m, err := payload.ReadRequestsForUpdate([]byte(w.receiver.bodies[i]),
 			payload.Options{HeaderRequired: true, Model: latest.Context(dcm.RequestForUpdateEndpoint, "")})
 		if err != nil || m.Errors.Any() {
@@ -343,7 +345,8 @@ func TestRequest(t *testing.T) {
 func TestComments(t *testing.T) {
 	w := newWorld(t)
 	w.start()
-	w.exec("insert into outbox.comment (supplier, customer, object_id, comment_text, reference_dates) values ($1, $2, gen_random_uuid(), 'Why?', '{2026-11-30}')", them, us)
+	w.exec("insert into outbox.comment (supplier, customer, object_id, comment_text, reference_dates) values ($1, "+
+		"$2, gen_random_uuid(), 'Why?', '{2026-11-30}')", them, us)
 	w.reach("IdBasedComment delivered 200")
 	w.exec("update outbox.comment set comment_text = 'Why not?'")
 	w.reach("IdBasedComment delivered 200", "IdBasedComment delivered 200")

@@ -217,7 +217,8 @@ func TestGone(t *testing.T) {
 	w.eventually("the reason", func() bool {
 		var n int
 		return w.db.QueryRow(context.Background(),
-			"select count(*) from planning.delivery where supplier = $1 and reason like '%partner add BPNL7777777777ZZ%'", other).Scan(&n) == nil && n == 1
+			"select count(*) from planning.delivery where supplier = $1 and reason like '%partner add "+
+				"BPNL7777777777ZZ%'", other).Scan(&n) == nil && n == 1
 	})
 	// Entered, it is tried at once.
 	w.exec("update dcm.delivery set next_attempt_at = now() + interval '1 h' where state = 'waiting'")
@@ -250,7 +251,8 @@ func TestHalves(t *testing.T) {
 		body, _ := io.ReadAll(r.Body)
 		if strings.Contains(string(body), `"BAD"`) {
 			answers[edc.MessageID(
-				body)] = `{"id": "1", "status": 400, "answer": {"results": [{"index": 0, "errors": [{"pointer": "/content/informationObject/0", "detail": "we do not make this"}]}]}}`
+				body)] = `{"id": "1", "status": 400, "answer": {"results": [{"index": 0, "errors": [{"pointer": ` +
+				`"/content/informationObject/0", "detail": "we do not make this"}]}]}}`
 			rw.WriteHeader(http.StatusBadRequest)
 			return
 		}
@@ -287,7 +289,9 @@ func TestDenied(t *testing.T) {
 	w.run(w.sender())
 	w.eventually("an attempt", func() bool {
 		return w.text(
-			"select state || coalesce(reason, '') from planning.delivery") == "waitingthe partner's receiver, or a gateway before it, does not let you in (403 Forbidden): ask the partner to allow your BPNL and to check the key that its connector shows"
+			"select state || coalesce(reason, '') from planning.delivery") == "waitingthe partner's receiver, or "+
+			"a gateway before it, does not let you in (403 Forbidden): ask the partner to allow your BPNL and "+
+			"to check the key that its connector shows"
 	})
 	w.exec("update dcm.delivery set queued_at = now() - interval '25 h'")
 	w.release("B", 1) // has its day before it
@@ -437,7 +441,8 @@ func TestLateness(t *testing.T) {
 	}
 	answers := func() string {
 		return w.text(
-			"select coalesce(string_agg(coalesce(material_demand_id::text, 'all') || ' ' || answer || ' ' || (answered_at is not null), ', ' order by requested_at), 'none') from planning.request_for_update")
+			"select coalesce(string_agg(coalesce(material_demand_id::text, 'all') || ' ' || answer || ' ' || " +
+				"(answered_at is not null), ', ' order by requested_at), 'none') from planning.request_for_update")
 	}
 	w.release("A", 1)
 	w.release("B", 1)

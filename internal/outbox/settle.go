@@ -42,7 +42,8 @@ func (s *Sender) storeOutcome(ctx context.Context, partner string, o outcome) er
 // postpone makes all objects of a kind wait, for at least a time, and returns errLater.
 func (s *Sender) postpone(ctx context.Context, partner string, m message, least time.Duration, d edc.Delivery) error {
 	wait := max(least, backoff(m.attempts))
-	if _, err := s.exec(ctx, postpone, partner, m.jobs[0].Object, wait.String(), d.Status, edc.Clean(d.Reason)); err != nil {
+	if _, err := s.exec(ctx, postpone, partner, m.jobs[0].Object, wait.String(), d.Status,
+		edc.Clean(d.Reason)); err != nil {
 		return fmt.Errorf("postpone: %w", err)
 	}
 	return errLater
@@ -80,7 +81,8 @@ func (s *Sender) keepSession(ctx context.Context, partner, endpoint string, open
 		_, err = s.exec(ctx, keepSession, partner, endpoint, string(text))
 	}
 	if err != nil {
-		s.Log.Warn("outbox: a session with a partner cannot be stored; this replica keeps it in memory", "partner", partner,
+		s.Log.Warn("outbox: a session with a partner cannot be stored; this replica keeps it in memory", "partner",
+			partner,
 			"endpoint", endpoint, "error", err)
 	}
 	s.remember(partner, func(u *unstored) {

@@ -80,10 +80,12 @@ func (c *checks) unitOmittedOrNot() {
 	case c.omitted == nil:
 	case *c.omitted && c.unitSent:
 		c.add(place{"unitOfMeasure"},
-			"unitOfMeasure is there although unitOfMeasureIsOmitted is true; leave it out, or set unitOfMeasureIsOmitted to false")
+			"unitOfMeasure is there although unitOfMeasureIsOmitted is true; leave it out, or set "+
+				"unitOfMeasureIsOmitted to false")
 	case !*c.omitted && !c.unitSent:
 		c.add(nil,
-			"unitOfMeasure is missing although unitOfMeasureIsOmitted is false; add it, or set unitOfMeasureIsOmitted to true")
+			"unitOfMeasure is missing although unitOfMeasureIsOmitted is false; add it, or set "+
+				"unitOfMeasureIsOmitted to true")
 	}
 }
 

@@ -59,7 +59,8 @@ func TestCost(t *testing.T) {
 	fill("groups: unknown names", groups, "{"+strings.TrimSuffix(alike.String(), ",")+"}")
 	fill("groups: misspelt weeks", groups, `{"capacities":[`+strings.TrimSuffix(strings.Repeat(week, 200), ",")+`]}`)
 	fill("groups: snake case", groups,
-		`{"capacity_group_id":1,"changed_at":1,"unit_of_measure_is_omitted":1,"capacity_group_is_inactive":1,"linked_demand_series":[],"supplier_locations":[]}`)
+		`{"capacity_group_id":1,"changed_at":1,"unit_of_measure_is_omitted":1,"capacity_group_is_inactive":1,`+
+			`"linked_demand_series":[],"supplier_locations":[]}`)
 	fill("groups: long names", groups, `{"`+strings.Repeat("capacityGroupId", 1000)+`":1}`)
 	fill("groups: units", groups, `{"unitOfMeasure":"`+strings.Repeat("x", 64)+`"}`)
 	fill("groups: dates", groups, `{"capacities":[`+strings.TrimSuffix(strings.Repeat(`{"pointInTime":"07/12/2026"},`,
@@ -67,12 +68,14 @@ func TestCost(t *testing.T) {
 	one("groups: the same week", groups, `"capacities"`,
 		`{"pointInTime":"2026-12-07","actualCapacity":1,"maximumCapacity":1}`)
 	one("groups: the same link", groups, `"linkedDemandSeries"`,
-		`{"materialNumberCustomer":"a","customerLocation":"BPNS8888888888XX","demandCategory":{"demandCategoryCode":"0001"}}`)
+		`{"materialNumberCustomer":"a","customerLocation":"BPNS8888888888XX",`+
+			`"demandCategory":{"demandCategoryCode":"0001"}}`)
 
 	demands := read(payload.ReadMaterialDemands)
 	fill("demands: nothing in them", demands, `{"x":"`+strings.Repeat("x", 200)+`"}`)
 	fill("demands: snake case", demands,
-		`{"material_demand_id":1,"changed_at":1,"material_number_customer":1,"material_description_customer":1,"demand_series":[]}`)
+		`{"material_demand_id":1,"changed_at":1,"material_number_customer":1,"material_description_customer":1,`+
+			`"demand_series":[]}`)
 	one("demands: the same series", demands, `"demandSeries"`,
 		`{"customerLocation":"BPNS8888888888XX","demandCategory":{"demandCategoryCode":"0001"},"demands":[]}`)
 	one("demands: the same week in one series", demands,
@@ -81,15 +84,18 @@ func TestCost(t *testing.T) {
 	all[len(all)-1].body = append(bytes.TrimSuffix(all[len(all)-1].body, []byte("]}]")), "]}]}]"...)
 
 	comments := read(payload.ReadComments)
-	comment := `{"commentId":"0157ba42-d2a8-4e28-8565-7b07830c1110","objectId":"0157ba42-d2a8-4e28-8565-7b07830c1110",` +
-		`"objectType":"urn:samm:io.catenax.week_based_capacity_group","supplier":"BPNL6666666666YY","customer":"BPNL8888888888XX"%s}`
+	comment := `{"commentId":"0157ba42-d2a8-4e28-8565-7b07830c1110",` +
+		`"objectId":"0157ba42-d2a8-4e28-8565-7b07830c1110",` +
+		`"objectType":"urn:samm:io.catenax.week_based_capacity_group","supplier":"BPNL6666666666YY",` +
+		`"customer":"BPNL8888888888XX"%s}`
 	fill("comments: the least that is valid", comments, fmt.Sprintf(comment, ""))
 	fill("comments: escaped text", comments, fmt.Sprintf(comment,
 		`,"commentText":"`+strings.Repeat(`\ud83d\ude00`, 5000)+`"`))
 	fill("comments: text too long", comments, fmt.Sprintf(comment, `,"commentText":"`+strings.Repeat("x", 5001)+`"`))
 	fill("comments: authors", comments, fmt.Sprintf(comment, `,"author":"`+strings.Repeat("a@", 150)+`"`))
 	fill("comments: snake case", comments,
-		`{"comment_id":1,"object_id":1,"object_type":1,"comment_text":1,"posted_at":1,"changed_at":1,"request_delete":1,"reference_dates":[1,2,3,4,5,6,7,8,9,10,11,12]}`)
+		`{"comment_id":1,"object_id":1,"object_type":1,"comment_text":1,"posted_at":1,"changed_at":1,`+
+			`"request_delete":1,"reference_dates":[1,2,3,4,5,6,7,8,9,10,11,12]}`)
 	one("comments: the same reference date", comments, `"listOfReferenceDates"`, `"2026-12-07"`)
 
 	requests := read(payload.ReadRequestsForUpdate)

@@ -21,10 +21,13 @@ func TestMemory(t *testing.T) {
 	groups := keep(payload.ReadCapacityGroups)
 	comments := keep(payload.ReadComments)
 	requests := keep(payload.ReadRequestsForUpdate)
-	const group = `{"capacityGroupId":"0157ba42-d2a8-4e28-8565-7b07830c1110","name":"\u0041","customer":"BPNL8888888888XX",` +
-		`"supplier":"BPNL6666666666YY","changedAt":"2026-12-01T00:00:00Z","unitOfMeasureIsOmitted":true,"capacityGroupIsInactive":false`
+	const group = `{"capacityGroupId":"0157ba42-d2a8-4e28-8565-7b07830c1110","name":"\u0041",` +
+		`"customer":"BPNL8888888888XX",` +
+		`"supplier":"BPNL6666666666YY","changedAt":"2026-12-01T00:00:00Z","unitOfMeasureIsOmitted":true,` +
+		`"capacityGroupIsInactive":false`
 	const week = `{"pointInTime":"2026-12-07","actualCapacity":1e9,"maximumCapacity":1e39}`
-	const link = `{"materialNumberCustomer":"a","customerLocation":"BPNS8888888888XX","demandCategory":{"demandCategoryCode":"0001"}}`
+	const link = `{"materialNumberCustomer":"a","customerLocation":"BPNS8888888888XX",` +
+		`"demandCategory":{"demandCategoryCode":"0001"}}`
 	padded := `{"capacities":[1],"x":"` + strings.Repeat("x", 176) + `"}`
 	for _, c := range []struct {
 		name     string

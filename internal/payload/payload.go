@@ -249,7 +249,8 @@ func (r *reader) envelope(m *Envelope, item func(base string, i int)) (place str
 	})
 	switch {
 	case !isObject:
-		m.Errors.Add("", "the body must be a list of objects, or an object with messageHeader and content.informationObject")
+		m.Errors.Add("", "the body must be a list of objects, or an object with messageHeader and "+
+			"content.informationObject")
 	case !hasContent && len(others) > 0 && !m.Errors.Any():
 		m.Errors.Add("", "the body is an object with "+strings.Join(others, ", ")+" and without content; "+
 			"it must be a list of objects, in square brackets also if there is only one, "+

@@ -221,13 +221,15 @@ func TestViolations(t *testing.T) {
 			map[string]any{"sequenceNumber": 1, "subhorizonLength": 4},
 			map[string]any{"subhorizonLength": json.Number("4.0"), "sequenceNumber": 1}}}},
 			[]string{"/0/demandVolatilityParameters/rollingHorizonAlertThresholds/1: this entry is there twice"}},
-		"interval of 1000 weeks": {map[string]any{"demandVolatilityParameters": map[string]any{"startReferenceDateTime": "2027-01-01T00:00:00Z", "measurementInterval": 1000}},
+		"interval of 1000 weeks": {map[string]any{"demandVolatilityParameters": map[string]any{
+			"startReferenceDateTime": "2027-01-01T00:00:00Z", "measurementInterval": 1000}},
 			[]string{"/0/demandVolatilityParameters/measurementInterval: measurementInterval is 1000"}},
 		"10^18": {map[string]any{"capacities": []any{map[string]any{"pointInTime": "2023-02-13",
 			"actualCapacity": 1, "maximumCapacity": json.Number("1e18")}}}, nil},
 		"beyond 10^18": {map[string]any{"capacities": []any{map[string]any{"pointInTime": "2023-02-13",
 			"actualCapacity": 1, "maximumCapacity": json.Number(
-				"1000000000000000000.5")}}}, []string{"/0/capacities/0/maximumCapacity: maximumCapacity is 1000000000000000000.5"}},
+				"1000000000000000000.5")}}}, []string{"/0/capacities/0/maximumCapacity: maximumCapacity is " +
+			"1000000000000000000.5"}},
 		"not an object":   {nil, nil},
 		"NUL in a string": {map[string]any{"name": "a\x00b"}, []string{"/0/name: "}},
 		"too many digits": {map[string]any{"capacities": []any{map[string]any{"pointInTime": "2023-02-13",
@@ -272,7 +274,9 @@ type absent struct{}
 // whole.
 func TestEnvelope(t *testing.T) {
 	object := string(marshal(t, published(t)))
-	header := `{"header":{"messageId":"0157ba42-d2a8-4e28-8565-7b07830c1111","context":"c","sentDateTime":"2023-03-10T24:00:00","senderBpn":"BPNL6666666666YY","receiverBpn":"BPNL8888888888XX","version":"3.0.0"}}`
+	header := `{"header":{"messageId":"0157ba42-d2a8-4e28-8565-7b07830c1111","context":"c",` +
+		`"sentDateTime":"2023-03-10T24:00:00","senderBpn":"BPNL6666666666YY","receiverBpn":"BPNL8888888888XX",` +
+		`"version":"3.0.0"}}`
 	for name, c := range map[string]struct {
 		body, want string // want is the first error's pointer and the beginning of its detail
 		objects    int
@@ -508,16 +512,21 @@ func FuzzRead(f *testing.F) {
 	f.Add(example.Message(example.Options{Groups: 1, Weeks: 3, Supplier: example.Supplier, Customer: example.Customer,
 		Now: time.Unix(1795392000, 0)}))
 	f.Add([]byte(
-		`[{"weekBasedMaterialDemand":[{"materialDemandId":"0157ba42-d2a8-4e28-8565-7b07830c1111","changedAt":"2024-01-01T24:00:00"}]}]`))
+		`[{"weekBasedMaterialDemand":[{"materialDemandId":"0157ba42-d2a8-4e28-8565-7b07830c1111",` +
+			`"changedAt":"2024-01-01T24:00:00"}]}]`))
 	f.Add([]byte(
-		`{"content":{"informationObject":[{"capacities":[{"pointInTime":"2023-02-13","actualCapacity":-0.0,"maximumCapacity":1e18}]}]}}`))
+		`{"content":{"informationObject":[{"capacities":[{"pointInTime":"2023-02-13","actualCapacity":-0.0,` +
+			`"maximumCapacity":1e18}]}]}}`))
 	// Capacities that are spelled alike, and others after them.
-	alike := `"capacities":[{"pointInTime":"2026-12-07","actualCapacity":1,"maximumCapacity":2},{"pointInTime":"2026-12-14","actualCapacity":30,"maximumCapacity":4.5}`
+	alike := `"capacities":[{"pointInTime":"2026-12-07","actualCapacity":1,"maximumCapacity":2},` +
+		`{"pointInTime":"2026-12-14","actualCapacity":30,"maximumCapacity":4.5}`
 	valid := regexp.MustCompile(`"capacities":\[[^]]*`)
 	for _, other := range []string{
-		`{"pointInTime":"2026-12-21","actualCapacity":5,"maximumCapacity":6,"agreedCapacity":7},{"pointInTime":"2026-12-28","actualCapacity":8,"maximumCapacity":9}`,
+		`{"pointInTime":"2026-12-21","actualCapacity":5,"maximumCapacity":6,"agreedCapacity":7},` +
+			`{"pointInTime":"2026-12-28","actualCapacity":8,"maximumCapacity":9}`,
 		`{"maximumCapacity":6,"actualCapacity":5,"pointInTime":"2026-12-21"}`,
-		`{"pointInTime":"2026-12-21","actualCapacity":5,"maximumCapacity":6,"other":[]},{"pointInTime":"2026-12-28","actualCapacity":5,"maximumCapacity":6,"other":[]}`,
+		`{"pointInTime":"2026-12-21","actualCapacity":5,"maximumCapacity":6,"other":[]},` +
+			`{"pointInTime":"2026-12-28","actualCapacity":5,"maximumCapacity":6,"other":[]}`,
 		`{"pointInTime" : "2026-12-21", "actualCapacity": 5, "maximumCapacity": 6 }`,
 		`{"pointInTime":"2026-12-21","actualCapacity":-1,"maximumCapacity":6}`,
 		`{"pointInTime":"2026-12-22","actualCapacity":1e3,"maximumCapacity":"6"}`,
@@ -576,7 +585,8 @@ func holdStrict(t *testing.T, body []byte) {
 // TestEveryByte changes each byte of a text that has everything JSON has.
 func TestEveryByte(t *testing.T) {
 	text := []byte(
-		`[{"name":"a\"\\\/\b\u00e9\ud83d\udE00é😀","a":-1.5e+10,"b":[0, 1E-2 ,{}],"c":null,"d":true,"e":false}, {"x" : {"y":[[],{"z":""}]}}]` + "\r\n\t ")
+		`[{"name":"a\"\\\/\b\u00e9\ud83d\udE00é😀","a":-1.5e+10,"b":[0, 1E-2 ,{}],"c":null,"d":true,"e":false}, ` +
+			`{"x" : {"y":[[],{"z":""}]}}]` + "\r\n\t ")
 	random := rand.New(rand.NewPCG(1, 1))
 	for i := range text {
 		holdStrict(t, text[:i])
@@ -603,8 +613,10 @@ func FuzzJSON(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		holdStrict(t, text)
 		body := slices.Concat(
-			[]byte(`[{"capacityGroupId":"0157ba42-d2a8-4e28-8565-7b07830c1110","customer":"BPNL8888888888XX","supplier":"BPNL6666666666YY",`+
-				`"changedAt":"2026-12-01T00:00:00Z","unitOfMeasureIsOmitted":true,"capacityGroupIsInactive":false,"name":`), text, []byte(`}]`))
+			[]byte(`[{"capacityGroupId":"0157ba42-d2a8-4e28-8565-7b07830c1110","customer":"BPNL8888888888XX",`+
+				`"supplier":"BPNL6666666666YY",`+
+				`"changedAt":"2026-12-01T00:00:00Z","unitOfMeasureIsOmitted":true,"capacityGroupIsInactive":false,`+
+				`"name":`), text, []byte(`}]`))
 		holdStrict(t, body)
 		var want string
 		if m, err := payload.ReadCapacityGroups(body, checked); err != nil || json.Unmarshal(text, &want) != nil ||

@@ -227,15 +227,19 @@ func TestMisspeltNamesAreNamed(t *testing.T) {
 	for name, c := range map[string]struct{ body, errors, warnings string }{
 		"changedAt of an entry": {`[{"weekBasedMaterialDemand":[{"materialDemandId":"` + id +
 			`","changed_at":"2026-01-01T00:00:00"}]}]`, "",
-			`/0/weekBasedMaterialDemand/0/changed_at: "changed_at" is not a known property and was ignored; did you mean changedAt?`},
+			`/0/weekBasedMaterialDemand/0/changed_at: "changed_at" is not a known property and was ignored; did ` +
+				`you mean changedAt?`},
 		"a second list": {`[{"weekBasedMaterialDemand":[],"weekBasedCapacityGroups":[]}]`, "",
-			`/0/weekBasedCapacityGroups: "weekBasedCapacityGroups" is not a known property and was ignored; did you mean weekBasedCapacityGroup?`},
+			`/0/weekBasedCapacityGroups: "weekBasedCapacityGroups" is not a known property and was ignored; did ` +
+				`you mean weekBasedCapacityGroup?`},
 		"no list": {`[{"weekBasedCapacityGroups":[]}]`,
-			`/0: there is neither weekBasedMaterialDemand nor weekBasedCapacityGroup; name what is to be sent again in one of these lists, ` +
+			`/0: there is neither weekBasedMaterialDemand nor weekBasedCapacityGroup; name what is to be sent ` +
+				`again in one of these lists, ` +
 				`or send {} for everything; "weekBasedCapacityGroups" is there; did you mean weekBasedCapacityGroup?`,
 			""},
 		"no information object": {`{"content":{"informationObjects":[{}]}}`,
-			`/content: content has no informationObject; the objects stand there, in a list; did you mean it by "informationObjects"?`, ""},
+			`/content: content has no informationObject; the objects stand there, in a list; did you mean it by ` +
+				`"informationObjects"?`, ""},
 		"beside the right one": {`{"content":{"informationObject":[{}],"information_object":[{}]}}`, "",
 			`/content: "information_object" is not a known property and was ignored; did you mean informationObject?`},
 		"what is unlike all": {`{"content":{"informationObject":[{"weekBasedMaterialDemand":[{"materialDemandId":"` +

@@ -70,7 +70,8 @@ func (r *reader) requestForUpdate(m *Message[dcm.RequestForUpdate], pointer stri
 					return r.requestedObjects(m, c, kind, all)
 				}
 				if meant == "" && schemas.Alike(strictjson.Shorten(name), kind.list) {
-					meant = "; " + strconv.Quote(strictjson.Shorten(name)) + " is there; did you mean " + kind.list + "?"
+					meant = "; " + strconv.Quote(strictjson.Shorten(name)) + " is there; did you mean " + kind.list +
+						"?"
 				}
 			}
 			return r.unknown()

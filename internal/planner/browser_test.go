@@ -208,7 +208,8 @@ func accessible(t *testing.T, ctx context.Context) {
 		t.Fatal(err)
 	}
 	found := ask[string](t, ctx,
-		`axe.run().then(r => JSON.stringify(r.violations.map(v => ({id: v.id, impact: v.impact, nodes: v.nodes.map(n => n.html).slice(0, 3)}))))`)
+		`axe.run().then(r => JSON.stringify(r.violations.map(v => ({id: v.id, impact: v.impact, nodes: `+
+			`v.nodes.map(n => n.html).slice(0, 3)}))))`)
 	var violations []struct {
 		ID, Impact string
 		Nodes      []string

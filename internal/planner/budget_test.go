@@ -76,7 +76,8 @@ func TestManyLinks(t *testing.T) {
 	var links strings.Builder
 	for i := range 100_000 {
 		fmt.Fprintf(&links,
-			`{"materialNumberCustomer":"MNR-1","customerLocation":"BPNS8888888888XX","demandCategory":{"demandCategoryCode":"0001"},"loadFactor":%d.5},`, i)
+			`{"materialNumberCustomer":"MNR-1","customerLocation":"BPNS8888888888XX",`+
+				`"demandCategory":{"demandCategoryCode":"0001"},"loadFactor":%d.5},`, i)
 	}
 	text := groupText("0157ba42-d2a8-4e28-8565-7b07830c1112", "Many links", "2026-11-20T10:00:00Z", "1/2", "1/2")
 	s.post("week-based-capacity-group", supplier, strings.Replace(text, `"linkedDemandSeries":[`,
@@ -109,7 +110,8 @@ func TestLongLinks(t *testing.T) {
 	var links strings.Builder
 	for i := range 20_000 {
 		fmt.Fprintf(&links,
-			`,{"materialNumberCustomer":"Z%d-%0500d","customerLocation":"BPNS8888888888XX","demandCategory":{"demandCategoryCode":"0001"}}`, i, 0)
+			`,{"materialNumberCustomer":"Z%d-%0500d","customerLocation":"BPNS8888888888XX",`+
+				`"demandCategory":{"demandCategoryCode":"0001"}}`, i, 0)
 	}
 	text := groupText("0157ba42-d2a8-4e28-8565-7b07830c1112", "Long links", "2026-11-20T10:00:00Z", "1/2", "1/2")
 	s.post("week-based-capacity-group", supplier, strings.Replace(text, `"0001"}}]`, `"0001"}}`+links.String()+"]", 1))
@@ -147,7 +149,8 @@ func TestCutLists(t *testing.T) {
 	text = strings.Replace(text, `"supplierLocations"`, `"linkedCapacityGroups":[`+repeated(600,
 		`"0157ba42-d2a8-4e28-8565-7b0783%06d"`)+`],"supplierLocations"`, 1)
 	text = strings.Replace(text, `"supplierLocations"`,
-		`"demandVolatilityParameters":{"startReferenceDateTime":"2026-11-02T00:00:00Z","measurementInterval":1,"rollingHorizonAlertThresholds":[`+
+		`"demandVolatilityParameters":{"startReferenceDateTime":"2026-11-02T00:00:00Z","measurementInterval":1,`+
+			`"rollingHorizonAlertThresholds":[`+
 			repeated(120, `{"sequenceNumber":%d,"subhorizonLength":1}`)+`]},"supplierLocations"`, 1)
 	s.post("week-based-capacity-group", supplier, text)
 	if n := must(s.count("select count(*) from planning.alert_threshold")); n != 120 {

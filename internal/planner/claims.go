@@ -76,10 +76,13 @@ func (c claims) hasTooManyGroups() bool {
 }
 
 var (
-	notLoggedIn = template.Must(template.New("").Parse(`<!doctype html><html lang="en"><meta charset="utf-8"><title>Not logged in</title>
-<p>You could not be logged in. <a href="{{.}}">Try again</a>, or ask the operators whether you may see these pages.</p></html>
+	notLoggedIn = template.Must(template.New("").Parse(`<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Not logged in</title>
+<p>You could not be logged in. <a href="{{.}}">Try again</a>,
+or ask the operators whether you may see these pages.</p></html>
 `))
-	loggedOut = template.Must(template.New("").Parse(`<!doctype html><html lang="en"><meta charset="utf-8"><title>Logged out</title>
+	loggedOut = template.Must(template.New("").Parse(`<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Logged out</title>
 <p>You are logged out of these pages. <a href="/">Log in again</a></p></html>
 `))
 )

@@ -42,7 +42,7 @@ type OpenIDConnectConfig struct {
 	ClientSecret string
 	SessionKey   string   // seals sessions, the same for all replicas; "": ClientSecret does
 	URL          string   // of these pages as a browser sees them, such as https://dcm.example.com
-	Allowed      []string // e-mail addresses, groups or roles that may see the pages; "*": everybody that the provider logs in for this client
+	Allowed      []string // e-mail addresses, groups or roles that may see the pages; "*": all users of this client
 	Scopes       []string // what a login asks for; nil: openid, email and profile
 	GroupsClaims []string // claims that name groups, by name or by path (realm_access.roles); nil: groups and roles
 }
@@ -293,15 +293,18 @@ func (o *OpenIDConnect) login(r *http.Request, b *begun) (s session, err error) 
 // notAllowed says in the log which claims came, without their values.
 func (o *OpenIDConnect) notAllowed(c claims, groups int) error {
 	reason := fmt.Sprintf(
-		"neither the address nor one of %d groups (claims %s) is in DCM_PLANNING_OIDC_ALLOWED; the token has the claims %s",
+		"neither the address nor one of %d groups (claims %s) is in DCM_PLANNING_OIDC_ALLOWED; the token has the "+
+			"claims %s",
 		groups, strings.Join(o.groups, ", "), strings.Join(slices.Sorted(maps.Keys(c)), ", "))
 	switch {
 	case c.text("email") != "" && !c.isEmailVerified():
 		reason += "; the provider does not vouch for the address (email_verified)"
 	case c.hasTooManyGroups():
-		reason += "; the user has more groups than the provider puts into a token: allow a role, or have the provider send the groups of this client only"
+		reason += "; the user has more groups than the provider puts into a token: allow a role, or have the " +
+			"provider send the groups of this client only"
 	case groups == 0:
-		reason += "; no group came: DCM_PLANNING_OIDC_SCOPES must ask for them, and DCM_PLANNING_OIDC_GROUPS_CLAIM name their claim"
+		reason += "; no group came: DCM_PLANNING_OIDC_SCOPES must ask for them, and " +
+			"DCM_PLANNING_OIDC_GROUPS_CLAIM name their claim"
 	}
 	return errors.New(reason)
 }

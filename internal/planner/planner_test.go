@@ -245,7 +245,8 @@ func TestPages(t *testing.T) {
 	for path, want := range map[string]int{
 		"/nothing": 404, "/group/" + supplier + "/" + customer + "/x": 404,
 		"/group/" + supplier + "/" + customer + "/" + strings.Replace(id, "0157", "0158", 1): 404,
-		"/message/0157ba42-d2a8-4e28-8565-7b07830c1110":                                      404, "/?weeks=27": 400, "/?page=0": 400, "/?only=x": 400,
+		"/message/0157ba42-d2a8-4e28-8565-7b07830c1110":                                      404, "/?weeks=27": 400,
+		"/?page=0": 400, "/?only=x": 400,
 		"/?q=" + strings.Repeat("x", 201): 400, "/?q=%00": 400,
 		"/group/" + supplier + "/" + customer + "/" + id + "?since=yesterday": 400, "/groups.pdf": 404,
 	} {
@@ -328,7 +329,8 @@ func (s *site) testKeptReady(t *testing.T) {
 		t.Errorf("the age is not said:\n%s", body)
 	}
 	if _, err := s.conn.Exec(t.Context(),
-		"delete from dcm.group_overview where capacity_group_id = (select capacity_group_id from dcm.capacity_group where name = 'Hub forge')"); err != nil {
+		"delete from dcm.group_overview where capacity_group_id = (select capacity_group_id from "+
+			"dcm.capacity_group where name = 'Hub forge')"); err != nil {
 		t.Fatal(err)
 	}
 	if body := s.get("/?q=e", 200).Body.String(); !strings.Contains(body, "Hub forge") {
@@ -405,7 +407,8 @@ func TestOtherChanges(t *testing.T) {
 	// As of a time in between, the load factor of then.
 	var value string
 	if err := s.conn.QueryRow(t.Context(),
-		`select value from planning.group_history where detail = 'linked demand series' and received_at <= $1 and superseded_at > $1`,
+		`select value from planning.group_history where detail = 'linked demand series' and received_at <= $1 and `+
+			`superseded_at > $1`,
 		now.Add(time.Minute)).Scan(&value); err != nil || value != "load factor 1.5" {
 		t.Errorf("%q, %v", value, err)
 	}
@@ -418,7 +421,8 @@ func TestRequestsForGroups(t *testing.T) {
 	for i, groups := range []string{`[]`, `[{"capacityGroupId":"` + id + `"},{"capacityGroupId":"` + id[:35] + `1"}]`} {
 		*s.clock = now.AddDate(0, 0, i-2)
 		s.post("id-based-request-for-update", customer, fmt.Sprintf(
-			`[{"weekBasedMaterialDemand":[{"materialDemandId":%q},{"materialDemandId":%q}],"weekBasedCapacityGroup":%s}]`,
+			`[{"weekBasedMaterialDemand":[{"materialDemandId":%q},{"materialDemandId":%q}],`+
+				`"weekBasedCapacityGroup":%s}]`,
 			id, id[:35]+"1", groups))
 	}
 	*s.clock = now

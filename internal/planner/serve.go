@@ -25,7 +25,8 @@ func Serve(ctx context.Context, listener net.Listener, server *http.Server, conf
 		w.Header().Set("Retry-After", "15")
 		w.Header().Set("Cache-Control", "no-store")
 		http.Error(w,
-			"The provider that logs you in does not answer this program yet. Try again in a minute; its log says more.", http.StatusServiceUnavailable)
+			"The provider that logs you in does not answer this program yet. Try again in a minute; its log says "+
+				"more.", http.StatusServiceUnavailable)
 	})
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()

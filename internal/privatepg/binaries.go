@@ -116,7 +116,8 @@ func binariesFor(data string) (string, error) {
 		if err != nil {
 			return "",
 				fmt.Errorf(
-					"%w: set DATABASE_URL, or install Postgres %d or later (`make run` and `make test` do; Debian, Ubuntu: apt-get install postgresql)", err, oldest)
+					"%w: set DATABASE_URL, or install Postgres %d or later (`make run` and `make test` do; "+
+						"Debian, Ubuntu: apt-get install postgresql)", err, oldest)
 		}
 		return dir, nil
 	}

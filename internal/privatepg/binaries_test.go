@@ -44,7 +44,8 @@ func TestFind(t *testing.T) {
 		{"Homebrew, Intel", there{"usr/local/opt/postgresql@14/bin": "14.9",
 			"usr/local/opt/postgresql@15/bin": "15.2"}, 0, "usr/local/opt/postgresql@15/bin"},
 		{"Postgres.app", there{"Applications/Postgres.app/Contents/Versions/15/bin": "15.2",
-			"Applications/Postgres.app/Contents/Versions/latest/bin": "16.2"}, 0, "Applications/Postgres.app/Contents/Versions/15/bin"},
+			"Applications/Postgres.app/Contents/Versions/latest/bin": "16.2"}, 0,
+			"Applications/Postgres.app/Contents/Versions/15/bin"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			root := t.TempDir()

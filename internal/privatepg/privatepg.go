@@ -104,21 +104,7 @@ func Start(ctx context.Context, o Options) (started *Server, err error) {
 	if s.bin, err = binariesFor(s.data()); err != nil {
 		return nil, err
 	}
-	settings := map[string]string{
-		"listen_addresses":   "",
-		"port":               port,
-		"max_connections":    "100",
-		"jit":                "off", // compiling a view takes longer than running it
-		"shared_buffers":     "128MB",
-		"timezone":           "UTC",
-		"log_timezone":       "UTC",
-		"log_min_messages":   "warning",
-		"log_checkpoints":    "off",
-		"logging_collector":  "off",
-		ownerSetting:         s.dir,
-		"fsync":              "on",
-		"synchronous_commit": "on",
-	}
+	settings := s.settings()
 	maps.Copy(settings, o.Settings)
 	durable := settings["fsync"] == "on"
 	if err := s.initialise(ctx, as, durable); err != nil {
@@ -136,6 +122,25 @@ func Start(ctx context.Context, o Options) (started *Server, err error) {
 			return s, err
 		}
 		time.Sleep(poll)
+	}
+}
+
+// settings are those of every private server.
+func (s *Server) settings() map[string]string {
+	return map[string]string{
+		"listen_addresses":   "",
+		"port":               port,
+		"max_connections":    "100",
+		"jit":                "off", // compiling a view takes longer than running it
+		"shared_buffers":     "128MB",
+		"timezone":           "UTC",
+		"log_timezone":       "UTC",
+		"log_min_messages":   "warning",
+		"log_checkpoints":    "off",
+		"logging_collector":  "off",
+		ownerSetting:         s.dir,
+		"fsync":              "on",
+		"synchronous_commit": "on",
 	}
 }
 

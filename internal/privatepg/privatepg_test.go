@@ -396,7 +396,8 @@ func TestLeftOvers(t *testing.T) {
 		}
 		eventually(t, "the session is busy", func() bool {
 			return value(t, s.URL(database),
-				"select count(*)::text from pg_stat_activity where state = 'active' and query like '%generate_series%' and pid <> pg_backend_pid()") == "1"
+				"select count(*)::text from pg_stat_activity where state = 'active' and query like "+
+					"'%generate_series%' and pid <> pg_backend_pid()") == "1"
 		})
 		if err := syscall.Kill(s.PID(), syscall.SIGKILL); err != nil {
 			t.Fatal(err)

@@ -172,7 +172,8 @@ func serverUser(data string) (*syscall.Credential, error) {
 	}
 	return nil,
 		errors.New(
-			"the private Postgres cannot run as root, and this machine has neither a user postgres nor nobody: add one, or set DATABASE_URL")
+			"the private Postgres cannot run as root, and this machine has neither a user postgres nor nobody: " +
+				"add one, or set DATABASE_URL")
 }
 
 // giveTo makes dir belong to the server's user.

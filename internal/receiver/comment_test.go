@@ -123,8 +123,10 @@ func TestADeletedCommentIsGone(t *testing.T) {
 		t.Errorf("still in %v", found)
 	}
 	if left := f.query(
-		`select strings.left from (select string_agg(key, ' ' order by key) as left from dcm.comment c, jsonb_each_text(to_jsonb(c)) where value is not null) strings`); left[0] !=
-		"comment_id content_hash customer deleted_at deleted_at_nanosecond first_received_at originator partner received_at supplier" {
+		`select strings.left from (select string_agg(key, ' ' order by key) as left from dcm.comment c, ` +
+			`jsonb_each_text(to_jsonb(c)) where value is not null) strings`); left[0] !=
+		"comment_id content_hash customer deleted_at deleted_at_nanosecond first_received_at originator partner "+
+			"received_at supplier" {
 		t.Errorf("what is left of it: %s", left)
 	}
 	for _, replica := range replicas {
@@ -145,7 +147,9 @@ func TestADeletedCommentIsGone(t *testing.T) {
 func (f *fixture) everywhere(words ...string) (found []string) {
 	f.t.Helper()
 	tables := f.query(
-		`select format('%I.%I', c.relnamespace::regnamespace, c.relname) from pg_class c where c.relkind in ('r', 'm', 'p') and c.relnamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace) and c.relnamespace::regnamespace::text not like 'pg_toast%' order by 1`)
+		`select format('%I.%I', c.relnamespace::regnamespace, c.relname) from pg_class c where c.relkind in ('r', ` +
+			`'m', 'p') and c.relnamespace not in ('pg_catalog'::regnamespace, 'information_schema'::regnamespace) ` +
+			`and c.relnamespace::regnamespace::text not like 'pg_toast%' order by 1`)
 	if len(tables) < 5 {
 		f.t.Fatalf("tables %v", tables)
 	}
@@ -153,7 +157,9 @@ func (f *fixture) everywhere(words ...string) (found []string) {
 		for _, word := range words {
 			quoted := strings.Trim(strconv.QuoteToASCII(word), `"`)
 			if n := f.query(
-				`select count(*)::text from `+table+` as r where position($1 in r::text) > 0 or position($2 in r::text) > 0 or position(encode(convert_to($1, 'UTF8'), 'hex') in r::text) > 0`, word, quoted); n[0] != "0" {
+				`select count(*)::text from `+table+` as r where position($1 in r::text) > 0 or position($2 in `+
+					`r::text) > 0 or position(encode(convert_to($1, 'UTF8'), 'hex') in r::text) > 0`, word,
+				quoted); n[0] != "0" {
 				found = append(found, table)
 			}
 		}
@@ -200,7 +206,8 @@ func TestCommentsOfBothRoles(t *testing.T) {
 		}
 	}
 	if n := f.query(
-		"select count(*)::text from planning.comment where object = 'WeekBasedMaterialDemand' and direction = 'received'"); n[0] != "2" {
+		"select count(*)::text from planning.comment where object = 'WeekBasedMaterialDemand' and direction = " +
+			"'received'"); n[0] != "2" {
 		t.Errorf("%s comments", n[0])
 	}
 }

@@ -44,7 +44,8 @@ type linked struct {
 }
 
 func (g linked) json() string {
-	const series = `"linkedDemandSeries":[{"materialNumberCustomer":"m","customerLocation":"BPNS8888888888XX","demandCategory":{"demandCategoryCode":"0001"}}]`
+	const series = `"linkedDemandSeries":[{"materialNumberCustomer":"m","customerLocation":"BPNS8888888888XX",` +
+		`"demandCategory":{"demandCategoryCode":"0001"}}]`
 	const groups = `"linkedCapacityGroups":["be4d8470-2de6-43d2-b5f8-2e5d3eebf3fd"]`
 	more := map[string]string{"series": "," + series, "groups": "," + groups, "both": "," + series + "," + groups,
 		"empty lists": `,"linkedDemandSeries":[],"linkedCapacityGroups":[]`}[g.links]
@@ -188,7 +189,8 @@ func TestModelOfCX0128(t *testing.T) {
 				if what == "all" {
 					id = nil
 				}
-				f.query("insert into outbox.request_for_update (supplier, customer, capacity_group_id) values ($1, $2, $3::text::uuid) returning ''", supplier, customer, id)
+				f.query("insert into outbox.request_for_update (supplier, customer, capacity_group_id) values "+
+					"($1, $2, $3::text::uuid) returning ''", supplier, customer, id)
 			}
 		}
 		known := make([]groupsKnown, suppliers)

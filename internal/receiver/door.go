@@ -29,7 +29,8 @@ func (rc *Receiver) admit(w http.ResponseWriter, r *http.Request, a *store.Arriv
 	if !rc.keyMatches(r.Header.Values("X-Api-Key")) {
 		w.Header().Set("WWW-Authenticate", `ApiKey header="X-Api-Key"`)
 		return refuse(http.StatusUnauthorized, "no-key", "No or wrong API key",
-			"the header X-Api-Key is missing or wrong; the data address of the EDC asset must carry the key of this receiver")
+			"the header X-Api-Key is missing or wrong; the data address of the EDC asset must carry the key of "+
+				"this receiver")
 	}
 	var ok bool
 	if a.Sender, a.Agreement, ok = edc.Sender(r.Header, rc.config.SenderHeader); !ok {

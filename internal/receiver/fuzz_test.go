@@ -68,7 +68,8 @@ func comesBack(t *testing.T, conn *pgx.Conn, body, answer []byte) {
 	var changedAt time.Time
 	var nanosecond int
 	if err := conn.QueryRow(context.Background(),
-		`select name, changed_at, changed_at_nanosecond from planning.capacity_group where supplier = $1 and capacity_group_id = $2`,
+		`select name, changed_at, changed_at_nanosecond from planning.capacity_group where supplier = $1 and `+
+			`capacity_group_id = $2`,
 		example.Supplier, a.Results[0].CapacityGroupId).Scan(&name, &changedAt, &nanosecond); err != nil {
 		t.Fatalf("answered 201, but: %v", err)
 	}

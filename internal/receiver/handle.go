@@ -172,7 +172,8 @@ func (rc *Receiver) judgeInTurn(ctx context.Context, w http.ResponseWriter, in *
 func whyUnavailable(err error) string {
 	switch {
 	case errors.Is(err, store.ErrUnknown):
-		return "the store of this receiver failed while it was storing the message, and could not be asked whether it did; " +
+		return "the store of this receiver failed while it was storing the message, and could not be asked " +
+			"whether it did; " +
 			"send it again: what was stored already will not be stored twice"
 	case store.Kind(err) == "setup":
 		return "this receiver is not set up completely, which its operator has to mend; " +

@@ -162,7 +162,8 @@ func WarnOfFuture(now time.Time, pointer string, changedAt dcm.Timestamp, warnin
 		return false
 	}
 	warnings.Add(pointer+"/changedAt", fmt.Sprintf(
-		"changedAt is %s, more than a day in the future; messages with an earlier changedAt will be refused from now on; "+
+		"changedAt is %s, more than a day in the future; messages with an earlier changedAt will be refused from "+
+			"now on; "+
 			"if that is a mistake, ask the operator of this receiver to unlock the object",
 		changedAt.Format(time.RFC3339Nano)))
 	return true

@@ -42,7 +42,8 @@ func newMetrics(rc *Receiver) *metrics {
 		}, []string{"endpoint", "standard", "rule", "outcome"}),
 		future: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dcm_future_changed_at_total",
-			Help: "Valid objects whose changedAt is more than a day ahead: once stored, they lock out every honest later message.",
+			Help: "Valid objects whose changedAt is more than a day ahead: once stored, they lock out every " +
+				"honest later message.",
 		}, []string{"endpoint"}),
 		heldBack: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dcm_partner_held_back_total",
@@ -65,7 +66,8 @@ func newMetrics(rc *Receiver) *metrics {
 		}, []string{"kind"}),
 		unrecorded: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dcm_messages_unrecorded_total",
-			Help: "Messages that changed nothing and were only counted, because their partner sent more of them than are recorded in an hour; planning.message_count says who.",
+			Help: "Messages that changed nothing and were only counted, because their partner sent more of them " +
+				"than are recorded in an hour; planning.message_count says who.",
 		}, []string{"endpoint"}),
 		faults: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "dcm_faults_total", Help: "Faults in the program, answered 503; each is in the log.",
@@ -180,7 +182,8 @@ var (
 	acquires = prometheus.NewDesc("dcm_store_acquires_total",
 		"How often a connection was taken from the pool.", nil, nil)
 	groupCommits = prometheus.NewDesc("dcm_store_group_commits_total",
-		"Transactions of small messages that came at once, by result; after a failed one each message had one of its own.", []string{"result"}, nil)
+		"Transactions of small messages that came at once, by result; after a failed one each message had one of "+
+			"its own.", []string{"result"}, nil)
 	acquiresSeconds = prometheus.NewDesc("dcm_store_acquire_seconds_total", "Time spent waiting for a connection.",
 		nil, nil)
 )

@@ -280,7 +280,8 @@ func TestRepeatsSideBySide(t *testing.T) {
 	}
 	wait.Wait()
 	got := f.query(
-		`select concat(endpoint, ' ', is_repeat, ' ', count(*)) from planning.message group by endpoint, is_repeat order by 1`)
+		`select concat(endpoint, ' ', is_repeat, ' ', count(*)) from planning.message group by endpoint, ` +
+			`is_repeat order by 1`)
 	want := []string{"id-based-request-for-update f 1", "id-based-request-for-update t 5",
 		"week-based-capacity-group f 1", "week-based-capacity-group t 5"}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -320,7 +321,8 @@ func TestQueryModes(t *testing.T) {
 				t.Fatalf("%d %s\n%s", w.Code, w.Body, f.log)
 			}
 			if got := f.query(
-				`select delta_production_result::text from planning.capacity where delta_production_result is not null`); !slices.Equal(got, []string{"-12345678901234567890.123456789"}) {
+				`select delta_production_result::text from planning.capacity where delta_production_result is not ` +
+					`null`); !slices.Equal(got, []string{"-12345678901234567890.123456789"}) {
 				t.Errorf("stored %v", got)
 			}
 			r := httptest.NewRequest("GET", "/messages?refused=false&limit=2", nil)

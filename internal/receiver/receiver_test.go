@@ -180,9 +180,13 @@ func (f *fixture) stored(endpoint string) map[string]any {
 	if endpoint == dcm.MaterialDemandEndpoint.Path {
 		return map[string]any{
 			"demands": f.query(
-				`select concat_ws(' ', direction, supplier, customer, material_demand_id, material_number_customer, unit_of_measure, to_char(changed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') || lpad(changed_at_nanosecond::text, 3, '0')) from planning.material_demand order by 1`),
+				`select concat_ws(' ', direction, supplier, customer, material_demand_id, ` +
+					`material_number_customer, unit_of_measure, to_char(changed_at at time zone 'UTC', ` +
+					`'YYYY-MM-DD"T"HH24:MI:SS.US') || lpad(changed_at_nanosecond::text, 3, '0')) from ` +
+					`planning.material_demand order by 1`),
 			"weeks": f.query(
-				`select concat_ws(' ', material_demand_id, material_number_customer, customer_location, demand_category_code, point_in_time, demand) from planning.demand order by 1`),
+				`select concat_ws(' ', material_demand_id, material_number_customer, customer_location, ` +
+					`demand_category_code, point_in_time, demand) from planning.demand order by 1`),
 		}
 	}
 	if endpoint == dcm.CommentEndpoint.Path {
@@ -191,9 +195,12 @@ func (f *fixture) stored(endpoint string) map[string]any {
 	}
 	return map[string]any{
 		"groups": f.query(
-			`select concat_ws(' ', supplier, customer, capacity_group_id, to_char(changed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') || lpad(changed_at_nanosecond::text, 3, '0')) from planning.capacity_group order by 1`),
+			`select concat_ws(' ', supplier, customer, capacity_group_id, to_char(changed_at at time zone 'UTC', ` +
+				`'YYYY-MM-DD"T"HH24:MI:SS.US') || lpad(changed_at_nanosecond::text, 3, '0')) from ` +
+				`planning.capacity_group order by 1`),
 		"weeks": f.query(
-			`select concat_ws(' ', point_in_time, actual_capacity, maximum_capacity, agreed_capacity, delta_production_result) from planning.capacity order by capacity_group_id, point_in_time`),
+			`select concat_ws(' ', point_in_time, actual_capacity, maximum_capacity, agreed_capacity, ` +
+				`delta_production_result) from planning.capacity order by capacity_group_id, point_in_time`),
 		"requests": f.query(`select concat_ws(' ', coalesce(material_demand_id::text, 'all'), 'changed after ' || (changed_at at time zone 'UTC'), 'answer by ' || (expected_response_by at time zone 'UTC'))
 			from planning.request_for_update
 			union all select concat_ws(' ', 'capacity group', coalesce(capacity_group_id::text, 'all'), 'changed after ' || (changed_at at time zone 'UTC')) from planning.request_for_capacity_group order by 1`),

@@ -123,7 +123,8 @@ func (rc *Receiver) limitRecord(in *inbound, e *store.Entry, changes bool) {
 		return
 	}
 	e.Record = store.InBrief
-	detail := "more errors came from this sender than are recorded in an hour: this message is recorded without them, " +
+	detail := "more errors came from this sender than are recorded in an hour: this message is recorded without " +
+		"them, " +
 		"so GET /messages will not show them"
 	if !changes {
 		e.Record = store.NotAtAll

@@ -176,7 +176,8 @@ func TestWhatChangesNothingIsKeptToALimit(t *testing.T) {
 	f.WriteCounts(context.Background())
 	counted := map[string]int{}
 	for _, row := range f.query(
-		`select sender || ' ' || status || ' ' || messages from planning.message_count where hour = date_trunc('hour', $1::timestamptz) and bytes >= 0`, now) {
+		`select sender || ' ' || status || ' ' || messages from planning.message_count where hour = `+
+			`date_trunc('hour', $1::timestamptz) and bytes >= 0`, now) {
 		fields := strings.Fields(row)
 		counted[fields[0]+" "+fields[1]], _ = strconv.Atoi(fields[2])
 	}

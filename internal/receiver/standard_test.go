@@ -28,7 +28,8 @@ func volatileGroup(start, changedAt time.Time) []byte {
 	message := map[string]any{}
 	if err := json.Unmarshal(example.Message(example.Options{Groups: 1, Weeks: 5, Supplier: example.Supplier,
 		Customer: example.Customer,
-		Now:      changedAt, Context: standard.Latest().Models[dcm.CapacityGroupEndpoint.Path] + ".x.x"}), &message); err != nil {
+		Now:      changedAt, Context: standard.Latest().Models[dcm.CapacityGroupEndpoint.Path] +
+			".x.x"}), &message); err != nil {
 		panic(err) // it is ours
 	}
 	group := message["content"].(map[string]any)["informationObject"].([]any)[0].(map[string]any)
@@ -100,7 +101,8 @@ func TestWhatWeAskedFor(t *testing.T) {
 			_, id, _ := strings.Cut(string(body), `"capacityGroupId":`)
 			id = strings.Trim(id[:40], ` ",`)
 			if c.asked != "" {
-				f.query("insert into outbox.request_for_update (supplier, customer, capacity_group_id) values ($1, $2, "+c.asked+") returning ''", example.Supplier, example.Customer, id[:36])
+				f.query("insert into outbox.request_for_update (supplier, customer, capacity_group_id) values "+
+					"($1, $2, "+c.asked+") returning ''", example.Supplier, example.Customer, id[:36])
 			}
 			if w := f.post(dcm.CapacityGroupEndpoint.Path, body); w.Code != c.status {
 				t.Errorf("%d, want %d: %s", w.Code, c.status, w.Body)
@@ -160,7 +162,8 @@ func TestBothStandardsOnOneDatabase(t *testing.T) {
 	} {
 		counted := map[string]string{}
 		for _, m := range regexp.MustCompile(
-			`(?m)^dcm_objects_total\{endpoint="week-based-capacity-group",outcome="(\w+)",rule="(\d)",standard="([^"]*)"\} (\d+)$`).FindAllStringSubmatch(f.metrics(), -1) {
+			`(?m)^dcm_objects_total\{endpoint="week-based-capacity-group",outcome="(\w+)",rule="(\d)",`+
+				`standard="([^"]*)"\} (\d+)$`).FindAllStringSubmatch(f.metrics(), -1) {
 			counted[m[3]] = strings.TrimPrefix(counted[m[3]]+", ", ", ") + m[2] + " " + m[1] + " " + m[4]
 		}
 		for standard, list := range counted {

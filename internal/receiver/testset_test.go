@@ -56,10 +56,14 @@ var errata = map[string]erratum{
 		why: "a valid UUID of version 4; listed the wrong way round"},
 	"invalid WeekBasedCapacityGroup: relativePositiveDeviation = 2": {
 		why: "a demand can more than double; the row's columns are those of another property"},
-	"invalid WeekBasedCapacityGroup: loadFactor = -1":                  {why: "the model has no minimum; CX-0128 alone says more", only: "cx-0048"},
-	"invalid WeekBasedCapacityGroup: relativePositiveDeviation = -0.1": {why: "the model has no minimum; CX-0128 alone says more", only: "cx-0048"},
-	"invalid WeekBasedCapacityGroup: absolutePositiveDeviation = -1.1": {why: "the model has no minimum; CX-0128 alone says more", only: "cx-0048"},
-	"invalid WeekBasedCapacityGroup: absoluteNegativeDeviation = -100": {why: "the model has no minimum; CX-0128 alone says more", only: "cx-0048"},
+	"invalid WeekBasedCapacityGroup: loadFactor = -1": {why: "the model has no minimum; CX-0128 " +
+		"alone says more", only: "cx-0048"},
+	"invalid WeekBasedCapacityGroup: relativePositiveDeviation = -0.1": {why: "the model has no minimum; CX-0128 " +
+		"alone says more", only: "cx-0048"},
+	"invalid WeekBasedCapacityGroup: absolutePositiveDeviation = -1.1": {why: "the model has no minimum; CX-0128 " +
+		"alone says more", only: "cx-0048"},
+	"invalid WeekBasedCapacityGroup: absoluteNegativeDeviation = -100": {why: "the model has no minimum; CX-0128 " +
+		"alone says more", only: "cx-0048"},
 }
 
 // publishedTable is a table of the published test set, for one object.

@@ -106,10 +106,12 @@ var capacityGroupColumns = []column[groupRow]{
 		return optionalNumbers(r.Capacities, func(c *dcm.Capacity) dcm.Decimal { return c.DeltaProductionResult })
 	}},
 	{"material_number_customer", func(r groupRow) any {
-		return mapSlice(r.LinkedDemandSeries, func(s *dcm.LinkedDemandSeries) string { return s.MaterialNumberCustomer })
+		return mapSlice(r.LinkedDemandSeries,
+			func(s *dcm.LinkedDemandSeries) string { return s.MaterialNumberCustomer })
 	}},
 	{"material_number_supplier", func(r groupRow) any {
-		return mapSlice(r.LinkedDemandSeries, func(s *dcm.LinkedDemandSeries) *string { return s.MaterialNumberSupplier })
+		return mapSlice(r.LinkedDemandSeries,
+			func(s *dcm.LinkedDemandSeries) *string { return s.MaterialNumberSupplier })
 	}},
 	{"customer_location", func(r groupRow) any {
 		return mapSlice(r.LinkedDemandSeries, func(s *dcm.LinkedDemandSeries) string { return s.CustomerLocation })

@@ -34,10 +34,13 @@ func TestCommitsAreDurable(t *testing.T) {
 			for _, statement := range []string{
 				"do $$ begin execute format('alter database %I set synchronous_commit = " + c.setting +
 					"', current_database()); end $$",
-				"do $$ begin execute format('alter database %I set client_encoding = latin1', current_database()); end $$",
+				"do $$ begin execute format('alter database %I set client_encoding = latin1', " +
+					"current_database()); end $$",
 				"create table seen (at_commit text, encoding text)", // looked at when a transaction commits
-				"create function see() returns trigger language plpgsql as $$ begin insert into seen values (current_setting('synchronous_commit'), current_setting('client_encoding')); return null; end $$",
-				"create constraint trigger see after insert on dcm.message deferrable initially deferred for each row execute function see()",
+				"create function see() returns trigger language plpgsql as $$ begin insert into seen values " +
+					"(current_setting('synchronous_commit'), current_setting('client_encoding')); return null; end $$",
+				"create constraint trigger see after insert on dcm.message deferrable initially deferred for each " +
+					"row execute function see()",
 			} {
 				if _, err := admin.Exec(t.Context(), statement); err != nil {
 					t.Fatal(err)

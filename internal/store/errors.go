@@ -80,7 +80,8 @@ func Describe(err error) string {
 	switch pg := pgError(err); {
 	case pg != nil && (pg.Code == "42P05" || pg.Code == "26000"):
 		return "SQLSTATE " + pg.Code +
-			": statements got mixed up between connections; behind PgBouncer add default_query_exec_mode=exec to DATABASE_URL"
+			": statements got mixed up between connections; behind PgBouncer add default_query_exec_mode=exec to " +
+			"DATABASE_URL"
 	case pg != nil && (pg.Code == "42501" || database.IsWrong(err)):
 		return "SQLSTATE " + pg.Code + ": " + pg.Message // names the table, user or database, never a value
 	case pg != nil:

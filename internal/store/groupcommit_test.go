@@ -82,7 +82,8 @@ func TestMessagesShareTransactions(t *testing.T) {
 	}
 	all.Wait()
 	if n := s.count(
-		"select count(*) from planning.message m join planning.message_object o on o.sender = m.sender and o.message = m.id join planning.capacity_group g using (capacity_group_id)"); n != messages {
+		"select count(*) from planning.message m join planning.message_object o on o.sender = m.sender and " +
+			"o.message = m.id join planning.capacity_group g using (capacity_group_id)"); n != messages {
 		t.Errorf("%d of %d messages are there", n, messages)
 	}
 	if committed, failed := s.store.GroupCommits(); committed == 0 || committed > messages/2 || failed > 0 {
@@ -93,7 +94,8 @@ func TestMessagesShareTransactions(t *testing.T) {
 		t.Errorf("%d messages were saved in %d transactions", messages, n)
 	}
 	if n := s.count(
-		"select count(*) from dcm.message m join dcm.capacity_group g on g.capacity_group_id = m.object_id[1] where m.xmin <> g.xmin"); n > 0 {
+		"select count(*) from dcm.message m join dcm.capacity_group g on g.capacity_group_id = m.object_id[1] " +
+			"where m.xmin <> g.xmin"); n > 0 {
 		t.Errorf("%d messages were saved in another transaction than their groups", n)
 	}
 }

@@ -68,7 +68,8 @@ func TestRemovingHistoryLocksNobodyOut(t *testing.T) {
 		}()
 		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 			waits := w.query(
-				"select query from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like 'delete from dcm." + table + "%'")
+				"select query from pg_stat_activity where datname = current_database() and wait_event_type = " +
+					"'Lock' and query like 'delete from dcm." + table + "%'")
 			if len(waits) == 1 {
 				break
 			}

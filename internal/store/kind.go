@@ -58,7 +58,8 @@ func checkKinds(kinds []kind, endpoints []dcm.Endpoint) error {
 	for _, k := range kinds {
 		for part, missing := range map[string]bool{
 			"write": k.write == nil, "tables": len(k.tables) == 0, "columns": len(k.columns) == 0,
-			"lock":      k.lock == nil && k.endpoint.IDName != "", // objects with an ID are compared with the stored one
+			// objects with an ID are compared with the stored one
+			"lock":      k.lock == nil && k.endpoint.IDName != "",
 			"conflicts": len(k.conflicts) == 0 && k.endpoint.IDName != "",
 		} {
 			if missing {

@@ -31,7 +31,8 @@ func TestKinds(t *testing.T) {
 			}
 			parts := slices.Clone(kinds)
 			remove(&parts[i])
-			if err := checkKinds(parts, dcm.Endpoints); err == nil || !strings.Contains(err.Error(), path+" has no "+part) {
+			if err := checkKinds(parts, dcm.Endpoints); err == nil ||
+				!strings.Contains(err.Error(), path+" has no "+part) {
 				t.Errorf("%s without %s: %v; want an error that names both", path, part, err)
 			}
 		}

@@ -100,7 +100,8 @@ func (w *world) sent(d dcm.MaterialDemand) {
 	w.demand(d)
 	for _, table := range []string{"material_demand", "demand_series"} {
 		if _, err := w.conn.Exec(context.Background(),
-			"update dcm."+table+" set direction = 'sent', partner = supplier where direction = 'received' and material_number_customer = $1",
+			"update dcm."+table+" set direction = 'sent', partner = supplier where direction = 'received' and "+
+				"material_number_customer = $1",
 			d.MaterialNumberCustomer); err != nil {
 			w.t.Fatal(err)
 		}
@@ -284,7 +285,8 @@ func TestChoices(t *testing.T) {
 			}
 			want := []string{c.want}
 			if got := w.query(
-				`select coalesce(trim_scale(demand)::text, '') from planning.group_week where capacity_group_id = $1 and point_in_time = '2026-11-30'`, id[0]); !slices.Equal(got, want) {
+				`select coalesce(trim_scale(demand)::text, '') from planning.group_week where capacity_group_id = `+
+					`$1 and point_in_time = '2026-11-30'`, id[0]); !slices.Equal(got, want) {
 				t.Errorf("demand %q, want %q", got, want)
 			}
 			got := w.query(`select concat_ws(' ', right(capacity_group_id::text, 1), missing, material_number_customer, right(linked_capacity_group_id::text, 1))
@@ -492,7 +494,8 @@ func TestCapacityHistory(t *testing.T) {
 	if diff := cmp.Diff(want, w.query(states)); diff != "" {
 		t.Error(diff)
 	}
-	asOf := `select concat_ws(' ', point_in_time, actual_capacity) from planning.capacity_history where received_at <= $1 and (superseded_at is null or superseded_at > $1) order by 1`
+	asOf := `select concat_ws(' ', point_in_time, actual_capacity) from planning.capacity_history where ` +
+		`received_at <= $1 and (superseded_at is null or superseded_at > $1) order by 1`
 	for _, c := range []struct {
 		at   time.Time
 		want []string
@@ -527,14 +530,16 @@ func TestDemandHistory(t *testing.T) {
 	w.demand(changed)
 	w.demand(demandOf(id, "M", "1", "5"))
 	got := w.query(
-		`select concat_ws(' ', demand_category_code, point_in_time, demand, superseded_at is null) from planning.demand_history order by 1`)
+		`select concat_ws(' ', demand_category_code, point_in_time, demand, superseded_at is null) from ` +
+			`planning.demand_history order by 1`)
 	want := []string{"0001 2026-11-30 1 f", "0001 2026-11-30 1 t", "0001 2026-12-07 2 f", "0001 2026-12-07 5 t",
 		"A1S1 2026-11-30 7 f"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 	if got := w.query(
-		`select distinct to_char(received_at at time zone 'UTC', 'HH24:MI:SS') from planning.demand_history where demand = 2`); !slices.Equal(got, []string{first.Format(time.TimeOnly)}) {
+		`select distinct to_char(received_at at time zone 'UTC', 'HH24:MI:SS') from planning.demand_history where ` +
+			`demand = 2`); !slices.Equal(got, []string{first.Format(time.TimeOnly)}) {
 		t.Errorf("the first state began %s", got)
 	}
 }
@@ -550,7 +555,8 @@ func TestKeepNoHistory(t *testing.T) {
 		w.demand(demandOf(uuid.UUID{1}, "M", actual))
 	}
 	if got := w.query(
-		`select actual_capacity::text from planning.capacity_history union all select demand::text from planning.demand_history`); !slices.Equal(got, []string{"2", "2"}) {
+		`select actual_capacity::text from planning.capacity_history union all select demand::text from ` +
+			`planning.demand_history`); !slices.Equal(got, []string{"2", "2"}) {
 		t.Errorf("states: %s", got)
 	}
 }

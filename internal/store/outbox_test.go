@@ -107,7 +107,8 @@ func TestRelease(t *testing.T) {
 	}
 	want := []string{"A 2030-01-07 10 0001", "B 2030-01-07 5.5 A1S1"}
 	if diff := cmp.Diff(want,
-		d.query(`select concat_ws(' ', material_number_customer, point_in_time, demand, demand_category_code) from planning.demand order by 1`)); diff != "" {
+		d.query(`select concat_ws(' ', material_number_customer, point_in_time, demand, demand_category_code) `+
+			`from planning.demand order by 1`)); diff != "" {
 		t.Error(diff)
 	}
 	// One object for ever, and each state once; older ones that wait are superseded.
@@ -134,7 +135,8 @@ func TestRelease(t *testing.T) {
 func TestReleaseOfOneSupplier(t *testing.T) {
 	d := newDesk(t)
 	d.line("A", "2030-01-07", "10")
-	d.exec(`insert into outbox.demand_line (supplier, customer, material_number_customer, customer_location, point_in_time, demand) values ('BPNL00000000ELSE', $1, 'A', $2, '2030-01-07', 1)`, customer, site)
+	d.exec(`insert into outbox.demand_line (supplier, customer, material_number_customer, customer_location, `+
+		`point_in_time, demand) values ('BPNL00000000ELSE', $1, 'A', $2, '2030-01-07', 1)`, customer, site)
 	if got := d.query(`select released_supplier || ' ' || outcome from outbox.release($1)`,
 		supplier); !slices.Equal(got, []string{supplier + " created"}) {
 		t.Errorf("%s", got)
@@ -168,17 +170,25 @@ func TestRefusals(t *testing.T) {
 		name, do, why string
 	}{
 		{name: "two descriptions",
-			do: "update outbox.demand_line set material_description_customer = point_in_time::text where material_number_customer = 'A'", why: "material_description_customer differs"},
+			do: "update outbox.demand_line set material_description_customer = point_in_time::text where " +
+				"material_number_customer = 'A'", why: "material_description_customer differs"},
 		{name: "two units",
-			do: "update outbox.demand_line set unit_of_measure = null where point_in_time = '2030-01-07' and material_number_customer = 'A'", why: "unit_of_measure differs"},
+			do: "update outbox.demand_line set unit_of_measure = null where point_in_time = '2030-01-07' and " +
+				"material_number_customer = 'A'", why: "unit_of_measure differs"},
 		{name: "two numbers",
-			do: "update outbox.demand_line set material_number_supplier = point_in_time::text where material_number_customer = 'A'", why: "material_number_supplier differs"},
+			do: "update outbox.demand_line set material_number_supplier = point_in_time::text where " +
+				"material_number_customer = 'A'", why: "material_number_supplier differs"},
 		{name: "partly inactive",
-			do: "update outbox.demand_line set is_inactive = true where point_in_time = '2030-01-07' and material_number_customer = 'A'", why: "is_inactive differs"},
+			do: "update outbox.demand_line set is_inactive = true where point_in_time = '2030-01-07' and " +
+				"material_number_customer = 'A'", why: "is_inactive differs"},
 		{name: "two supplier locations",
-			do: "update outbox.demand_line set expected_supplier_location = 'BPNS6666666666YY' where point_in_time = '2030-01-07' and material_number_customer = 'A'", why: "expected_supplier_location differs"},
+			do: "update outbox.demand_line set expected_supplier_location = 'BPNS6666666666YY' where " +
+				"point_in_time = '2030-01-07' and material_number_customer = 'A'",
+			why: "expected_supplier_location differs"},
 		{name: "this week only",
-			do: "delete from outbox.demand_line where point_in_time = '2030-01-07' and material_number_customer = 'A'; update outbox.demand_line set point_in_time = date_trunc('week', now() at time zone 'UTC') where material_number_customer = 'A'", why: "there are only the current week"},
+			do: "delete from outbox.demand_line where point_in_time = '2030-01-07' and material_number_customer = " +
+				"'A'; update outbox.demand_line set point_in_time = date_trunc('week', now() at time zone 'UTC') " +
+				"where material_number_customer = 'A'", why: "there are only the current week"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := newDesk(t)
@@ -257,7 +267,8 @@ func TestPartnersSayWhatIsWrong(t *testing.T) {
 		}
 	}
 	if cut := d.query(
-		`select conname from pg_constraint where octet_length(conname) = 63 and conname not like 'unit_of_measure must%'`); len(cut) > 0 {
+		`select conname from pg_constraint where octet_length(conname) = 63 and conname not like 'unit_of_measure ` +
+			`must%'`); len(cut) > 0 {
 		t.Errorf("these names may have lost their end: %q", cut)
 	}
 }

@@ -167,7 +167,8 @@ func (s *Store) makeOverview(ctx context.Context, c changedOverview, share float
 func (s *Store) longTx(ctx context.Context, do func(pgx.Tx) error) error {
 	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx,
-			"set local statement_timeout = '1h'; set local synchronous_commit = off; set local max_parallel_workers_per_gather = 0; set local jit = off",
+			"set local statement_timeout = '1h'; set local synchronous_commit = off; set local "+
+				"max_parallel_workers_per_gather = 0; set local jit = off",
 			pgx.QueryExecModeSimpleProtocol); err != nil {
 			return err
 		}

@@ -281,7 +281,8 @@ func TestOverviewPieces(t *testing.T) {
 	}
 	w.updateOverview()
 	if got, want := fmt.Sprint(
-		w.query("select concat_ws(': ', piece, capacity_groups) from dcm.capacity_total order by piece")), "[0: 5 1: 1]"; got != want {
+		w.query("select concat_ws(': ', piece, capacity_groups) from dcm.capacity_total order by piece")),
+		"[0: 5 1: 1]"; got != want {
 		t.Errorf("groups of pieces: %s, want %s", got, want)
 	}
 	w.same("overview", keptOverview, exactOverview)
@@ -315,7 +316,8 @@ func TestOverviewGivesUp(t *testing.T) {
 	}
 	figures := func(of string) string {
 		return fmt.Sprint(
-			w.query(`select concat_ws(' ', count(*), count(red_weeks), count(gave_up_at)) from planning.group_overview where supplier = '` + of + `'`))
+			w.query(`select concat_ws(' ', count(*), count(red_weeks), count(gave_up_at)) from ` +
+				`planning.group_overview where supplier = '` + of + `'`))
 	}
 	w.store.LimitOverviews(200 * time.Millisecond)
 	w.updateOverview()

@@ -74,14 +74,8 @@ func (s *Store) Save(
 		}
 		if violates(err, "message_pkey") && unknown != nil || errors.Is(err, errUnreplicated) {
 			// The commit had succeeded, as far as one server can tell.
-			d := m.decision
-			if unknown != nil {
-				d = *unknown
-			}
-			if err = s.confirm(ctx, a); err == nil {
-				d, err = s.committed(ctx, m, d)
-			}
-			if err == nil {
+			var d Decision
+			if d, err = s.confirmed(ctx, m, *cmp.Or(unknown, &m.decision)); err == nil {
 				return d, nil
 			}
 			unknown = &d
@@ -107,6 +101,14 @@ func (s *Store) Save(
 		}
 		return Decision{}, fmt.Errorf("store message: %w", err)
 	}
+}
+
+// confirmed makes sure that a message which seems to be committed is, and finds the decision that is.
+func (s *Store) confirmed(ctx context.Context, m *saving, d Decision) (Decision, error) {
+	if err := s.confirm(ctx, m.Arrival); err != nil {
+		return d, err
+	}
+	return s.committed(ctx, m, d)
 }
 
 // confirm makes a message that is visible as safe as any other. A server that stops while a commit

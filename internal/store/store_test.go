@@ -257,7 +257,8 @@ func TestRetention(t *testing.T) {
 			ReceivedAt: now.AddDate(0, 0, -age)}
 		d := store.Decision{Entry: store.Entry{Status: 200},
 			Request: &store.UpdateRequest{Entries: []dcm.RequestForUpdate{{Object: dcm.MaterialDemandEndpoint.Object}}}}
-		if _, err := s.Save(context.Background(), a, nil, func(*store.Snapshot) store.Decision { return d }); err != nil {
+		if _, err := s.Save(context.Background(), a, nil,
+			func(*store.Snapshot) store.Decision { return d }); err != nil {
 			t.Fatal(err)
 		}
 	}

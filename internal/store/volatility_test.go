@@ -142,19 +142,22 @@ func TestVolatilityOfLinksThen(t *testing.T) {
 	child.LinkedDemandSeries = []dcm.LinkedDemandSeries{link("C", "")}
 	w.receive(child)
 	got := w.query(
-		`select concat_ws(' ', trim_scale(latest), trim_scale(previous)) from planning.volatility where measured_at = $1`, start.Add(7*day))
+		`select concat_ws(' ', trim_scale(latest), trim_scale(previous)) from planning.volatility where `+
+			`measured_at = $1`, start.Add(7*day))
 	if !slices.Equal(got, []string{"11 11"}) {
 		t.Errorf("%q, want the links of then", got)
 	}
 	got = w.query(
-		`select concat_ws(' ', trim_scale(latest), trim_scale(previous)) from planning.volatility where measured_at > $1 and point_in_time = $2::date`, start.Add(7*day), monday(0).String())
+		`select concat_ws(' ', trim_scale(latest), trim_scale(previous)) from planning.volatility where `+
+			`measured_at > $1 and point_in_time = $2::date`, start.Add(7*day), monday(0).String())
 	if len(got) > 0 {
 		t.Errorf("%q of a week that was past at the measurement", got)
 	}
 	parent.DemandVolatility.StartReferenceDateTime = dcm.Timestamp{Time: start.Add(24 * time.Hour)}
 	w.receive(parent)
 	got = w.query(
-		`select extract(epoch from measured_at - $1)::int8::text from planning.volatility where measured_at < $2 group by measured_at order by measured_at`, start, start.Add(14*day))
+		`select extract(epoch from measured_at - $1)::int8::text from planning.volatility where measured_at < $2 `+
+			`group by measured_at order by measured_at`, start, start.Add(14*day))
 	if want := []string{fmt.Sprint(7 * 86400), fmt.Sprint(8 * 86400)}; !slices.Equal(got, want) {
 		t.Errorf(
 			"measured %s s after the start, want %s: the one before the start was changed, and that of the new one",
@@ -201,7 +204,8 @@ func TestVolatilityOfThresholdsThen(t *testing.T) {
 		w.receive(group)
 		demand(start.Add(15*day), "40", true)
 		got := w.query(
-			`select concat_ws(' ', extract(day from measured_at - $1), latest, previous, alert) from planning.volatility where measured_at < $2 order by measured_at`,
+			`select concat_ws(' ', extract(day from measured_at - $1), latest, previous, alert) from `+
+				`planning.volatility where measured_at < $2 order by measured_at`,
 			start, start.Add(15*day))
 		want := []string{"7 20 10 absolute positive", "14 40 20"}
 		if none {
@@ -363,7 +367,8 @@ func TestConditionsReachTheKeys(t *testing.T) {
 	for _, view := range []string{"group_week", "capacity_history", "group_history", "volatility"} {
 		plan := strings.Join(
 			w.query(fmt.Sprintf(
-				`explain select * from planning.%s where supplier = '%s' and customer = '%s' and capacity_group_id = '%s'`,
+				`explain select * from planning.%s where supplier = '%s' and customer = '%s' and `+
+					`capacity_group_id = '%s'`,
 				view, supplier, customer, uuid.UUID{1})), "\n")
 		if strings.Contains(plan, "Seq Scan") || !strings.Contains(plan, "capacity_group_pkey") {
 			t.Errorf("%s:\n%s", view, plan)
@@ -371,13 +376,15 @@ func TestConditionsReachTheKeys(t *testing.T) {
 	}
 	// Each link looks up its own series, not all of the supplier's.
 	one := strings.Join(
-		w.query(`explain select * from planning.group_week where supplier = 's' and customer = 'c' and capacity_group_id = '00000000-0000-0000-0000-000000000001'`), "\n")
+		w.query(`explain select * from planning.group_week where supplier = 's' and customer = 'c' and `+
+			`capacity_group_id = '00000000-0000-0000-0000-000000000001'`), "\n")
 	if !regexp.MustCompile(
 		`demand_series_pkey on demand_series t.*\n *Index Cond: .*material_number_customer`).MatchString(one) {
 		t.Errorf("group_week:\n%s", one)
 	}
 	plan := strings.Join(
-		w.query(`explain select * from planning.demand_history where supplier = 'BPNL00000000SUP1' and customer = 'BPNL00000000CUS1' and material_number_customer = 'M'`), "\n")
+		w.query(`explain select * from planning.demand_history where supplier = 'BPNL00000000SUP1' and customer = `+
+			`'BPNL00000000CUS1' and material_number_customer = 'M'`), "\n")
 	if strings.Contains(plan, "Seq Scan") {
 		t.Errorf("demand_history:\n%s", plan)
 	}

@@ -208,7 +208,8 @@ func guess(body []byte, at int) string {
 			return both
 		}
 		return "this looks like a decimal comma; numbers have a point: 1.5"
-	case rest[0] == ',' && len(next) > 0 && (next[0] == '}' || next[0] == ']'), (rest[0] == '}' || rest[0] == ']') && last(1) == ',':
+	case rest[0] == ',' && len(next) > 0 && (next[0] == '}' || next[0] == ']'),
+		(rest[0] == '}' || rest[0] == ']') && last(1) == ',':
 		return "no comma may stand before a closing bracket"
 	case rest[0] == ',':
 		return "there is a comma too many, or a value is missing"
@@ -235,11 +236,14 @@ func guess(body []byte, at int) string {
 		}
 	}
 	switch {
-	case (rest[0] == '"' || rest[0] == '{' || rest[0] == '[') && last(1) != 0 && !bytes.ContainsRune([]byte(",:[{"), rune(last(1))):
+	case (rest[0] == '"' || rest[0] == '{' || rest[0] == '[') && last(1) != 0 &&
+		!bytes.ContainsRune([]byte(",:[{"), rune(last(1))):
 		return "is a comma missing before it, or a colon?"
 	}
 	// name is taken for null up to its second letter
-	if before := bytes.TrimRight(body[:word], " \t\r\n"); unicode.IsLetter(rune(body[word])) && len(before) > 0 && strings.IndexByte("{,:", before[len(before)-1]) >= 0 {
+	preceding := bytes.TrimRight(body[:word], " \t\r\n")
+	if unicode.IsLetter(rune(body[word])) && len(preceding) > 0 &&
+		strings.IndexByte("{,:", preceding[len(preceding)-1]) >= 0 {
 		return "names and strings stand in double quotation marks"
 	}
 	return ""

@@ -265,10 +265,12 @@ func (w *world) sendRound(duration time.Duration, faults []fault) findings {
 	calm := time.Now()
 	ended := within(2*patience, func() bool {
 		// As an operator says that a partner is back.
-		w.admin("update outbox.partner set dsp_url = dsp_url where bpnl in (select partner from dcm.delivery where state = 'waiting' and next_attempt_at > now() + interval '1 s')")
+		w.admin("update outbox.partner set dsp_url = dsp_url where bpnl in (select partner from dcm.delivery " +
+			"where state = 'waiting' and next_attempt_at > now() + interval '1 s')")
 		time.Sleep(500 * time.Millisecond)
 		return w.ask(
-			"select (select count(*) from dcm.delivery where state in ('waiting', 'sending')) + (select count(*) from dcm.requested_update where arrived_at is null)") == 0
+			"select (select count(*) from dcm.delivery where state in ('waiting', 'sending')) + (select count(*) "+
+				"from dcm.requested_update where arrived_at is null)") == 0
 	})
 	if took := time.Since(calm); ended && took > w.figures.longestSending {
 		w.figures.longestSending = took

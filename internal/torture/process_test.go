@@ -261,8 +261,10 @@ func freeAddress(t testing.TB) string {
 func group(supplier, customer, id, changedAt, name string, weeks, quantity int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `{"capacityGroupId":%q,"name":%q,"supplier":%q,"customer":%q,"changedAt":%q,`+
-		`"unitOfMeasure":"unit:piece","unitOfMeasureIsOmitted":false,"capacityGroupIsInactive":false,"supplierLocations":["BPNS00000000PLNT"],`+
-		`"linkedDemandSeries":[{"materialNumberCustomer":"M-1","customerLocation":"BPNS00000000SITE","demandCategory":{"demandCategoryCode":"0001"}}],"capacities":[`,
+		`"unitOfMeasure":"unit:piece","unitOfMeasureIsOmitted":false,"capacityGroupIsInactive":false,`+
+		`"supplierLocations":["BPNS00000000PLNT"],`+
+		`"linkedDemandSeries":[{"materialNumberCustomer":"M-1","customerLocation":"BPNS00000000SITE",`+
+		`"demandCategory":{"demandCategoryCode":"0001"}}],"capacities":[`,
 		id, name, supplier, customer, changedAt)
 	monday := time.Date(2040, 1, 2, 0, 0, 0, 0, time.UTC)
 	for i := range weeks {
@@ -283,7 +285,8 @@ func envelope(endpoint, messageID, supplier, content string) string {
 		context = "CX-DCM-IdBasedRequestForUpdate:1.0.0"
 	}
 	return fmt.Sprintf(
-		`{"messageHeader":{"header":{"messageId":%q,"context":%q,"sentDateTime":"2026-01-05T12:00:00Z","senderBpn":%q,"receiverBpn":%q,"version":"3.0.0"}},`+
+		`{"messageHeader":{"header":{"messageId":%q,"context":%q,"sentDateTime":"2026-01-05T12:00:00Z",`+
+			`"senderBpn":%q,"receiverBpn":%q,"version":"3.0.0"}},`+
 			`"content":{"informationObject":%s}}`, messageID, context, supplier, customer, content)
 }
 

@@ -76,11 +76,13 @@ func (f *figures) String() string {
 	return fmt.Sprintf(
 		"%d messages sent with %d objects; %d answered, and %d by the load balancer; %d acknowledged\n%d faults:%s\n"+
 			"%d requests came during rolling restarts, %d of them got no answer of a receiver\n"+
-			"lost %d, unexplained %d, untrue %d (503, nothing stored; but it was); %d times 503 did not know\nlongest outage after the end of a fault: %s (%s)",
+			"lost %d, unexplained %d, untrue %d (503, nothing stored; but it was); %d times 503 did not "+
+			"know\nlongest outage after the end of a fault: %s (%s)",
 		f.messages, f.objects, f.answered, f.foreign, f.acknowledged, total, faults, f.rolling, f.rollingUnanswered,
 		f.lost, f.unexplained, f.untrue, f.unsure, f.longest.Round(time.Millisecond), f.longestAfter) +
 		fmt.Sprintf(
-			"\nwent out: %d releases with %d states, %d arrivals, %d states delivered, %d refused, %d requests for update answered; all was sent at most %s after the last fault",
+			"\nwent out: %d releases with %d states, %d arrivals, %d states delivered, %d refused, %d requests "+
+				"for update answered; all was sent at most %s after the last fault",
 			f.releases, f.states, f.arrived, f.deliveries, f.refusals, f.questions,
 			f.longestSending.Round(time.Millisecond))
 }

@@ -399,7 +399,8 @@ func (c *Connector) catalogue(w http.ResponseWriter, r *http.Request) {
 	if p.DSP25 {
 		answer(w, map[string]any{"@type": "Catalog", "dataset": datasets,
 			"@context": []any{"https://w3id.org/tractusx/auth/v1.0.0",
-				"https://w3id.org/catenax/2025/9/policy/context.jsonld", "https://w3id.org/dspace/2025/1/context.jsonld",
+				"https://w3id.org/catenax/2025/9/policy/context.jsonld",
+				"https://w3id.org/dspace/2025/1/context.jsonld",
 				"https://w3id.org/edc/dspace/v0.0.1"}})
 		return
 	}
@@ -561,21 +562,32 @@ func (c *Connector) plane(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "<html><h1>HTTP ERROR 500</h1></html>")
 		return
 	}
-	forward := httptest.NewRequest(r.Method, p.Offers[i].Path+strings.TrimPrefix(r.URL.Path, "/public"),
+	p.answer(w, p.forward(r, p.Offers[i], t.agreement, body))
+}
+
+// forward calls the receiver behind an offer, as a data plane does.
+func (p *Partner) forward(r *http.Request, offer Offer, agreement string, body []byte) *httptest.ResponseRecorder {
+	forward := httptest.NewRequest(r.Method, offer.Path+strings.TrimPrefix(r.URL.Path, "/public"),
 		bytes.NewReader(body))
 	forward.URL.RawQuery = r.URL.RawQuery
 	forward.ContentLength = -1 // chunked, always
-	forward.Header = http.Header{"Edc-Bpn": {p.Sender}, "Edc-Contract-Agreement-Id": {t.agreement},
+	forward.Header = http.Header{"Edc-Bpn": {p.Sender}, "Edc-Contract-Agreement-Id": {agreement},
 		"X-Api-Key": {p.Key}}
 	if ct := r.Header.Get("Content-Type"); ct != "" {
 		forward.Header.Set("Content-Type", "application/json;charset=UTF-8")
 	}
 	got := httptest.NewRecorder()
 	p.Backend.ServeHTTP(got, forward.WithContext(r.Context()))
+	return got
+}
+
+// answer passes an answer of the receiver on, as the type of the asset does.
+func (p *Partner) answer(w http.ResponseWriter, got *httptest.ResponseRecorder) {
 	switch {
 	case got.Code == http.StatusUnprocessableEntity && p.Proxy:
 		errors(w, http.StatusInternalServerError,
-			"Unhandled exception occurred during data transfer: java.lang.IllegalArgumentException: Response status must not be 'null'")
+			"Unhandled exception occurred during data transfer: java.lang.IllegalArgumentException: Response "+
+				"status must not be 'null'")
 	case p.Proxy:
 		for name, values := range got.Header() {
 			w.Header()[name] = values

@@ -37,7 +37,8 @@ create schema demo_clock;
 create table demo_clock.clock (at timestamptz not null);
 insert into demo_clock.clock values (pg_catalog.now());
 create function demo_clock.now() returns timestamptz stable language sql as 'select at from demo_clock.clock';
-create function demo_clock.clock_timestamp() returns timestamptz volatile language sql as 'select at from demo_clock.clock';
+create function demo_clock.clock_timestamp() returns timestamptz volatile language sql
+	as 'select at from demo_clock.clock';
 alter function outbox.release set search_path = demo_clock, pg_catalog, pg_temp;
 alter function outbox.prepare_comment set search_path = demo_clock, pg_catalog, pg_temp;
 alter function outbox.queue_comment set search_path = demo_clock, pg_catalog, pg_temp;`
@@ -78,8 +79,9 @@ func World(ctx context.Context, url string, w example.World) (err error) {
 	defer s.Close()
 
 	l.partner = receiver.New(receiver.Config{
-		Standard: standard.Latest(), CustomerBPNLs: []string{w.Customer}, SenderHeader: "Edc-Bpn", UnparsableStatus: 422,
-		RequestTimeout: 20 * time.Second, MaxInFlight: 16, MaxBuffered: 64 << 20,
+		Standard: standard.Latest(), CustomerBPNLs: []string{w.Customer}, SenderHeader: "Edc-Bpn",
+		UnparsableStatus: 422,
+		RequestTimeout:   20 * time.Second, MaxInFlight: 16, MaxBuffered: 64 << 20,
 		Now: func() time.Time { return l.now },
 	}, s, slog.New(slog.DiscardHandler)).Partner()
 
@@ -192,7 +194,8 @@ func (l *loader) post(ctx context.Context, m example.Sent, refused bool) error {
 	}
 	// The journal takes the time until now, which is another one than the receiver's.
 	_, err := l.conn.Exec(ctx,
-		"update dcm.message set duration = duration - $1::interval where received_at = $2 and sender = $3 and duration >= $1::interval", late, l.now, m.Sender)
+		"update dcm.message set duration = duration - $1::interval where received_at = $2 and sender = $3 and "+
+			"duration >= $1::interval", late, l.now, m.Sender)
 	if err != nil {
 		return fmt.Errorf("set the duration: %w", err)
 	}
@@ -249,9 +252,11 @@ func (l *loader) send(ctx context.Context) error {
 // comment is one of ours, sent to a supplier.
 func (l *loader) comment(ctx context.Context) error {
 	_, err := l.conn.Exec(ctx, `
-		insert into outbox.comment (supplier, customer, object_id, author, comment_type, comment_text, reference_dates, posted_at)
+		insert into outbox.comment (
+			supplier, customer, object_id, author, comment_type, comment_text, reference_dates, posted_at)
 		select supplier, customer, capacity_group_id, 'anna@customer.example', 'actionRequired',
-			'Our line stops in that week. Can you build stock before, or work on Saturdays?', array[min(point_in_time) + 28], $1
+			'Our line stops in that week. Can you build stock before, or work on Saturdays?',
+			array[min(point_in_time) + 28], $1
 		from planning.capacity join planning.capacity_group using (supplier, customer, capacity_group_id)
 		where name = 'Hub forge' group by 1, 2, 3`, l.now)
 	if err != nil {

@@ -23,15 +23,7 @@ import (
 // skipped.
 func BehindPgBouncer(t *testing.T, direct string) string {
 	t.Helper()
-	pgbouncer := ""
-	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin") {
-		if path, err := osexec.LookPath(filepath.Join(dir, "pgbouncer")); err == nil {
-			pgbouncer = path
-		}
-	}
-	if pgbouncer == "" {
-		t.Skip("pgbouncer is not installed (Debian: apt-get install pgbouncer)")
-	}
+	pgbouncer := findPgBouncer(t)
 	to, err := url.Parse(direct)
 	if err != nil || !strings.HasPrefix(to.Query().Get("host"), "/") {
 		t.Skip("the server of the tests is another one's")
@@ -45,31 +37,7 @@ func BehindPgBouncer(t *testing.T, direct string) string {
 	if ignored == nil {
 		t.Fatal("deploy/ha/pgbouncer.ini ignores no parameters")
 	}
-	// The server takes whom the socket says the client is, which PgBouncer is not.
-	server, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Close() })
-	go func() {
-		for {
-			in, err := server.Accept()
-			if err != nil {
-				return
-			}
-			out, err := net.Dial("unix", filepath.Join(to.Query().Get("host"), ".s.PGSQL."+to.Query().Get("port")))
-			if err != nil {
-				_ = in.Close()
-				continue
-			}
-			for _, way := range [][2]net.Conn{{in, out}, {out, in}} {
-				go func() {
-					_, _ = io.Copy(way[0], way[1])
-					_ = way[0].Close()
-				}()
-			}
-		}
-	}()
+	server := bridge(t, filepath.Join(to.Query().Get("host"), ".s.PGSQL."+to.Query().Get("port")))
 	front, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -99,8 +67,58 @@ server_login_retry = 1
 	if err != nil {
 		t.Fatal(err)
 	}
+	runPgBouncer(t, pgbouncer, file, front.Addr().String())
+	return fmt.Sprintf("postgres://%s@%s%s?sslmode=disable&default_query_exec_mode=exec", to.User.Username(),
+		front.Addr(), to.Path)
+}
+
+func findPgBouncer(t *testing.T) string {
+	t.Helper()
+	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin") {
+		if path, err := osexec.LookPath(filepath.Join(dir, "pgbouncer")); err == nil {
+			return path
+		}
+	}
+	t.Skip("pgbouncer is not installed (Debian: apt-get install pgbouncer)")
+	return ""
+}
+
+// bridge passes TCP connections on to a socket: the server accepts the user that the socket names as its
+// client, which PgBouncer is not.
+func bridge(t *testing.T, socket string) net.Listener {
+	t.Helper()
+	server, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	go func() {
+		for {
+			in, err := server.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("unix", socket)
+			if err != nil {
+				_ = in.Close()
+				continue
+			}
+			for _, direction := range [][2]net.Conn{{in, out}, {out, in}} {
+				go func() {
+					_, _ = io.Copy(direction[0], direction[1])
+					_ = direction[0].Close()
+				}()
+			}
+		}
+	}()
+	return server
+}
+
+// runPgBouncer runs PgBouncer until the test ends, and returns when it accepts connections.
+func runPgBouncer(t *testing.T, pgbouncer, file, address string) {
+	t.Helper()
 	cmd := osexec.Command(pgbouncer, "-q", file)
-	if os.Getuid() == 0 { // which PgBouncer refuses
+	if os.Getuid() == 0 { // PgBouncer refuses to run as root
 		nobody, err := user.Lookup("nobody")
 		if err != nil {
 			t.Skip(err)
@@ -117,7 +135,7 @@ server_login_retry = 1
 		_ = cmd.Wait()
 	})
 	for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {
-		conn, err := net.Dial("tcp", front.Addr().String())
+		conn, err := net.Dial("tcp", address)
 		if err == nil {
 			_ = conn.Close()
 			break
@@ -126,6 +144,4 @@ server_login_retry = 1
 			t.Fatal(err)
 		}
 	}
-	return fmt.Sprintf("postgres://%s@%s%s?sslmode=disable&default_query_exec_mode=exec", to.User.Username(),
-		front.Addr(), to.Path)
 }

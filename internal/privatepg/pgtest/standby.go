@@ -28,7 +28,8 @@ func NewStandby(t testing.TB, primary *Server, conninfo string, settings map[str
 	}
 	copier := filepath.Join(filepath.Dir(server), "pg_basebackup") // of the same version
 	if _, err := os.Stat(copier); err != nil {
-		t.Skipf("the Postgres in %s has no pg_basebackup, so no standby can be made: install your distribution's package", filepath.Dir(server))
+		t.Skipf("the Postgres in %s has no pg_basebackup, so no standby can be made: install your distribution's "+
+			"package", filepath.Dir(server))
 	}
 	dir, err := os.MkdirTemp("", prefix)
 	if err != nil {
