@@ -95,7 +95,8 @@ func TestNamesExist(t *testing.T) {
 		}
 	}
 	// The patterns above must go on matching what the document has.
-	for kind, least := range map[string]int{"case": 40, "test": 50, "code": 50, "path": 5, "case in a test": 10, "code elsewhere": 20} {
+	for kind, least := range map[string]int{"case": 40, "test": 50, "code": 50, "path": 5, "case in a test": 10,
+		"code elsewhere": 20} {
 		if counts[kind] < least {
 			t.Errorf("only %d mentions of kind %q found", counts[kind], kind)
 		}
@@ -104,8 +105,10 @@ func TestNamesExist(t *testing.T) {
 
 // documents are those that hold for this version and link to others.
 var documents = []string{
-	"README.md", "CONTRIBUTING.md", "SECURITY.md", "api/planners.md", "deploy/README.md", "deploy/operation.md", "deploy/connector.md", "deploy/settings.md",
-	"deploy/edc/README.md", "deploy/ha/README.md", "internal/README.md", "internal/bench/README.md", "internal/torture/README.md",
+	"README.md", "CONTRIBUTING.md", "SECURITY.md", "api/planners.md", "deploy/README.md", "deploy/operation.md",
+	"deploy/connector.md", "deploy/settings.md",
+	"deploy/edc/README.md", "deploy/ha/README.md", "internal/README.md", "internal/bench/README.md",
+	"internal/torture/README.md",
 }
 
 // TestDocumentsNameAll fails when deploy/settings.md lacks a setting with its
@@ -121,7 +124,8 @@ func TestDocumentsNameAll(t *testing.T) {
 		for _, line := range lines {
 			if strings.HasPrefix(line, "| `"+s[1]+"` |") {
 				named = true
-				if d := fallback.FindStringSubmatch(plain.Replace(s[0])); d != nil && d[1] != "" && !strings.Contains(line, "| `"+d[1]+"` |") {
+				if d := fallback.FindStringSubmatch(plain.Replace(s[0])); d != nil && d[1] != "" &&
+					!strings.Contains(line, "| `"+d[1]+"` |") {
 					t.Errorf("deploy/settings.md: the default of %s is not %s", s[1], d[1])
 				}
 			}
@@ -136,7 +140,8 @@ func TestDocumentsNameAll(t *testing.T) {
 		}
 		for _, name := range found {
 			begin, _, more := strings.Cut(name[1], "%") // of what is filled in
-			if !strings.Contains(read(t, document), "`"+begin) || !more && !strings.Contains(read(t, document), "`"+begin+"`") {
+			if !strings.Contains(read(t, document),
+				"`"+begin) || !more && !strings.Contains(read(t, document), "`"+begin+"`") {
 				t.Errorf("%s: %s %s is not named", document, kind, name[1])
 			}
 		}

@@ -3,7 +3,6 @@ package api_test
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"io/fs"
@@ -18,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"dcm-receiver/internal/mutation"
 	"dcm-receiver/internal/privatepg/pgtest"
 )
 
@@ -30,7 +30,7 @@ var (
 	afresh = flag.Bool("afresh", false, "with -mutate: forget what earlier runs found")
 )
 
-// A mutation breaks what a row of a conformance document asks for. The files in
+// broken breaks what a row of a conformance document asks for. The files in
 // testdata/mutations have them, one file a document:
 //
 //	row 3.2.2 ¶9
@@ -51,18 +51,16 @@ var (
 //
 // Every row that names a test or a case has an entry, unless the file has the line
 // "incomplete". Lines that begin with "#" are comments.
-type mutation struct {
+type broken struct {
 	document string
 	at       string // file and line of the mutation, for messages
 	key      string // text that one row has
 	row      string // that row
 	none     string // why there is no mutation
-	edits    []edit
-	stale    string // why the edits do not fit the code as it is now
+	edits    []mutation.Edit
+	stale    string            // why the edits do not fit the code as it is now
+	changed  map[string]string // files with their text where the edits are made
 }
-
-// edit replaces text in one file.
-type edit struct{ file, old, new string }
 
 // mutated are the documents, each with its mutations.
 var mutated = map[string]string{
@@ -72,43 +70,33 @@ var mutated = map[string]string{
 
 // readMutations reads the mutations of one document, and holds them to document and
 // tree.
-func readMutations(t *testing.T, document, file string) []*mutation {
+func readMutations(t *testing.T, document, file string) []*broken {
 	t.Helper()
-	var all []*mutation
-	var m *mutation
+	var all []*broken
+	var m *broken
 	complete := true
-	begun := "" // what the line before began with
+	var edits mutation.Reader // of the mutation at hand
 	for i, line := range strings.Split(strings.TrimSuffix(read(t, file), "\n"), "\n") {
 		word, rest, _ := strings.Cut(line, " ")
 		at := fmt.Sprintf("%s:%d", filepath.Base(file), i+1)
-		last := func() *edit { return &m.edits[len(m.edits)-1] }
 		switch {
 		case line == "" || word == "#":
 			continue
 		case line == "incomplete":
 			complete = false
 		case word == "row":
-			m = &mutation{document: document, at: at, key: rest}
+			m, edits = &broken{document: document, at: at, key: rest}, mutation.Reader{}
 			all = append(all, m)
 		case m == nil:
 			t.Fatalf("%s: a mutation begins with a row", at)
 		case word == "none":
 			m.none = rest
-		case word == "file":
-			m.edits = append(m.edits, edit{file: rest})
-		case len(m.edits) == 0:
-			t.Fatalf("%s: %q; want row, none, file, - or +", at, line)
-		case word == "-":
-			if begun == "+" {
-				m.edits = append(m.edits, edit{file: last().file})
-			}
-			last().old = join(last().old, rest, begun == "-")
-		case word == "+":
-			last().new = join(last().new, rest, begun == "+")
 		default:
-			t.Fatalf("%s: %q; want row, none, file, - or +", at, line)
+			if err := edits.Line(line); err != nil {
+				t.Fatalf("%s: %v", at, err)
+			}
+			m.edits = edits.Edits
 		}
-		begun = word
 	}
 	rows := evidenced(read(t, document))
 	for _, m := range all {
@@ -126,84 +114,28 @@ func readMutations(t *testing.T, document, file string) []*mutation {
 		if (m.none == "") == (len(m.edits) == 0) {
 			t.Errorf("%s: want either what is broken or why nothing is", m.at)
 		}
-		for i := range m.edits {
-			e := &m.edits[i]
-			file := locate(e.file, e.old)
-			if file == "" || e.old == e.new {
-				m.stale = fmt.Sprintf("%s: want %q once in %s, or else in one other file", m.at, e.old, e.file)
-				continue
-			}
-			e.file = file
+		if changed, err := mutation.Apply(productFiles(), m.edits); err != nil {
+			m.stale = fmt.Sprintf("%s: %v", m.at, err)
+		} else {
+			m.changed = changed
 		}
 	}
 	for _, row := range rows {
-		if complete && !slices.ContainsFunc(all, func(m *mutation) bool { return m.row == row }) {
+		if complete && !slices.ContainsFunc(all, func(m *broken) bool { return m.row == row }) {
 			t.Errorf("%s has no entry for the row\n%s", file, row)
 		}
 	}
 	return all
 }
 
-// locate finds the file that an edit breaks: the named one or, where the code has moved
-// since, the only one of its kind that has the text, and has it once. "": there is none.
-func locate(named, text string) string {
-	all := productFiles()
-	if strings.Count(all[named], text) == 1 {
-		return named
-	}
-	found := ""
-	for file, content := range all {
-		if filepath.Ext(file) == filepath.Ext(named) && strings.Contains(content, text) {
-			if found != "" || strings.Count(content, text) > 1 {
-				return ""
-			}
-			found = file
-		}
-	}
-	return found
-}
-
-// TestLocate: a mutation survives that its code moves to another file.
-func TestLocate(t *testing.T) {
-	const text, at = "if week.Weekday() != time.Monday {", "internal/cx0048/checks.go"
-	for _, c := range []struct{ named, text, want string }{
-		{at, text, at},
-		{"internal/cx0048/moved.go", text, at},
-		{"internal/cx0048/moved.json", text, ""},
-		{at, "in no file at all", ""},
-		{"internal/cx0048/moved.go", "package main", ""}, // several have it
-	} {
-		if got := locate(c.named, c.text); got != c.want {
-			t.Errorf("%q of %s: found in %q, want %q", c.text, c.named, got, c.want)
-		}
-	}
-}
-
 // productFiles are the texts that mutations may break, by path.
 var productFiles = sync.OnceValue(func() map[string]string {
-	all := map[string]string{}
-	for _, folder := range []string{"cmd", "internal", "schemas", "migrations", "api"} {
-		_ = fs.WalkDir(os.DirFS(".."), folder, func(path string, d fs.DirEntry, err error) error {
-			if err == nil && d.IsDir() && d.Name() == "testdata" {
-				return fs.SkipDir
-			}
-			if err == nil && !d.IsDir() && !strings.HasSuffix(path, "_test.go") {
-				text, err := os.ReadFile(filepath.Join("..", path))
-				all[path] = string(text)
-				return err
-			}
-			return err
-		})
+	sources, err := mutation.Sources("..")
+	if err != nil {
+		panic(err)
 	}
-	return all
+	return sources
 })
-
-func join(before, line string, more bool) string {
-	if more {
-		return before + "\n" + line
-	}
-	return line
-}
 
 // evidenced are the rows of a document's tables that name a test or a case.
 func evidenced(document string) (rows []string) {
@@ -236,7 +168,8 @@ func patterns(row string) map[string][]string {
 			if strings.Contains(folder, "/cx-0128/") {
 				standard = "cx-0128"
 			}
-			found["internal/receiver"] = append(found["internal/receiver"], "^TestCases$/^"+standard+"$/^"+endpoint+"$/^"+m[2]+"$")
+			found["internal/receiver"] = append(found["internal/receiver"],
+				"^TestCases$/^"+standard+"$/^"+endpoint+"$/^"+m[2]+"$")
 		}
 	}
 	return found
@@ -247,7 +180,7 @@ func patterns(row string) map[string][]string {
 // interrupted goes on where it stopped: a mutation is run again when it, its row,
 // the files that it breaks or the folders of the tests have changed.
 func TestMutations(t *testing.T) {
-	var all []*mutation
+	var all []*broken
 	for _, document := range slices.Sorted(maps.Keys(mutated)) {
 		all = append(all, readMutations(t, document, mutated[document])...)
 	}
@@ -261,9 +194,10 @@ func TestMutations(t *testing.T) {
 	}
 	known := openRecord(t)
 	noticed, before := map[string]int{}, map[string]int{}
-	var todo []*mutation
+	var todo []*broken
 	for _, m := range all {
-		if found, ok := known.found[m.state(t)]; m.none != "" || *some != "" && !strings.Contains(m.at+" "+m.row, *some) {
+		if found, ok := known.found[m.state(t)]; m.none != "" || *some != "" && !strings.Contains(m.at+" "+m.row,
+			*some) {
 			continue
 		} else if m.stale != "" { // who changes code need not know these files
 			t.Error(m.stale)
@@ -286,7 +220,8 @@ func TestMutations(t *testing.T) {
 	for _, m := range todo {
 		for folder, tests := range patterns(m.row) {
 			whole[folder] = append(whole[folder], tests...)
-			if pattern := strings.Join(tests, "|"); !strings.Contains(pattern, "TestCases") && strings.Contains(pattern, "$/") {
+			if pattern := strings.Join(tests, "|"); !strings.Contains(pattern, "TestCases") &&
+				strings.Contains(pattern, "$/") {
 				parts[folder+" "+pattern] = map[string][]string{folder: tests}
 			}
 		}
@@ -310,7 +245,8 @@ func TestMutations(t *testing.T) {
 					mu.Lock()
 					defer mu.Unlock()
 					noticed[m.document]++
-					known.add(t, m.state(t), fmt.Sprintf("noticed by %s on %s", by, time.Now().UTC().Format(time.DateOnly)))
+					known.add(t, m.state(t), fmt.Sprintf("noticed by %s on %s", by,
+						time.Now().UTC().Format(time.DateOnly)))
 				}
 			})
 		}
@@ -326,36 +262,23 @@ func TestMutations(t *testing.T) {
 				mutations++
 			}
 		}
-		fmt.Printf("%s: %d rows name a test; %d mutations: %d noticed now, %d in earlier runs, %d not noticed or not run; %d rows have none, with the reason\n",
-			document, rows, mutations, noticed[document], before[document], mutations-noticed[document]-before[document], reasons)
+		fmt.Printf("%s: %d rows name a test; %d mutations: %d noticed now, "+
+			"%d in earlier runs, %d not noticed or not run; %d rows have none, with the reason\n",
+			document, rows, mutations, noticed[document], before[document],
+			mutations-noticed[document]-before[document], reasons)
 	}
 }
 
 // run runs the tests of the row on the broken code. by is the first test that
 // failed.
-func (m *mutation) run(t *testing.T, environment []string) (by string) {
+func (m *broken) run(t *testing.T, environment []string) (by string) {
 	dir := t.TempDir()
-	replace := map[string]string{}
-	root := root(t)
-	texts := map[string]string{}
-	for _, e := range m.edits {
-		if texts[e.file] == "" {
-			texts[e.file] = read(t, e.file)
-		}
-		texts[e.file] = strings.Replace(texts[e.file], e.old, e.new, 1)
-	}
-	for file, text := range texts {
-		broken := filepath.Join(dir, fmt.Sprint(len(replace), filepath.Ext(file)))
-		write(t, broken, text)
-		replace[filepath.Join(root, file)] = broken
-	}
-	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	flag, err := mutation.Overlay(dir, "..", m.changed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(dir, "overlay.json"), string(overlay))
 	// By GOFLAGS, so that a program that a test builds is broken too.
-	flags := "GOFLAGS=" + strings.TrimSpace(os.Getenv("GOFLAGS")+" -overlay="+filepath.Join(dir, "overlay.json"))
+	flags := "GOFLAGS=" + strings.TrimSpace(os.Getenv("GOFLAGS")+" "+flag)
 	out, err := goTest(t, append(slices.Clip(environment), flags), patterns(m.row), 100*time.Second)
 	failed := regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`).FindAllSubmatch(out, -1)
 	switch {
@@ -390,11 +313,11 @@ func goTest(t *testing.T, environment []string, tests map[string][]string, limit
 }
 
 // state is the same as long as a mutation need not be run again.
-func (m *mutation) state(t *testing.T) string {
+func (m *broken) state(t *testing.T) string {
 	sum := sha256.New()
 	fmt.Fprintln(sum, m.row, m.edits)
 	for _, e := range m.edits {
-		fmt.Fprintln(sum, productFiles()[e.file])
+		fmt.Fprintln(sum, productFiles()[e.Locate(productFiles())])
 	}
 	for _, folder := range slices.Sorted(maps.Keys(patterns(m.row))) {
 		err := filepath.WalkDir(filepath.Join("..", folder), func(path string, d fs.DirEntry, err error) error {

@@ -257,7 +257,8 @@ func TestKeysBeginWithSupplier(t *testing.T) {
 		join pg_class t on t.oid = i.indrelid
 		join pg_class k on k.oid = i.indexrelid
 		join pg_attribute a on a.attrelid = t.oid and a.attnum = i.indkey[0]
-		where i.indisunique and t.relnamespace = 'dcm'::regnamespace and t.relname not in ('schema_version', 'compatibility', 'overview_turn', 'served_setting')`)
+		where i.indisunique and t.relnamespace = 'dcm'::regnamespace and t.relname not in ('schema_version',
+		'compatibility', 'overview_turn', 'served_setting')`)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -95,7 +95,8 @@ func (d db) schema() []string {
 		from ours
 		union all
 		select format('column %s %s %s %s %s %s %s %s', name,
-			row_number() over (partition by ours.oid order by attnum), attname, format_type(atttypid, atttypmod), attnotnull,
+			row_number() over (partition by ours.oid order by attnum), attname, format_type(atttypid, atttypmod),
+			attnotnull,
 			attcompression, pg_get_expr(adbin, adrelid), col_description(ours.oid, attnum))
 		from ours
 		join pg_attribute on attrelid = ours.oid and attnum > 0 and not attisdropped
@@ -196,7 +197,8 @@ func TestUpgrade(t *testing.T) {
 			array_fill('0157ba42-d2a8-4e28-8565-7b07830c1110'::uuid, '{3}'), '{5,6,7}'`)
 	d.exec(`insert into dcm.capacity_group (
 			supplier, customer, capacity_group_id, changed_at, changed_at_nanosecond, first_received_at, received_at,
-			content_hash, unit_of_measure_is_omitted, is_inactive, name, supplier_locations, linked_capacity_groups, point_in_time,
+			content_hash, unit_of_measure_is_omitted, is_inactive, name, supplier_locations, linked_capacity_groups,
+			point_in_time,
 			actual_capacity, maximum_capacity, agreed_capacity, delta_production_result, material_number_customer,
 			material_number_supplier, customer_location, demand_category_code, load_factor, sequence_number,
 			subhorizon_length, relative_positive_deviation, relative_negative_deviation, absolute_positive_deviation,

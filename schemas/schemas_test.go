@@ -561,7 +561,8 @@ func TestSameWords(t *testing.T) {
 		want []string
 	}{
 		{CapacityGroup.root.members["unitOfMeasure"], dcm.UnitsOfMeasure},
-		{CapacityGroup.root.members["linkedDemandSeries"].entry.members["demandCategory"].members["demandCategoryCode"], dcm.DemandCategoryCodes},
+		{CapacityGroup.root.members["linkedDemandSeries"].entry.members["demandCategory"].members["demandCategoryCode"],
+			dcm.DemandCategoryCodes},
 	} {
 		var got []string
 		for _, v := range c.n.self.Enum {

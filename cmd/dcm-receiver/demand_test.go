@@ -28,7 +28,8 @@ func TestDemandCommands(t *testing.T) {
 	const header = "supplier,customer,material_number_customer,customer_location,point_in_time,demand\n"
 	for name, content := range map[string]string{
 		"wrong.csv": header +
-			"BPNL6666666666YY,BPNL8888888888XX,X,BPNS8888888888XX,2126-11-24,1\nBPNL6666666666YY,BPNL8888888888XX,Y,BPNS8888888888XX,2126-11-25,1\n",
+			"BPNL6666666666YY,BPNL8888888888XX,X,BPNS8888888888XX,2126-11-24,1\n" +
+			"BPNL6666666666YY,BPNL8888888888XX,Y,BPNS8888888888XX,2126-11-25,1\n",
 		"text.txt":   "hello",
 		"wrong.json": "\n    [{}]",
 	} {
@@ -212,8 +213,10 @@ func TestDemandStatus(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.Background())
-	if _, err := conn.Exec(t.Context(), `insert into dcm.requested_update (partner, message_key, message_id, requested_at, material_demands, requested_id, changed_at, changed_at_nanosecond)
-		select 'BPNL6666666666YY', k, k, now() - interval '1 h', 2, array[null, null]::uuid[], '{}', '{}' from (values (gen_random_uuid()), (gen_random_uuid())) v (k)`); err != nil {
+	if _, err := conn.Exec(t.Context(), `insert into dcm.requested_update (partner, message_key, message_id,
+		requested_at, material_demands, requested_id, changed_at, changed_at_nanosecond)
+		select 'BPNL6666666666YY', k, k, now() - interval '1 h', 2, array[null, null]::uuid[], '{}', '{}' from
+		(values (gen_random_uuid()), (gen_random_uuid())) v (k)`); err != nil {
 		t.Fatal(err)
 	}
 	runCommand(t, dir, address, 0, "BPNL6666666666YY: requests for update without an answer: 2, the oldest for 1h0m",
@@ -230,8 +233,10 @@ func TestNothingIsSent(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.Background())
-	const waits = `insert into dcm.delivery (partner, object, object_id, changed_at, supplier, customer, queued_at, next_attempt_at)
-		values ('BPNL6666666666YY', 'WeekBasedMaterialDemand', gen_random_uuid(), now(), 'BPNL6666666666YY', 'BPNL8888888888XX', now() - interval '1 h', now() + interval '1 h')`
+	const waits = `insert into dcm.delivery (partner, object, object_id, changed_at, supplier, customer, queued_at,
+		next_attempt_at)
+		values ('BPNL6666666666YY', 'WeekBasedMaterialDemand', gen_random_uuid(), now(), 'BPNL6666666666YY',
+		'BPNL8888888888XX', now() - interval '1 h', now() + interval '1 h')`
 	for _, c := range []struct {
 		name, change string
 		nobody       bool
@@ -242,8 +247,10 @@ func TestNothingIsSent(t *testing.T) {
 			"insert into dcm.sending values ('BPNL7777777777ZZ', gen_random_uuid(), now() + interval '1 h')", false},
 		{"who served it has ended", "update dcm.sending set until = now() - interval '1 s'", true},
 		{"it is fresh", "update dcm.delivery set next_attempt_at = null, queued_at = now() + interval '1 h'", false},
-		{"a request, what answers it waits", `insert into dcm.requested_update (partner, message_key, message_id, requested_at, material_demands, requested_id, changed_at, changed_at_nanosecond)
-			select 'BPNL6666666666YY', k, k, now() - interval '1 h', 1, array[null]::uuid[], '{}', '{}' from gen_random_uuid() k`, false},
+		{"a request, what answers it waits", `insert into dcm.requested_update (partner, message_key, message_id,
+			requested_at, material_demands, requested_id, changed_at, changed_at_nanosecond)
+			select 'BPNL6666666666YY', k, k, now() - interval '1 h', 1, array[null]::uuid[], '{}', '{}' from
+			gen_random_uuid() k`, false},
 		{"a request, nothing was decided", "delete from dcm.delivery", true},
 	} {
 		if _, err := conn.Exec(t.Context(), c.change); err != nil {
@@ -345,7 +352,8 @@ func TestDemandsOfOthers(t *testing.T) {
 	defer conn.Close(context.Background())
 	for stored := false; !stored; {
 		if err := conn.QueryRow(t.Context(),
-			"select exists (select from dcm.served_setting where value = 'BPNL8888888888XX'), pg_sleep(0.05)::text").Scan(&stored, nil); err != nil {
+			"select exists (select from dcm.served_setting where value = 'BPNL8888888888XX'), "+
+				"pg_sleep(0.05)::text").Scan(&stored, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -22,10 +22,16 @@ func TestGroupCommands(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })
 	const supplier, customer, id = "BPNL6666666666YY", "BPNL8888888888XX", "0157ba42-d2a8-4e28-8565-7b07830c1110"
-	if _, err := conn.Exec(context.Background(), `insert into dcm.capacity_group (supplier, customer, capacity_group_id, changed_at, changed_at_nanosecond, first_received_at, received_at, content_hash, unit_of_measure_is_omitted, is_inactive, name,
-			supplier_locations, linked_capacity_groups, point_in_time, actual_capacity, maximum_capacity, agreed_capacity, delta_production_result, material_number_customer, material_number_supplier,
-			customer_location, demand_category_code, load_factor, sequence_number, subhorizon_length, relative_positive_deviation, relative_negative_deviation, absolute_positive_deviation, absolute_negative_deviation)
-		values ($1, $2, $3, '2126-11-25', 7, now(), now(), '', true, false, 'x', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')`, supplier, customer, id); err != nil {
+	if _, err := conn.Exec(context.Background(), `insert into dcm.capacity_group (supplier, customer,
+		capacity_group_id, changed_at, changed_at_nanosecond, first_received_at, received_at, content_hash,
+		unit_of_measure_is_omitted, is_inactive, name,
+			supplier_locations, linked_capacity_groups, point_in_time, actual_capacity, maximum_capacity,
+			agreed_capacity, delta_production_result, material_number_customer, material_number_supplier,
+			customer_location, demand_category_code, load_factor, sequence_number, subhorizon_length,
+			relative_positive_deviation, relative_negative_deviation, absolute_positive_deviation,
+			absolute_negative_deviation)
+		values ($1, $2, $3, '2126-11-25', 7, now(), now(), '', true, false, 'x', '{}', '{}', '{}', '{}', '{}', '{}',
+		'{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')`, supplier, customer, id); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {

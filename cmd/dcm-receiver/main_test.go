@@ -627,7 +627,8 @@ func TestMigrate(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer shared.Close(context.Background())
-	if err := shared.QueryRow(context.Background(), `select has_table_privilege('dcm_planner', 'planning.capacity', 'select')
+	if err := shared.QueryRow(context.Background(), `select has_table_privilege('dcm_planner', 'planning.capacity',
+		'select')
 		and not has_table_privilege('dcm_planner', 'planning.capacity', 'insert, update, delete')
 		and not has_schema_privilege('dcm_planner', 'dcm', 'usage')`).Scan(&planner); err != nil || !planner {
 		t.Errorf("dcm_planner reads the views and nothing else: %t %v", planner, err)

@@ -21,9 +21,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-const capacityGroup = `{"capacityGroupId": "0157ba42-d2a8-4e28-8565-7b07830c1110", "name": "G", "supplier": "BPNL6666666666YY", "customer": "BPNL8888888888XX",
-"changedAt": "2026-11-01T00:00:00Z", "unitOfMeasure": "unit:piece", "unitOfMeasureIsOmitted": false, "capacityGroupIsInactive": false, "supplierLocations": ["BPNS00000000PLNT"],
-"linkedDemandSeries": [{"materialNumberCustomer": "M", "customerLocation": "BPNS00000000SITE", "demandCategory": {"demandCategoryCode": "0001"}}],
+const capacityGroup = `{"capacityGroupId": "0157ba42-d2a8-4e28-8565-7b07830c1110", "name": "G", "supplier":
+		"BPNL6666666666YY", "customer": "BPNL8888888888XX",
+"changedAt": "2026-11-01T00:00:00Z", "unitOfMeasure": "unit:piece", "unitOfMeasureIsOmitted": false,
+	"capacityGroupIsInactive": false, "supplierLocations": ["BPNS00000000PLNT"],
+"linkedDemandSeries": [{"materialNumberCustomer": "M", "customerLocation": "BPNS00000000SITE", "demandCategory":
+	{"demandCategoryCode": "0001"}}],
 "capacities": [{"pointInTime": "2040-01-02", "actualCapacity": 1, "maximumCapacity": 2}]}`
 
 // TestSending: the built program sends what was released, answers a request for
@@ -77,8 +80,10 @@ func TestSending(t *testing.T) {
 
 	const id = "0157ba42-d2a8-4e28-8565-7b07830c1110"
 	if status, said := p.post("id-based-request-for-update", them, `{"messageHeader": {"header": {"messageId": "`+id+`",
-		"context": "urn:samm:io.catenax.id_based_request_for_update:3.0.0", "sentDateTime": "2026-11-25T00:00:00Z", "senderBpn": "`+them+`",
-		"receiverBpn": "BPNL8888888888XX", "version": "3.0.0"}}, "content": {"informationObject": [{"weekBasedMaterialDemand": []}]}}`); status != 200 {
+		"context": "urn:samm:io.catenax.id_based_request_for_update:3.0.0", "sentDateTime": "2026-11-25T00:00:00Z",
+		"senderBpn": "`+them+`",
+		"receiverBpn": "BPNL8888888888XX", "version": "3.0.0"}}, "content": {"informationObject":
+		[{"weekBasedMaterialDemand": []}]}}`); status != 200 {
 		t.Fatal(status, said)
 	}
 	arrives("/week-based-material-demand ", `"relatedMessageId":"`+id+`"`)
@@ -181,8 +186,10 @@ func TestHugeAnswers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := conn.Exec(t.Context(), `insert into outbox.demand_line (supplier, customer, material_number_customer, customer_location, point_in_time, demand)
-		select bpnl, $1, 'M' || m, 'BPNS8888888888XX', date_trunc('week', now())::date + 28, 1 from outbox.partner, generate_series(1, 20) m`, example.Customer); err != nil {
+	if _, err := conn.Exec(t.Context(), `insert into outbox.demand_line (supplier, customer,
+		material_number_customer, customer_location, point_in_time, demand)
+		select bpnl, $1, 'M' || m, 'BPNS8888888888XX', date_trunc('week', now())::date + 28, 1 from outbox.partner,
+		generate_series(1, 20) m`, example.Customer); err != nil {
 		t.Fatal(err)
 	}
 	var delivered string

@@ -35,7 +35,8 @@ func runs(t *testing.T, env []string, stdin string, args ...string) (status int,
 func publishedGroup(t *testing.T) string {
 	t.Helper()
 	request, err := os.ReadFile(
-		"../../internal/receiver/testdata/cx-0128/week-based-capacity-group/published-example-breaks-rules-4-and-5/request.json")
+		"../../internal/receiver/testdata/cx-0128/" +
+			"week-based-capacity-group/published-example-breaks-rules-4-and-5/request.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +118,8 @@ func TestStandardOfPayloads(t *testing.T) {
 	}
 	defer func() { _ = conn.Close(t.Context()) }()
 	if _, err := conn.Exec(t.Context(),
-		"insert into outbox.request_for_update (supplier, customer) values ('BPNL6666666666YY', 'BPNL8888888888XX')"); err != nil {
+		"insert into outbox.request_for_update (supplier, customer) values ('BPNL6666666666YY', "+
+			"'BPNL8888888888XX')"); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -162,8 +164,10 @@ func TestNothingDisturbsATerminal(t *testing.T) {
 		for name, value := range properties {
 			members = append(members, `"`+name+`":`+value)
 		}
-		return `{"messageHeader":{"header":{"messageId":"6f0e7a3c-94a5-4f0e-9c46-0c9d7f6f1a01","context":"urn:samm:io.catenax.id_based_comment:1.x.x","sentDateTime":"2026-11-20T10:00:05Z",
-			"senderBpn":"BPNL6666666666YY","receiverBpn":"BPNL8888888888XX","version":"3.0.0"}},"content":{"informationObject":[{` + strings.Join(members, ",") + `}]}}`
+		return `{"messageHeader":{"header":{"messageId":"6f0e7a3c-94a5-4f0e-9c46-0c9d7f6f1a01",
+			"context":"urn:samm:io.catenax.id_based_comment:1.x.x","sentDateTime":"2026-11-20T10:00:05Z",
+			"senderBpn":"BPNL6666666666YY","receiverBpn":"BPNL8888888888XX","version":"3.0.0"}},
+			"content":{"informationObject":[{` + strings.Join(members, ",") + `}]}}`
 	}
 	var bodies []string
 	for _, property := range []string{"commentId", "objectId", "objectType", "supplier", "author", "commentType",
@@ -194,8 +198,10 @@ func TestNothingDisturbsATerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close(t.Context()) }()
-	if _, err := conn.Exec(t.Context(), `insert into dcm.delivery (partner, object, object_id, changed_at, supplier, customer, queued_at, state, status, reason, last_attempt_at)
-		values ('BPNL6666666666YY', 'IdBasedComment', gen_random_uuid(), now(), 'BPNL6666666666YY', 'BPNL8888888888XX', now(), 'refused', 400, $1, now())`, "refused: "+hostile); err != nil {
+	if _, err := conn.Exec(t.Context(), `insert into dcm.delivery (partner, object, object_id, changed_at, supplier,
+		customer, queued_at, state, status, reason, last_attempt_at)
+		values ('BPNL6666666666YY', 'IdBasedComment', gen_random_uuid(), now(), 'BPNL6666666666YY',
+		'BPNL8888888888XX', now(), 'refused', 400, $1, now())`, "refused: "+hostile); err != nil {
 		t.Fatal(err)
 	}
 	status, out = runs(t, []string{"DATABASE_URL=" + url}, "", "demand", "status")

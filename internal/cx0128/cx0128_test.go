@@ -64,7 +64,8 @@ func TestCapacityGroups(t *testing.T) {
 								g.LinkedCapacityGroups = []uuid.UUID{{}}
 							}
 							if start.sent != nil {
-								g.DemandVolatility = &dcm.DemandVolatilityParameters{StartReferenceDateTime: *start.sent}
+								g.DemandVolatility = &dcm.DemandVolatilityParameters{
+									StartReferenceDateTime: *start.sent}
 							}
 							s := rules.Situation[dcm.CapacityGroup]{Object: g, Valid: valid, Sender: them,
 								Ours: func(string) bool { return ours }, Now: now}

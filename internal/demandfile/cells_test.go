@@ -21,10 +21,13 @@ func sheetXML(t testing.TB, parts map[string]string) []byte {
 		"_rels/.rels": `<Relationships><Relationship Id="r1" Type="x/officeDocument" ` +
 			`Target="xl/workbook.xml"/></Relationships>`,
 		"xl/workbook.xml": `<workbook><sheets><sheet name="one" sheetId="1" r:id="r1"/></sheets></workbook>`,
-		"xl/_rels/workbook.xml.rels": `<Relationships><Relationship Id="r1" Type="x/worksheet" Target="worksheets/sheet1.xml"/>
-			<Relationship Id="r2" Type="x/sharedStrings" Target="/xl/sharedStrings.xml"/><Relationship Id="r3" Type="x/styles" Target="styles.xml"/></Relationships>`,
-		"xl/sharedStrings.xml": `<sst><si><t>shared</t></si><si><r><t>ri</t></r><r><t>ch</t></r><rPh><t>pronounced</t></rPh></si></sst>`,
-		"xl/styles.xml":        "<styleSheet/>",
+		"xl/_rels/workbook.xml.rels": `<Relationships><Relationship Id="r1" Type="x/worksheet"
+			Target="worksheets/sheet1.xml"/>
+			<Relationship Id="r2" Type="x/sharedStrings" Target="/xl/sharedStrings.xml"/><Relationship Id="r3"
+			Type="x/styles" Target="styles.xml"/></Relationships>`,
+		"xl/sharedStrings.xml": `<sst><si><t>shared</t></si><si>` +
+			`<r><t>ri</t></r><r><t>ch</t></r><rPh><t>pronounced</t></rPh></si></sst>`,
+		"xl/styles.xml": "<styleSheet/>",
 	}
 	for name, content := range parts {
 		all[name] = content
@@ -317,9 +320,12 @@ func TestTexts(t *testing.T) {
 		{"Bu\u0308gel", "", "composed form"}, {"Bügel", "", ""}, {"A B", "", ""},
 	} {
 		quoted := `"` + strings.ReplaceAll(c.material, `"`, `""`) + `"`
-		demand := fmt.Sprintf(`[{"materialDemandId": "0157ba42-d2a8-4e28-8565-7b07830c1110", "supplier": "BPNL6666666666YY", "customer": "BPNL8888888888XX",
-			"materialNumberCustomer": %s, "materialDescriptionCustomer": "x", "changedAt": "2026-11-01T00:00:00Z", "unitOfMeasureIsOmitted": true,
-			"materialDemandIsInactive": false, "demandSeries": [{"customerLocation": "BPNS8888888888XX", "demandCategory": {"demandCategoryCode": "0001"},
+		demand := fmt.Sprintf(`[{"materialDemandId": "0157ba42-d2a8-4e28-8565-7b07830c1110", "supplier":
+			"BPNL6666666666YY", "customer": "BPNL8888888888XX",
+			"materialNumberCustomer": %s, "materialDescriptionCustomer": "x", "changedAt": "2026-11-01T00:00:00Z",
+			"unitOfMeasureIsOmitted": true,
+			"materialDemandIsInactive": false, "demandSeries": [{"customerLocation": "BPNS8888888888XX",
+			"demandCategory": {"demandCategoryCode": "0001"},
 			"demands": [{"pointInTime": "2026-12-07", "demand": 7}]}]}]`, jsonText(c.material))
 		for content, column := range map[string]string{
 			header + strings.Replace(start, ";A;", ";"+quoted+";", 1) +
@@ -431,7 +437,8 @@ func TestHidden(t *testing.T) {
 	f, err := demandfile.Read("f", sheetXML(t, map[string]string{
 		"xl/workbook.xml": `<workbook><sheets><sheet name="one" state="veryHidden" r:id="r1"/><sheet name="notes" ` +
 			`r:id="r4"/></sheets></workbook>`,
-		"xl/_rels/workbook.xml.rels": `<Relationships><Relationship Id="r1" Type="x/worksheet" Target="worksheets/sheet1.xml"/>
+		"xl/_rels/workbook.xml.rels": `<Relationships><Relationship Id="r1" Type="x/worksheet"
+			Target="worksheets/sheet1.xml"/>
 			<Relationship Id="r4" Type="x/worksheet" Target="worksheets/sheet2.xml"/></Relationships>`,
 		"xl/worksheets/sheet1.xml": sheet, "xl/worksheets/sheet2.xml": "<worksheet/>",
 	}), today, nil)

@@ -82,13 +82,19 @@ func TestRead(t *testing.T) {
 				`f:4: unit_of_measure: "unit:gram" is not what f:2 says ("unit:piece"); all lines of a material ` +
 					`must say the same`,
 			}},
-		{"JSON", `[{"materialDemandId": "0157ba42-d2a8-4e28-8565-7b07830c1110", "supplier": "BPNL6666666666YY", "customer": "BPNL8888888888XX",
-			"materialNumberCustomer": "A", "materialDescriptionCustomer": "Tür", "changedAt": "2026-11-01T00:00:00Z", "unitOfMeasureIsOmitted": true,
-			"materialDemandIsInactive": false, "demandSeries": [{"customerLocation": "BPNS8888888888XX", "demandCategory": {"demandCategoryCode": "0001"},
+		{"JSON", `[{"materialDemandId": "0157ba42-d2a8-4e28-8565-7b07830c1110", "supplier": "BPNL6666666666YY", ` +
+			`"customer": "BPNL8888888888XX",
+			"materialNumberCustomer": "A", "materialDescriptionCustomer": "Tür", "changedAt": "2026-11-01T00:00:00Z", ` +
+			`"unitOfMeasureIsOmitted": true,
+			"materialDemandIsInactive": false, "demandSeries": [{"customerLocation": "BPNS8888888888XX", ` +
+			`"demandCategory": {"demandCategoryCode": "0001"},
 			"demands": [{"pointInTime": "2026-12-07", "demand": 7.50}]}]}]`, []string{"2026-12-07 7.5 Tür"}, nil},
-		{"wrong JSON", "\ufeff\n" + `[{"materialDemandId": "0157ba42-d2a8-4e28-8565-7b07830c1110", "supplier": "BPNL6666666666YY", "customer": "BPNL8888888888XX",
-  "materialNumberCustomer": "A", "materialDescriptionCustomer": "Tür", "unitOfMeasure": "pcs",  "unitOfMeasureIsOmitted": false,
-  "materialDemandIsInactive": false, "demandSeries": [{"customerLocation": "BPNS8888888888XX", "demandCategory": {"demandCategoryCode": "0001"},
+		{"wrong JSON", "\ufeff\n" + `[{"materialDemandId": "0157ba42-d2a8-4e28-8565-7b07830c1110", "supplier": ` +
+			`"BPNL6666666666YY", "customer": "BPNL8888888888XX",
+  "materialNumberCustomer": "A", "materialDescriptionCustomer": "Tür", "unitOfMeasure": "pcs",  ` +
+			`"unitOfMeasureIsOmitted": false,
+  "materialDemandIsInactive": false, "demandSeries": [{"customerLocation": "BPNS8888888888XX", ` +
+			`"demandCategory": {"demandCategoryCode": "0001"},
     "demands": [{"pointInTime": "2026-12-07", "demand": 7.50},
       {"pointInTime": "2026-12-08", "demand": -1}]}]}]`, nil, []string{
 			"f:2:2: /0: changedAt is missing",

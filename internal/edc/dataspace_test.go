@@ -582,7 +582,9 @@ func (l *lab) rulesAsTheyAre(t *testing.T) {
 func (l *lab) requestForUpdate(t *testing.T) {
 	l.register(t, l.registration())
 	id, demand := uuid.NewString(), uuid.NewString()
-	body := fmt.Sprintf(`{"messageHeader":{"header":{"messageId":%q,"context":"CX-DCM-IDBasedRequestForUpdate:1.0.0","sentDateTime":%q,"senderBpn":%q,"receiverBpn":%q,"version":"3.0.0"}},
+	body := fmt.Sprintf(`{"messageHeader":{"header":{"messageId":%q,
+		"context":"CX-DCM-IDBasedRequestForUpdate:1.0.0","sentDateTime":%q,"senderBpn":%q,"receiverBpn":%q,
+		"version":"3.0.0"}},
 		"content":{"informationObject":[{"weekBasedMaterialDemand":[{"materialDemandId":%q}]}]}}`,
 		id, time.Now().UTC().Format(time.RFC3339), example.Supplier, example.Customer, demand)
 	a, err := l.sender(t).Post(t.Context(), edc.RequestForUpdate, "", []byte(body))
@@ -946,7 +948,8 @@ func (l *lab) latestTransfer(t *testing.T, asset string) string {
 	var open []struct {
 		ID string `json:"@id"`
 	}
-	query := `{"@context":{"@vocab":"https://w3id.org/edc/v0.0.1/ns/"},"@type":"QuerySpec","sortField":"stateTimestamp","sortOrder":"DESC","limit":1,
+	query := `{"@context":{"@vocab":"https://w3id.org/edc/v0.0.1/ns/"},"@type":"QuerySpec",
+		"sortField":"stateTimestamp","sortOrder":"DESC","limit":1,
 		"filterExpression":[{"operandLeft":"assetId","operator":"=","operandRight":"` + asset + `"}]}`
 	if err := json.Unmarshal(l.api(t, "POST", "/transferprocesses/request", query), &open); err != nil ||
 		len(open) != 1 {

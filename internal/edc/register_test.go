@@ -66,7 +66,8 @@ create contract definition dcm-messages`
 	r.Partners = []string{supplierID, "BPNL00000000OTHR"}
 	step("partners", true, `
 update policy dcm-access
-    policy: "use if Membership eq active", wanted "use if BusinessPartnerNumber eq BPNL00000000OTHR or BusinessPartnerNumber eq BPNL00000000SUPP"`)
+    policy: "use if Membership eq active", wanted "use if BusinessPartnerNumber eq BPNL00000000OTHR or `+
+		`BusinessPartnerNumber eq BPNL00000000SUPP"`)
 	r.Partners = []string{"BPNL00000000OTHR", supplierID, supplierID}
 	step("the same partners in another order", true, "")
 
@@ -88,13 +89,16 @@ update asset dcm-request-for-update
 	r.Usage = "use"
 	step("plain use", true, `
 update policy dcm-usage
-    policy: "use if FrameworkAgreement eq DataExchangeGovernance:1.0 and Membership eq active and UsagePurpose eq cx.dcm.base:1", wanted "use"`)
+    policy: "use if FrameworkAgreement eq DataExchangeGovernance:1.0 and Membership eq active and UsagePurpose `+
+		`eq cx.dcm.base:1", wanted "use"`)
 	r.Backend += "/dcm/"
 	step("another address, check only", false, `
 update asset dcm-capacity-group
-    dataAddress/baseUrl: https://dcm-receiver.example.com/week-based-capacity-group, wanted https://dcm-receiver.example.com/dcm/week-based-capacity-group
+    dataAddress/baseUrl: https://dcm-receiver.example.com/week-based-capacity-group, wanted `+
+		`https://dcm-receiver.example.com/dcm/week-based-capacity-group
 update asset dcm-request-for-update
-    dataAddress/baseUrl: https://dcm-receiver.example.com/id-based-request-for-update, wanted https://dcm-receiver.example.com/dcm/id-based-request-for-update`)
+    dataAddress/baseUrl: https://dcm-receiver.example.com/id-based-request-for-update, wanted `+
+		`https://dcm-receiver.example.com/dcm/id-based-request-for-update`)
 	r.Backend = sample().Backend
 
 	r.Type, r.PerSupplier = "ProxyHttpData", true

@@ -112,10 +112,12 @@ func TestRegistrationValidate(t *testing.T) {
 				"0.12.1"
 		},
 		"setting PerSupplier needs setting Partners": func(r *Registration) { r.PerSupplier = true },
-		`"BPNS00000000SUPP" is no BPNL`:              func(r *Registration) { r.Partners = []string{"BPNS00000000SUPP"} },
-		"setting Capable":                            func(r *Registration) { r.Capable = []string{"magic"} },
-		"setting Usage":                              func(r *Registration) { r.Usage = "" },
-		"setting Prefix":                             func(r *Registration) { r.Prefix = "a b" },
+		`"BPNS00000000SUPP" is no BPNL`: func(r *Registration) {
+			r.Partners = []string{"BPNS00000000SUPP"}
+		},
+		"setting Capable": func(r *Registration) { r.Capable = []string{"magic"} },
+		"setting Usage":   func(r *Registration) { r.Usage = "" },
+		"setting Prefix":  func(r *Registration) { r.Prefix = "a b" },
 	} {
 		r := sample()
 		change(&r)
@@ -141,18 +143,25 @@ func TestRegistrationValidate(t *testing.T) {
 // back, and with a context given by address and parts that carry types.
 func TestSpellings(t *testing.T) {
 	spellings := []string{
-		`{"@context":["http://www.w3.org/ns/odrl.jsonld",{"@vocab":"https://w3id.org/edc/v0.0.1/ns/","cx-policy":"https://w3id.org/catenax/policy/"}],
+		`{"@context":["http://www.w3.org/ns/odrl.jsonld",{"@vocab":"https://w3id.org/edc/v0.0.1/ns/",
+			"cx-policy":"https://w3id.org/catenax/policy/"}],
 		  "policy":{"@type":"Set","permission":[{"action":"use","constraint":[{"and":[
 		    {"leftOperand":"cx-policy:Membership","operator":"eq","rightOperand":"active"},
 		    {"leftOperand":"cx-policy:UsagePurpose","operator":"eq","rightOperand":"cx.dcm.base:1"}]}]}]}}`,
-		`{"@context":{"@vocab":"https://w3id.org/edc/v0.0.1/ns/","odrl":"http://www.w3.org/ns/odrl/2/","cx-policy":"https://w3id.org/catenax/policy/"},"createdAt":1,
-		  "policy":{"@id":"c8bc","@type":"odrl:Set","odrl:prohibition":[],"odrl:obligation":[],"odrl:permission":{"odrl:action":{"@id":"odrl:use"},"odrl:constraint":{"odrl:and":[
-		    {"odrl:leftOperand":{"@id":"cx-policy:UsagePurpose"},"odrl:operator":{"@id":"odrl:eq"},"odrl:rightOperand":"cx.dcm.base:1"},
-		    {"odrl:leftOperand":{"@id":"cx-policy:Membership"},"odrl:operator":{"@id":"odrl:eq"},"odrl:rightOperand":{"@value":"active"}}]}}}}`,
-		`{"@context":["https://w3id.org/dspace/2025/1/odrl-profile.jsonld",{"edc":"https://w3id.org/edc/v0.0.1/ns/","p":"https://w3id.org/catenax/policy/"}],
+		`{"@context":{"@vocab":"https://w3id.org/edc/v0.0.1/ns/","odrl":"http://www.w3.org/ns/odrl/2/",
+			"cx-policy":"https://w3id.org/catenax/policy/"},"createdAt":1,
+		  "policy":{"@id":"c8bc","@type":"odrl:Set","odrl:prohibition":[],"odrl:obligation":[],
+		"odrl:permission":{"odrl:action":{"@id":"odrl:use"},"odrl:constraint":{"odrl:and":[
+		    {"odrl:leftOperand":{"@id":"cx-policy:UsagePurpose"},"odrl:operator":{"@id":"odrl:eq"},
+		"odrl:rightOperand":"cx.dcm.base:1"},
+		    {"odrl:leftOperand":{"@id":"cx-policy:Membership"},"odrl:operator":{"@id":"odrl:eq"},
+		"odrl:rightOperand":{"@value":"active"}}]}}}}`,
+		`{"@context":["https://w3id.org/dspace/2025/1/odrl-profile.jsonld",{"edc":"https://w3id.org/edc/v0.0.1/ns/",
+			"p":"https://w3id.org/catenax/policy/"}],
 		  "edc:policy":{"@type":"Set","permission":[{"@type":"Permission","action":"use","constraint":{"and":[
 		    {"@type":"Constraint","leftOperand":"p:Membership","operator":"eq","rightOperand":["active"]},
-		    {"leftOperand":"p:UsagePurpose","operator":{"@id":"http://www.w3.org/ns/odrl/2/eq"},"rightOperand":"cx.dcm.base:1"}]}}]}}`,
+		    {"leftOperand":"p:UsagePurpose","operator":{"@id":"http://www.w3.org/ns/odrl/2/eq"},
+		"rightOperand":"cx.dcm.base:1"}]}}]}}`,
 	}
 	decode := func(s string) any {
 		var v any

@@ -67,8 +67,10 @@ func TestACommentTakenBackIsGone(t *testing.T) {
 // everywhere lists the tables of all schemas that have one of the words in a row.
 func (w *world) everywhere(words ...string) (found []string) {
 	w.t.Helper()
-	rows, err := w.db.Query(context.Background(), `select c.oid::regclass::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
-		where c.relkind in ('r', 'm', 'p') and n.nspname not in ('pg_catalog', 'information_schema') and n.nspname not like 'pg\_%'`)
+	rows, err := w.db.Query(context.Background(), `select c.oid::regclass::text from pg_class c join pg_namespace n
+		on n.oid = c.relnamespace
+		where c.relkind in ('r', 'm', 'p') and n.nspname not in ('pg_catalog', 'information_schema') and n.nspname
+		not like 'pg\_%'`)
 	if err != nil {
 		w.t.Fatal(err)
 	}

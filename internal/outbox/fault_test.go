@@ -65,7 +65,8 @@ func TestOutcomeNotStored(t *testing.T) {
 			if name == "one statement" {
 				w.eventually("three failures", func() bool { return log.count("failed here") >= 3 })
 				if n := w.text(
-					"select attempts::text || ' ' || (next_attempt_at is not null) || ' ' || reason from dcm.delivery"); !strings.HasPrefix(n,
+					"select attempts::text || ' ' || (next_attempt_at is not null) || ' ' || reason from " +
+						"dcm.delivery"); !strings.HasPrefix(n,
 					"1 true sending failed here") {
 					t.Errorf("attempts %s", n)
 				}
@@ -234,8 +235,10 @@ func TestUnusableBesideUsable(t *testing.T) {
 	}
 	w.run(w.with(w.connector.URL, edctest.Key))
 	for round := range 3 {
-		w.exec(`insert into outbox.demand_line (supplier, customer, material_number_customer, customer_location, point_in_time, demand)
-			select bpnl, $1, $3::text, 'BPNS8888888888XX', date_trunc('week', now())::date + 28, 1 from outbox.partner where bpnl <> $2`, us, them, fmt.Sprint(round))
+		w.exec(`insert into outbox.demand_line (supplier, customer, material_number_customer, customer_location,
+			point_in_time, demand)
+			select bpnl, $1, $3::text, 'BPNS8888888888XX', date_trunc('week', now())::date + 28, 1 from
+			outbox.partner where bpnl <> $2`, us, them, fmt.Sprint(round))
 		w.exec("select outbox.release()")
 		w.ask("BPNL0000%")
 		begin := time.Now()
@@ -248,7 +251,8 @@ func TestUnusableBesideUsable(t *testing.T) {
 	}
 	// twice: asked for on its way
 	if got := w.text(
-		"select count(*) || ' ' || count(reason) from planning.delivery where attempts > 2 or reason is not null"); got != "0 0" {
+		"select count(*) || ' ' || count(reason) from planning.delivery where attempts > 2 or reason is not " +
+			"null"); got != "0 0" {
 		t.Errorf("%s were tried in vain, or have a reason", got)
 	}
 }
@@ -294,7 +298,8 @@ func TestConnectorComesBack(t *testing.T) {
 				"DCM_EDC_MANAGEMENT_")
 		})
 		if got := w.text(
-			"select attempts || ' ' || (next_attempt_at is null) from planning.delivery where state = 'waiting'"); got != "0 true" {
+			"select attempts || ' ' || (next_attempt_at is null) from planning.delivery where state = " +
+				"'waiting'"); got != "0 true" {
 			t.Errorf("attempts: %s", got)
 		}
 		mu.Lock()

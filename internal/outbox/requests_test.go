@@ -21,7 +21,8 @@ func TestManyRequests(t *testing.T) {
 	const demands = 3000
 	all := `select $1, gen_random_uuid(), gen_random_uuid(), now(), 1, array[null::uuid], '{}'::timestamptz[], ` +
 		`'{}'::smallint[] from generate_series(1, $2::int)`
-	one := `select $1, gen_random_uuid(), gen_random_uuid(), now(), 1, array[(select min(material_demand_id::text)::uuid from dcm.material_demand)], '{}'::timestamptz[], '{}'::smallint[]
+	one := `select $1, gen_random_uuid(), gen_random_uuid(), now(), 1, array[(select
+		min(material_demand_id::text)::uuid from dcm.material_demand)], '{}'::timestamptz[], '{}'::smallint[]
 		from generate_series(1, $2::int)`
 	for name, c := range map[string]struct {
 		asks        string
@@ -47,8 +48,10 @@ func TestManyRequests(t *testing.T) {
 			for n, p := range partners {
 				w.exec("insert into outbox.partner (bpnl, dsp_url, protocol) values ($1, $2, "+
 					"'dataspace-protocol-http')", p.BPNL, w.connector.Address(p))
-				w.exec(`insert into outbox.demand_line (supplier, customer, material_number_customer, customer_location, point_in_time, demand)
-					select $1, $2, 'M' || i, 'BPNS8888888888XX', date_trunc('week', now())::date + 28, i from generate_series(1, $3::int) i`, p.BPNL, us, []int{demands, 1}[n])
+				w.exec(`insert into outbox.demand_line (supplier, customer, material_number_customer,
+					customer_location, point_in_time, demand)
+					select $1, $2, 'M' || i, 'BPNS8888888888XX', date_trunc('week', now())::date + 28, i from
+					generate_series(1, $3::int) i`, p.BPNL, us, []int{demands, 1}[n])
 			}
 			w.exec("select outbox.release()")
 			w.exec("update dcm.delivery set state = 'delivered', delivered_at = now(), attempts = 1")

@@ -148,9 +148,11 @@ func (w *world) exec(sql string, arguments ...any) {
 
 func (w *world) release(material string, demand int) {
 	w.t.Helper()
-	w.exec(`insert into outbox.demand_line (supplier, customer, material_number_customer, customer_location, point_in_time, demand, unit_of_measure)
+	w.exec(`insert into outbox.demand_line (supplier, customer, material_number_customer, customer_location,
+		point_in_time, demand, unit_of_measure)
 		values ($1, $2, $3, 'BPNS8888888888XX', date_trunc('week', now())::date + 28, $4, 'unit:piece')
-		on conflict (supplier, customer, material_number_customer, customer_location, demand_category_code, point_in_time) do update set demand = excluded.demand`,
+		on conflict (supplier, customer, material_number_customer, customer_location, demand_category_code,
+		point_in_time) do update set demand = excluded.demand`,
 		them, us, material, demand)
 	w.exec("select outbox.release()")
 }
@@ -173,7 +175,8 @@ func (w *world) start() (stop func()) {
 
 func (w *world) states() (list []string) {
 	w.t.Helper()
-	rows, err := w.db.Query(context.Background(), `select coalesce(m.material_number_customer, d.object) || ' ' || d.state || coalesce(' ' || d.status, '')
+	rows, err := w.db.Query(context.Background(), `select coalesce(m.material_number_customer, d.object) || ' ' ||
+		d.state || coalesce(' ' || d.status, '')
 		from planning.delivery d left join planning.material_demand m on m.material_demand_id = d.object_id order by 1`)
 	if err != nil {
 		w.t.Fatal(err)
@@ -236,7 +239,8 @@ func TestSendLater(t *testing.T) {
 	w.eventually("an attempt", func() bool {
 		var n int
 		return w.db.QueryRow(context.Background(),
-			"select count(*) from planning.delivery where attempts > 0 and state = 'waiting' and reason is not null").Scan(&n) == nil && n == 1
+			"select count(*) from planning.delivery where attempts > 0 and state = 'waiting' and reason is not "+
+				"null").Scan(&n) == nil && n == 1
 	})
 	w.release("A", 2)
 	w.receiver.status = 503
@@ -284,9 +288,12 @@ func TestAnswers(t *testing.T) {
 	stop()
 	const first, second = "0157ba42-d2a8-4e28-8565-7b07830c1110", "0157ba42-d2a8-4e28-8565-7b07830c1111"
 	ask := func(id string) {
-		w.exec(`insert into dcm.requested_update (partner, message_key, message_id, requested_at, material_demands, requested_id, changed_at, changed_at_nanosecond)
-			select $1, $2, $2, now(), 3, array[a.material_demand_id, b.material_demand_id, gen_random_uuid()], array[a.changed_at - interval '1 s', b.changed_at, null], array[0, 0, null]::smallint[]
-			from dcm.material_demand a, dcm.material_demand b where a.material_number_customer = 'A' and b.material_number_customer = 'B'`, them, id)
+		w.exec(`insert into dcm.requested_update (partner, message_key, message_id, requested_at, material_demands,
+			requested_id, changed_at, changed_at_nanosecond)
+			select $1, $2, $2, now(), 3, array[a.material_demand_id, b.material_demand_id, gen_random_uuid()],
+			array[a.changed_at - interval '1 s', b.changed_at, null], array[0, 0, null]::smallint[]
+			from dcm.material_demand a, dcm.material_demand b where a.material_number_customer = 'A' and
+			b.material_number_customer = 'B'`, them, id)
 	}
 	ask(first)
 	ask(second) // the same again

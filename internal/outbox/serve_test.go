@@ -117,17 +117,22 @@ func (w *world) hang(n int) {
 	w.connector = edctest.New(w.t, partners...)
 	for _, p := range partners {
 		w.exec(`insert into outbox.partner (bpnl, dsp_url, protocol) values ($1, $2, 'dataspace-protocol-http')
-			on conflict (bpnl) do update set dsp_url = excluded.dsp_url, protocol = excluded.protocol`, p.BPNL, w.connector.Address(p))
+			on conflict (bpnl) do update set dsp_url = excluded.dsp_url, protocol =
+			excluded.protocol`, p.BPNL, w.connector.Address(p))
 	}
-	w.exec(`insert into outbox.demand_line (supplier, customer, material_number_customer, customer_location, point_in_time, demand)
-		select bpnl, $1, 'M', 'BPNS8888888888XX', date_trunc('week', now())::date + 28, 1 from outbox.partner where bpnl <> $2`, us, them)
+	w.exec(`insert into outbox.demand_line (supplier, customer, material_number_customer, customer_location,
+		point_in_time, demand)
+		select bpnl, $1, 'M', 'BPNS8888888888XX', date_trunc('week', now())::date + 28, 1 from outbox.partner where
+		bpnl <> $2`, us, them)
 	w.exec("select outbox.release()")
 }
 
 // ask has partners ask for all.
 func (w *world) ask(pattern string) {
-	w.exec(`insert into dcm.requested_update (partner, message_key, message_id, requested_at, material_demands, requested_id, changed_at, changed_at_nanosecond)
-		select bpnl, gen_random_uuid(), gen_random_uuid(), now(), 1, array[null::uuid], array[null::timestamptz], array[null::smallint] from outbox.partner where bpnl like $1`, pattern)
+	w.exec(`insert into dcm.requested_update (partner, message_key, message_id, requested_at, material_demands,
+		requested_id, changed_at, changed_at_nanosecond)
+		select bpnl, gen_random_uuid(), gen_random_uuid(), now(), 1, array[null::uuid], array[null::timestamptz],
+		array[null::smallint] from outbox.partner where bpnl like $1`, pattern)
 }
 
 // TestAskersThatHang: partners who ask and then give no answer delay nobody, though
@@ -260,8 +265,10 @@ func TestHalves(t *testing.T) {
 		receiver.ServeHTTP(rw, r)
 	})
 	want := []string{"BAD refused 400"}
-	w.exec(`insert into outbox.demand_line (supplier, customer, material_number_customer, customer_location, point_in_time, demand)
-		select $1, $2, case n when 77 then 'BAD' else 'M' || n end, 'BPNS8888888888XX', date_trunc('week', now())::date + 28, n from generate_series(1, 200) n`, them, us)
+	w.exec(`insert into outbox.demand_line (supplier, customer, material_number_customer, customer_location,
+		point_in_time, demand)
+		select $1, $2, case n when 77 then 'BAD' else 'M' || n end, 'BPNS8888888888XX', date_trunc('week',
+		now())::date + 28, n from generate_series(1, 200) n`, them, us)
 	w.exec("select outbox.release()")
 	for n := 1; n <= 200; n++ {
 		if n != 77 {
@@ -323,8 +330,10 @@ func TestHangingPartners(t *testing.T) {
 			p.BPNL, w.connector.Address(p))
 	}
 	// The good one is the last in line.
-	w.exec(`insert into outbox.demand_line (supplier, customer, material_number_customer, customer_location, point_in_time, demand)
-		select bpnl, $1, 'M', 'BPNS8888888888XX', date_trunc('week', now())::date + 28, 1 from outbox.partner where bpnl <> $2`, us, them)
+	w.exec(`insert into outbox.demand_line (supplier, customer, material_number_customer, customer_location,
+		point_in_time, demand)
+		select bpnl, $1, 'M', 'BPNS8888888888XX', date_trunc('week', now())::date + 28, 1 from outbox.partner where
+		bpnl <> $2`, us, them)
 	w.exec("select outbox.release()")
 	w.exec("update dcm.delivery set queued_at = now() where partner = $1", partners[100].BPNL)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -352,7 +361,8 @@ func TestAskedMeanwhile(t *testing.T) {
 	w.run(w.sender())
 	w.eventually("a message on its way", func() bool { posts, _, _ := w.partner.Counts(); return posts == 1 })
 	const id = "0157ba42-d2a8-4e28-8565-7b07830c1110"
-	w.exec(`insert into dcm.requested_update (partner, message_key, message_id, requested_at, material_demands, requested_id, changed_at, changed_at_nanosecond)
+	w.exec(`insert into dcm.requested_update (partner, message_key, message_id, requested_at, material_demands,
+		requested_id, changed_at, changed_at_nanosecond)
 		values ($1, $2, $2, now(), 1, array[null::uuid], '{}', '{}')`, them, id)
 	w.eventually("the answer", func() bool {
 		return w.text(
@@ -373,7 +383,8 @@ func TestAskedWhilePostponed(t *testing.T) {
 	w := newWorld(t)
 	w.release("A", 1)
 	w.exec("update dcm.delivery set attempts = 9, next_attempt_at = now() + interval '1 h'")
-	w.exec(`insert into dcm.requested_update (partner, message_key, message_id, requested_at, material_demands, requested_id, changed_at, changed_at_nanosecond)
+	w.exec(`insert into dcm.requested_update (partner, message_key, message_id, requested_at, material_demands,
+		requested_id, changed_at, changed_at_nanosecond)
 		select $1, k, k, now(), 1, array[null::uuid], '{}', '{}' from gen_random_uuid() k`, them)
 	w.run(w.sender())
 	w.reach("A delivered 200")
@@ -450,9 +461,11 @@ func TestLateness(t *testing.T) {
 	w.reach("A delivered 200", "B delivered 200")
 	stop()
 	a := w.text("select material_demand_id::text from dcm.material_demand where material_number_customer = 'A'")
-	w.exec(`insert into dcm.requested_update (partner, message_key, message_id, requested_at, material_demands, requested_id, changed_at, changed_at_nanosecond)
+	w.exec(`insert into dcm.requested_update (partner, message_key, message_id, requested_at, material_demands,
+		requested_id, changed_at, changed_at_nanosecond)
 		select $1, k, k, now() - age, 1, array[id], '{}', '{}' from (values
-			(gen_random_uuid(), interval '25 h', null::uuid), (gen_random_uuid(), interval '11 s', $2::uuid)) v (k, age, id)`, them, a)
+			(gen_random_uuid(), interval '25 h', null::uuid), (gen_random_uuid(), interval '11 s', $2::uuid)) v (k,
+			age, id)`, them, a)
 	check("asked", map[string]float64{"late_answers 10s": 1, "late_answers 5m": 1, "late_answers 24h": 1,
 		"oldest_unanswered_request_seconds": 1, "answer_seconds one": 0})
 	if d := cmp.Diff("all waiting false, "+a+" waiting false", answers()); d != "" {
@@ -478,7 +491,8 @@ func TestLateness(t *testing.T) {
 	w.receiver.mu.Lock()
 	w.receiver.status = 400
 	w.receiver.mu.Unlock()
-	w.exec(`insert into dcm.requested_update (partner, message_key, message_id, requested_at, material_demands, requested_id, changed_at, changed_at_nanosecond)
+	w.exec(`insert into dcm.requested_update (partner, message_key, message_id, requested_at, material_demands,
+		requested_id, changed_at, changed_at_nanosecond)
 		select $1, k, k, now() + interval '1 s', 1, array[$2::uuid], '{}', '{}' from gen_random_uuid() k`, them, a)
 	w.run(replica())
 	w.eventually("the refusal", func() bool { return strings.HasSuffix(answers(), a+" refused true") })
@@ -492,14 +506,20 @@ func TestALargeRequest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	const named, known = 20_000, 2000
-	w.exec(`insert into dcm.material_demand (partner, direction, supplier, customer, material_demand_id, changed_at, changed_at_nanosecond, first_recorded_at,
-			recorded_at, content_hash, is_inactive, unit_of_measure_is_omitted, material_number_customer, material_description_customer)
-		select $1, 'sent', $1, $2, ('00000000-0000-0000-0000-' || lpad(i::text, 12, '0'))::uuid, now(), 0, now(), now(), '\x00', false, true, i::text, 'x'
+	w.exec(`insert into dcm.material_demand (partner, direction, supplier, customer, material_demand_id, changed_at,
+		changed_at_nanosecond, first_recorded_at,
+			recorded_at, content_hash, is_inactive, unit_of_measure_is_omitted, material_number_customer,
+			material_description_customer)
+		select $1, 'sent', $1, $2, ('00000000-0000-0000-0000-' || lpad(i::text, 12, '0'))::uuid, now(), 0, now(),
+		now(), '\x00', false, true, i::text, 'x'
 		from generate_series(1, $3::int) as i`, them, us, known)
 	for _, asked := range []any{us, nil} {
-		w.exec(`insert into dcm.requested_update (partner, message_key, requested_at, asked, material_demands, requested_id, changed_at, changed_at_nanosecond)
-			select $1, gen_random_uuid(), now() - interval '1 minute', $2, $3, array_agg(('00000000-0000-0000-0000-' || lpad(i::text, 12, '0'))::uuid),
-				array_agg(case when i % 2 = 0 then now() + interval '1 hour' end), array_agg(case when i % 2 = 0 then 0::smallint end)
+		w.exec(`insert into dcm.requested_update (partner, message_key, requested_at, asked, material_demands,
+			requested_id, changed_at, changed_at_nanosecond)
+			select $1, gen_random_uuid(), now() - interval '1 minute', $2, $3,
+			array_agg(('00000000-0000-0000-0000-' || lpad(i::text, 12, '0'))::uuid),
+				array_agg(case when i % 2 = 0 then now() + interval '1 hour' end), array_agg(case when i % 2 = 0
+				then 0::smallint end)
 			from generate_series(1, $3::int) as i`, them, asked, named)
 	}
 	step := func(name string) {
@@ -519,7 +539,8 @@ func TestALargeRequest(t *testing.T) {
 	last := fmt.Sprintf("00000000-0000-0000-0000-%012d", known-1)
 	w.exec("update dcm.delivery set state = 'delivered', delivered_at = now() where object_id <> $1::uuid", last)
 	w.exec(`insert into dcm.delivery (partner, object, object_id, changed_at, supplier, customer, queued_at)
-		select partner, object, gen_random_uuid(), changed_at, supplier, customer, now() from dcm.delivery where state = 'delivered'`)
+		select partner, object, gen_random_uuid(), changed_at, supplier, customer, now() from dcm.delivery where
+		state = 'delivered'`)
 	step("answers_arrived")
 	if n := w.text("select count(*)::text from dcm.requested_update where arrived_at is not null"); n != "0" {
 		t.Errorf("%s requests are over, though something waits", n)
@@ -527,7 +548,8 @@ func TestALargeRequest(t *testing.T) {
 	w.exec("update dcm.delivery set state = 'refused' where delivered_at is null")
 	step("answers_arrived")
 	got := w.text(`select string_agg(answer || ' ' || n, ', ' order by answer) from (
-		select a.answer, count(*) as n from dcm.requested_update r, unnest(r.answer) as a (answer) where r.arrived_at is not null group by 1) as s`)
+		select a.answer, count(*) as n from dcm.requested_update r, unnest(r.answer) as a (answer) where
+		r.arrived_at is not null group by 1) as s`)
 	if want := "nothing newer 2000, refused 2, sent 1998, unknown 36000"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}

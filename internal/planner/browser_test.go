@@ -83,7 +83,8 @@ func TestInABrowser(t *testing.T) {
 	groupPage := "/group/" + supplier + "/" + customer + "/" + id
 	var hub, nested string
 	for name, path := range map[string]*string{"Hub forge": &hub, "Plant as a whole": &nested} {
-		if err := s.conn.QueryRow(t.Context(), `select '/group/' || supplier || '/' || customer || '/' || capacity_group_id
+		if err := s.conn.QueryRow(t.Context(), `select '/group/' || supplier || '/' || customer || '/' ||
+			capacity_group_id
 			from planning.capacity_group where name = $1`, name).Scan(path); err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +135,8 @@ func TestInABrowser(t *testing.T) {
 		run(t, chromedp.EmulateViewport(1280, 900), chromedp.Navigate(server.URL+hub),
 			chromedp.WaitVisible("#chart canvas"))
 		colours := ask[string](t, ctx, `(() => {
-			const c = document.querySelector("#chart canvas"), d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data, seen = new Set();
+			const c = document.querySelector("#chart canvas"), d = c.getContext("2d").getImageData(0, 0, c.width,
+			c.height).data, seen = new Set();
 			for (let i = 0; i < d.length; i += 4) if (d[i+3] === 255) seen.add([d[i], d[i+1], d[i+2]].join(","));
 			return [...seen].join(" ");
 		})()`)
@@ -236,19 +238,27 @@ func (s *site) many(n int) {
 		from generate_series(1, @n) i`, `
 		insert into dcm.capacity_group
 		select
-			supplier, @customer, gen_random_uuid(), @monday, 0, @monday, @monday, null, '', false, false, null, null, null,
-			case when i % 1000 = 7 then repeat('<b>long</b> ', 900) else 'Line ' || i end, 'unit:piece', '{}', '{}', weeks,
-			array_fill(level::numeric, '{104}'), array_fill(level * 1.1, '{104}'), array_fill(null::numeric, '{104}'), array_fill(null::numeric, '{104}'),
-			array[material], array[null], array['BPNS8888888888XX'], array['0001'], array[null::numeric], '{}', '{}', '{}', '{}', '{}', '{}', null, false
+			supplier, @customer, gen_random_uuid(), @monday, 0, @monday, @monday, null, '', false, false, null,
+			null, null,
+			case when i % 1000 = 7 then repeat('<b>long</b> ', 900) else 'Line ' || i end, 'unit:piece', '{}', '{}',
+			weeks,
+			array_fill(level::numeric, '{104}'), array_fill(level * 1.1, '{104}'), array_fill(null::numeric,
+			'{104}'), array_fill(null::numeric, '{104}'),
+			array[material], array[null], array['BPNS8888888888XX'], array['0001'], array[null::numeric], '{}',
+			'{}', '{}', '{}', '{}', '{}', null, false
 		from made `, `
 		insert into dcm.material_demand
-		select supplier, 'sent', supplier, @customer, gen_random_uuid(), @monday, 0, @monday, @monday, null, null, false, false, material, null, material, null, 'unit:piece'
+		select supplier, 'sent', supplier, @customer, gen_random_uuid(), @monday, 0, @monday, @monday, null, null,
+		false, false, material, null, material, null, 'unit:piece'
 		from made `, `
 		insert into dcm.demand_series
 		select
-			m.partner, 'sent', m.supplier, m.customer, m.material_number_customer, 'BPNS8888888888XX', '0001', m.material_demand_id, null, weeks,
-			(select array_agg(trunc(level * (0.7 + 0.02 * ((i * 7 + w) % 23)), 1) order by w) from generate_series(1, 104) w)
-		from made join dcm.material_demand m on m.supplier = made.supplier and m.material_number_customer = made.material `,
+			m.partner, 'sent', m.supplier, m.customer, m.material_number_customer, 'BPNS8888888888XX', '0001',
+			m.material_demand_id, null, weeks,
+			(select array_agg(trunc(level * (0.7 + 0.02 * ((i * 7 + w) % 23)), 1) order by w) from
+			generate_series(1, 104) w)
+		from made join dcm.material_demand m on m.supplier = made.supplier and m.material_number_customer =
+		made.material `,
 	} {
 		if _, err := s.conn.Exec(s.t.Context(), sql, pgx.NamedArgs{"n": n, "monday": monday(*s.clock),
 			"customer": customer}); err != nil {
@@ -293,10 +303,12 @@ func TestManyGroups(t *testing.T) {
 			// Long tasks are reported a moment after they end.
 			m := ask[map[string]float64](t, ctx, `new Promise(done => {
 				let longest = 0;
-				new PerformanceObserver(l => l.getEntries().forEach(e => { longest = Math.max(longest, e.duration); })).observe({type: "longtask", buffered: true});
+				new PerformanceObserver(l => l.getEntries().forEach(e => { longest = Math.max(longest, e.duration);
+				})).observe({type: "longtask", buffered: true});
 				setTimeout(() => {
 					const n = performance.getEntriesByType("navigation")[0];
-					done({rows: document.querySelectorAll("tbody tr").length, bytes: n.decodedBodySize, server: n.responseStart - n.requestStart,
+					done({rows: document.querySelectorAll("tbody tr").length, bytes: n.decodedBodySize, server:
+					n.responseStart - n.requestStart,
 						content: n.domContentLoadedEventEnd - n.responseStart, longest});
 				}, 300);
 			})`)

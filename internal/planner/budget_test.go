@@ -157,8 +157,11 @@ func TestCutLists(t *testing.T) {
 		t.Fatalf("%d thresholds are stored", n)
 	}
 	if _, err := s.conn.Exec(t.Context(), `
-		insert into dcm.comment (supplier, customer, comment_id, object_type, object_id, author, comment_text, posted_at, changed_at, first_received_at, received_at, partner, originator)
-		select $1, $2, gen_random_uuid(), 'urn:samm:io.catenax.week_based_capacity_group:3.0.0#WeekBasedCapacityGroup', $3, 'a@b', 'said', now(), now(), now(), now(), $1, $1
+		insert into dcm.comment (supplier, customer, comment_id, object_type, object_id, author, comment_text,
+		posted_at, changed_at, first_received_at, received_at, partner, originator)
+		select $1, $2, gen_random_uuid(),
+		'urn:samm:io.catenax.week_based_capacity_group:3.0.0#WeekBasedCapacityGroup', $3, 'a@b', 'said', now(),
+		now(), now(), now(), $1, $1
 		from generate_series(1, 130)`, // beside the one on the demand
 		supplier, customer, group); err != nil {
 		t.Fatal(err)
@@ -244,8 +247,10 @@ func TestGroupsThatLinkEachOther(t *testing.T) {
 
 	// Where the background has given them up, no reader waits for them.
 	if _, err := s.conn.Exec(t.Context(), `
-		insert into dcm.overview (supplier, customer, content, first_week, gave_up_at) select distinct supplier, customer, 0, now(), now() from dcm.capacity_group;
-		insert into dcm.group_overview (supplier, customer, capacity_group_id, weeks, red_weeks, orange_weeks, weeks_without_capacity)
+		insert into dcm.overview (supplier, customer, content, first_week, gave_up_at) select distinct supplier,
+		customer, 0, now(), now() from dcm.capacity_group;
+		insert into dcm.group_overview (supplier, customer, capacity_group_id, weeks, red_weeks, orange_weeks,
+		weeks_without_capacity)
 		select supplier, customer, capacity_group_id, 26, 0, 0, 0 from dcm.capacity_group`); err != nil {
 		t.Fatal(err)
 	}

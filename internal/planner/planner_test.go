@@ -136,9 +136,11 @@ func groupText(id, name, changedAt string, weeks ...string) string {
 		capacities[i] = fmt.Sprintf(`{"pointInTime":%q,"actualCapacity":%s,"maximumCapacity":%s}`,
 			monday(now).AddDate(0, 0, 7*(i+1)).Format(time.DateOnly), actual, maximum)
 	}
-	return fmt.Sprintf(`[{"capacityGroupId":%q,"name":%q,"supplier":%q,"customer":%q,"changedAt":%q,"unitOfMeasure":"unit:piece","unitOfMeasureIsOmitted":false,
+	return fmt.Sprintf(`[{"capacityGroupId":%q,"name":%q,"supplier":%q,"customer":%q,"changedAt":%q,
+		"unitOfMeasure":"unit:piece","unitOfMeasureIsOmitted":false,
 		"capacityGroupIsInactive":false,"supplierLocations":["BPNS6666666666YY"],
-		"linkedDemandSeries":[{"materialNumberCustomer":"MNR-1","customerLocation":"BPNS8888888888XX","demandCategory":{"demandCategoryCode":"0001"}}],
+		"linkedDemandSeries":[{"materialNumberCustomer":"MNR-1","customerLocation":"BPNS8888888888XX",
+		"demandCategory":{"demandCategoryCode":"0001"}}],
 		"capacities":[%s]}]`, id, name, supplier, customer, changedAt, strings.Join(capacities, ","))
 }
 
@@ -148,9 +150,12 @@ func demandText(quantities ...string) string {
 		weeks[i] = fmt.Sprintf(`{"pointInTime":%q,"demand":%s}`,
 			monday(now).AddDate(0, 0, 7*(i+1)).Format(time.DateOnly), q)
 	}
-	return fmt.Sprintf(`[{"materialDemandId":"be4d8470-2de6-43d2-b5f8-2e5d3eebf3fd","supplier":%q,"customer":%q,"materialNumberCustomer":"MNR-1","materialDescriptionCustomer":"d",
-		"changedAt":"2026-11-20T10:00:00Z","unitOfMeasure":"unit:piece","unitOfMeasureIsOmitted":false,"materialDemandIsInactive":false,
-		"demandSeries":[{"customerLocation":"BPNS8888888888XX","demandCategory":{"demandCategoryCode":"0001"},"demands":[%s]}]}]`, supplier, customer, strings.Join(weeks, ","))
+	return fmt.Sprintf(`[{"materialDemandId":"be4d8470-2de6-43d2-b5f8-2e5d3eebf3fd","supplier":%q,"customer":%q,
+		"materialNumberCustomer":"MNR-1","materialDescriptionCustomer":"d",
+		"changedAt":"2026-11-20T10:00:00Z","unitOfMeasure":"unit:piece","unitOfMeasureIsOmitted":false,
+		"materialDemandIsInactive":false,
+		"demandSeries":[{"customerLocation":"BPNS8888888888XX","demandCategory":{"demandCategoryCode":"0001"},
+		"demands":[%s]}]}]`, supplier, customer, strings.Join(weeks, ","))
 }
 
 // world loads the world of the demo, as it is at an instant.
@@ -180,10 +185,15 @@ func (s *site) fill() {
 		if i == 1 {
 			from, to = customer, supplier // whose demand it is
 		}
-		s.post("id-based-comment", from, fmt.Sprintf(`{"messageHeader":{"header":{"messageId":"6f0e7a3c-94a5-4f0e-9c46-0c9d7f6f1a01","context":"urn:samm:io.catenax.id_based_comment:1.0.0",
-			"sentDateTime":"2026-11-20T10:00:05Z","senderBpn":%q,"receiverBpn":%q,"version":"3.0.0"}},"content":{"informationObject":[{"commentId":"f5c151e4-30b5-4456-94fd-2a7b559b612%d",
-			"objectId":%q,"objectType":"urn:samm:io.catenax.week_based_%s","supplier":%q,"customer":%q,"author":"anna@example.com","commentText":"A third shift <b>starts</b> in May.",
-			"commentType":"information"}]}}`, from, to, i, on, []string{"capacity_group", "material_demand"}[i], supplier, customer))
+		s.post("id-based-comment", from, fmt.Sprintf(`
+			{"messageHeader":{"header":{"messageId":"6f0e7a3c-94a5-4f0e-9c46-0c9d7f6f1a01",
+			"context":"urn:samm:io.catenax.id_based_comment:1.0.0",
+			"sentDateTime":"2026-11-20T10:00:05Z","senderBpn":%q,"receiverBpn":%q,"version":"3.0.0"}},
+			"content":{"informationObject":[{"commentId":"f5c151e4-30b5-4456-94fd-2a7b559b612%d",
+			"objectId":%q,"objectType":"urn:samm:io.catenax.week_based_%s","supplier":%q,"customer":%q,
+			"author":"anna@example.com","commentText":"A third shift <b>starts</b> in May.",
+			"commentType":"information"}]}}`, from, to, i, on,
+			[]string{"capacity_group", "material_demand"}[i], supplier, customer))
 	}
 	*s.clock = now.Add(time.Minute)
 	s.post("week-based-capacity-group", supplier, groupText(id, "Spark plugs", "2026-11-19T10:00:00Z", "1/1", "1/1"))
@@ -346,7 +356,8 @@ func (s *site) testKeptReady(t *testing.T) {
 // for ourselves.
 func TestPartnersOfASupplier(t *testing.T) {
 	s := newSite(t)
-	if _, err := s.conn.Exec(t.Context(), `insert into outbox.comment (supplier, customer, sender, object_id, comment_text)
+	if _, err := s.conn.Exec(t.Context(), `insert into outbox.comment (supplier, customer, sender, object_id,
+		comment_text)
 		values ($1, $2, $1, $3, 'We are ready.')`, supplier, customer, id); err != nil {
 		t.Fatal(err)
 	}
@@ -366,7 +377,8 @@ func TestOtherChanges(t *testing.T) {
 		s.post("week-based-capacity-group", supplier, strings.NewReplacer(replace...).Replace(groupText(id, name,
 			at.Format(time.RFC3339), "100/120", "100/120", "100/120")))
 	}
-	const volatility = `"demandVolatilityParameters":{"startReferenceDateTime":"2026-10-05T00:00:00Z","measurementInterval":2,"rollingHorizonAlertThresholds":[
+	const volatility = `"demandVolatilityParameters":{"startReferenceDateTime":"2026-10-05T00:00:00Z",
+		"measurementInterval":2,"rollingHorizonAlertThresholds":[
 		{"sequenceNumber":1,"subhorizonLength":4,"relativePositiveDeviation":0.2,"absoluteNegativeDeviation":50}]},`
 	const below = "be4d8470-2de6-43d2-b5f8-2e5d3eebf3fd"
 	group(now.AddDate(0, -2, 0), "Spark plugs")
@@ -563,9 +575,13 @@ func TestHostileNames(t *testing.T) {
 				"2026-11-20T10:00:00Z", "1/1", "1/1"), `"NAME"`, string(must(jsonText(hostile))), 1))
 			// A comment's author has no blanks and at most 64 characters before its @.
 			author := strings.ReplaceAll(hostile, " ", "")
-			s.post("id-based-comment", supplier, fmt.Sprintf(`{"messageHeader":{"header":{"messageId":"6f0e7a3c-94a5-4f0e-9c46-0c9d7f6f1a01","context":"urn:samm:io.catenax.id_based_comment:1.0.0",
-				"sentDateTime":"2026-11-20T10:00:05Z","senderBpn":%q,"receiverBpn":%q,"version":"3.0.0"}},"content":{"informationObject":[{"commentId":%q,"objectId":%q,
-				"objectType":"urn:samm:io.catenax.week_based_capacity_group","supplier":%q,"customer":%q,"author":%s,"commentText":%s}]}}`,
+			s.post("id-based-comment", supplier, fmt.Sprintf(`
+			{"messageHeader":{"header":{"messageId":"6f0e7a3c-94a5-4f0e-9c46-0c9d7f6f1a01",
+				"context":"urn:samm:io.catenax.id_based_comment:1.0.0",
+				"sentDateTime":"2026-11-20T10:00:05Z","senderBpn":%q,"receiverBpn":%q,"version":"3.0.0"}},
+				"content":{"informationObject":[{"commentId":%q,"objectId":%q,
+				"objectType":"urn:samm:io.catenax.week_based_capacity_group","supplier":%q,"customer":%q,
+				"author":%s,"commentText":%s}]}}`,
 				supplier, customer, id, id, supplier, customer, must(
 					jsonText(author[:min(len(author), 60)]+"@example.com")), must(
 					jsonText(hostile[:min(len(hostile), 4990)]+" said"))))

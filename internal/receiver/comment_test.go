@@ -31,8 +31,11 @@ func commentOn(object, objectType, sender, supplier, customer, id, more string) 
 	if sender == customer {
 		receiver = supplier
 	}
-	return fmt.Sprintf(`{"messageHeader":{"header":{"messageId":%q,"context":"urn:samm:io.catenax.id_based_comment:1.x.x","sentDateTime":"2026-11-20T10:00:05Z","senderBpn":%q,"receiverBpn":%q,"version":"3.0.0"}},
-		"content":{"informationObject":[{"commentId":%q,"objectId":%q,"objectType":%q,"supplier":%q,"customer":%q%s}]}}`,
+	return fmt.Sprintf(`{"messageHeader":{"header":{"messageId":%q,
+		"context":"urn:samm:io.catenax.id_based_comment:1.x.x","sentDateTime":"2026-11-20T10:00:05Z","senderBpn":%q,
+		"receiverBpn":%q,"version":"3.0.0"}},
+		"content":{"informationObject":[{"commentId":%q,"objectId":%q,"objectType":%q,"supplier":%q,
+		"customer":%q%s}]}}`,
 		uuid.New(), sender, receiver, id, object, objectType, supplier, customer, more)
 }
 
@@ -184,8 +187,11 @@ func TestCommentsOfBothRoles(t *testing.T) {
 		if direction == "received" {
 			supplier, customer = customer, supplier
 		}
-		if _, err := conn.Exec(context.Background(), `insert into dcm.material_demand (partner, direction, supplier, customer, material_demand_id, changed_at, changed_at_nanosecond, first_recorded_at, recorded_at, unit_of_measure_is_omitted, is_inactive, material_number_customer, material_description_customer)
-			values ('BPNL6666666666YY', $1, $2, $3, $4, now(), 0, now(), now(), true, false, 'm', 'd')`, direction, supplier, customer, demandID); err != nil {
+		if _, err := conn.Exec(context.Background(), `insert into dcm.material_demand (partner, direction, supplier,
+			customer, material_demand_id, changed_at, changed_at_nanosecond, first_recorded_at, recorded_at,
+			unit_of_measure_is_omitted, is_inactive, material_number_customer, material_description_customer)
+			values ('BPNL6666666666YY', $1, $2, $3, $4, now(), 0, now(), now(), true, false, 'm',
+			'd')`, direction, supplier, customer, demandID); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -275,7 +281,8 @@ func TestCommentsInOneTransaction(t *testing.T) {
 		t.Fatal(w.Code, w.Body)
 	}
 	if got := f.query(`select count(distinct xmin::text) || ' ' || count(*) from (
-		select xmin from dcm.comment union all (select xmin from dcm.message order by id desc limit 1)) written`); got[0] != "1 4" {
+		select xmin from dcm.comment union all (select xmin from dcm.message order by id desc limit 1))
+		written`); got[0] != "1 4" {
 		t.Errorf("three comments and the journal entry: transactions and rows %s, want 1 4", got[0])
 	}
 }

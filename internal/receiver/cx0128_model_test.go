@@ -32,8 +32,10 @@ import (
 // inEnvelope is a message of objects by CX-0128.
 func inEnvelope(e dcm.Endpoint, sender, receiver string, objects ...string) string {
 	latest := standard.Latest()
-	return fmt.Sprintf(`{"messageHeader":{"header":{"messageId":%q,"context":"%s.x.x","sentDateTime":"2026-11-20T10:00:05Z","senderBpn":%q,"receiverBpn":%q,"version":"3.0.0"}},
-		"content":{"informationObject":[%s]}}`, uuid.New(), latest.Context(e, ""), sender, receiver, strings.Join(objects, ",\n"))
+	return fmt.Sprintf(`{"messageHeader":{"header":{"messageId":%q,"context":"%s.x.x",
+		"sentDateTime":"2026-11-20T10:00:05Z","senderBpn":%q,"receiverBpn":%q,"version":"3.0.0"}},
+		"content":{"informationObject":[%s]}}`, uuid.New(), latest.Context(e, ""), sender, receiver,
+		strings.Join(objects, ",\n"))
 }
 
 // linked is a capacity group as the model knows it.
@@ -242,9 +244,12 @@ func TestModelOfCX0128(t *testing.T) {
 			}
 			slices.Sort(want)
 			got := f.query(`select concat_ws(' ', g.customer, g.capacity_group_id,
-					(extract(epoch from g.changed_at) * 1000000)::numeric(30) * 1000 + g.changed_at_nanosecond, c.point_in_time, c.actual_capacity,
-					(extract(epoch from g.start_reference_date_time) * 1000000)::numeric(30) * 1000 + g.start_reference_date_time_nanosecond)
-				from planning.capacity_group g join planning.capacity c using (supplier, customer, capacity_group_id) where supplier = $1`,
+					(extract(epoch from g.changed_at) * 1000000)::numeric(30) * 1000 + g.changed_at_nanosecond,
+					c.point_in_time, c.actual_capacity,
+					(extract(epoch from g.start_reference_date_time) * 1000000)::numeric(30) * 1000 +
+					g.start_reference_date_time_nanosecond)
+				from planning.capacity_group g join planning.capacity c using (supplier, customer,
+				capacity_group_id) where supplier = $1`,
 				fmt.Sprintf("BPNL%06dSTRT%02d", run, s))
 			slices.Sort(got)
 			if diff := cmp.Diff(want, append([]string(nil), got...)); diff != "" {
@@ -391,15 +396,19 @@ func newCommented(t *testing.T, partners int) (*commented, []string) {
 			if direction == "received" {
 				customer = partner
 			}
-			if _, err := conn.Exec(context.Background(), `insert into dcm.material_demand (partner, direction, supplier, customer, material_demand_id, changed_at, changed_at_nanosecond,
-				first_recorded_at, recorded_at, unit_of_measure_is_omitted, is_inactive, material_number_customer, material_description_customer)
-				values ($1, $2, $3, $4, $5, now(), 0, now(), now(), true, false, 'm', 'd')`, partner, direction, supplier, customer, commentedDemand); err != nil {
+			if _, err := conn.Exec(context.Background(), `insert into dcm.material_demand (partner, direction,
+				supplier, customer, material_demand_id, changed_at, changed_at_nanosecond,
+				first_recorded_at, recorded_at, unit_of_measure_is_omitted, is_inactive, material_number_customer,
+				material_description_customer)
+				values ($1, $2, $3, $4, $5, now(), 0, now(), now(), true, false, 'm',
+				'd')`, partner, direction, supplier, customer, commentedDemand); err != nil {
 				t.Fatal(err)
 			}
 			c.exchanged[supplier+" "+customer+" "+dcm.MaterialDemandType+" "+commentedDemand] = true
 		}
 		// One of ours, which partners may not touch.
-		if _, err := conn.Exec(context.Background(), `insert into outbox.comment (supplier, customer, comment_id, object_id, comment_text)
+		if _, err := conn.Exec(context.Background(), `insert into outbox.comment (supplier, customer, comment_id,
+			object_id, comment_text)
 			values ($1, $2, $3, $4, 'ours')`, partner, example.Customer, ourComment, commentedGroup); err != nil {
 			t.Fatal(err)
 		}
@@ -426,8 +435,10 @@ func (c *commented) send(replica int, sender string, comments ...remark) *httpte
 
 // stored is what planners see of a partner's comments.
 func (c *commented) stored(partner string) []string {
-	rows := c.query(`select concat_ws('|', supplier || ' ' || customer || ' ' || comment_id, object_id, coalesce(comment_text, ''),
-		case direction when 'sent' then '-' else to_char(changed_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') end, direction)
+	rows := c.query(`select concat_ws('|', supplier || ' ' || customer || ' ' || comment_id, object_id,
+		coalesce(comment_text, ''),
+		case direction when 'sent' then '-' else to_char(changed_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US')
+		end, direction)
 		from planning.comment where $1 in (supplier, customer)`, partner)
 	slices.Sort(rows)
 	return append([]string(nil), rows...)
@@ -643,7 +654,8 @@ func TestAtOnceOrInSomeOrder(t *testing.T) {
 				stored, groups)
 		}
 	}
-	if entries := c.query(`select count(*)::text from planning.message_object o join planning.message m on m.id = o.message and m.sender = o.sender
+	if entries := c.query(`select count(*)::text from planning.message_object o join planning.message m on m.id =
+		o.message and m.sender = o.sender
 		where m.endpoint = 'id-based-comment'`); entries[0] != fmt.Sprint(sent) {
 		t.Errorf("the journal has %s of %d verdicts", entries[0], sent)
 	}

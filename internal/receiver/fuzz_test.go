@@ -82,7 +82,8 @@ func comesBack(t *testing.T, conn *pgx.Conn, body, answer []byte) {
 	for _, c := range capacities {
 		c := c.(map[string]any)
 		stored := make([]*string, 4)
-		if err := conn.QueryRow(context.Background(), `select actual_capacity::text, maximum_capacity::text, agreed_capacity::text, delta_production_result::text
+		if err := conn.QueryRow(context.Background(), `select actual_capacity::text, maximum_capacity::text,
+			agreed_capacity::text, delta_production_result::text
 			from planning.capacity where supplier = $1 and capacity_group_id = $2 and point_in_time = $3::text::date`,
 			example.Supplier, a.Results[0].CapacityGroupId, c["pointInTime"]).Scan(&stored[0], &stored[1], &stored[2],
 			&stored[3]); err != nil {

@@ -30,7 +30,8 @@ type object struct {
 }
 
 func (o object) json() string {
-	return fmt.Sprintf(`{"capacityGroupId":%q,"name":"n","supplier":%q,"customer":%q,"changedAt":%q,"unitOfMeasureIsOmitted":true,"capacityGroupIsInactive":false,
+	return fmt.Sprintf(`{"capacityGroupId":%q,"name":"n","supplier":%q,"customer":%q,"changedAt":%q,
+		"unitOfMeasureIsOmitted":true,"capacityGroupIsInactive":false,
 		"capacities":[{"pointInTime":%q,"actualCapacity":%d,"maximumCapacity":%d}]}`,
 		o.id, o.supplier, o.customer, o.changedAt.Format(time.RFC3339Nano), o.week, o.quantity, o.quantity)
 }
@@ -155,8 +156,10 @@ func TestModel(t *testing.T) {
 			}
 			slices.Sort(want)
 			got := f.query(`select concat_ws(' ', g.customer, g.capacity_group_id,
-					(extract(epoch from g.changed_at) * 1000000)::numeric(30) * 1000 + g.changed_at_nanosecond, c.point_in_time, c.actual_capacity)
-				from planning.capacity_group g join planning.capacity c using (supplier, customer, capacity_group_id) where supplier = $1`, supplier)
+					(extract(epoch from g.changed_at) * 1000000)::numeric(30) * 1000 + g.changed_at_nanosecond,
+					c.point_in_time, c.actual_capacity)
+				from planning.capacity_group g join planning.capacity c using (supplier, customer,
+				capacity_group_id) where supplier = $1`, supplier)
 			slices.Sort(got)
 			if diff := cmp.Diff(want, append([]string(nil), got...)); diff != "" {
 				rt.Errorf("supplier %d: %s", s, diff)
@@ -345,9 +348,12 @@ func TestOneIDAMaterial(t *testing.T) {
 		var wait sync.WaitGroup
 		for i := range senders {
 			// Each for another site, so that no key of the series stops them.
-			body := fmt.Sprintf(`[{"materialDemandId":%q,"supplier":%q,"customer":%q,"materialNumberCustomer":"M%d","materialDescriptionCustomer":"d",
-				"changedAt":"2026-11-20T10:00:00Z","unitOfMeasureIsOmitted":true,"materialDemandIsInactive":false,"demandSeries":[{"customerLocation":"BPNS8888888888X%d",
-				"demandCategory":{"demandCategoryCode":"0001"},"demands":[{"pointInTime":"2026-12-07","demand":1}]}]}]`, uuid.NewString(), example.Supplier, example.Customer, round, i)
+			body := fmt.Sprintf(`[{"materialDemandId":%q,"supplier":%q,"customer":%q,"materialNumberCustomer":"M%d",
+				"materialDescriptionCustomer":"d",
+				"changedAt":"2026-11-20T10:00:00Z","unitOfMeasureIsOmitted":true,"materialDemandIsInactive":false,
+				"demandSeries":[{"customerLocation":"BPNS8888888888X%d",
+				"demandCategory":{"demandCategoryCode":"0001"},"demands":[{"pointInTime":"2026-12-07",
+				"demand":1}]}]}]`, uuid.NewString(), example.Supplier, example.Customer, round, i)
 			wait.Go(func() { codes[i] = replicas[i%2].post(dcm.MaterialDemandEndpoint.Path, []byte(body)).Code })
 		}
 		wait.Wait()

@@ -190,8 +190,10 @@ func (f *fixture) stored(endpoint string) map[string]any {
 		}
 	}
 	if endpoint == dcm.CommentEndpoint.Path {
-		return map[string]any{"comments": f.query(`select concat_ws(' | ', supplier, customer, comment_id, object, object_id, author, comment_type, comment_text, reference_dates::text,
-			posted_at at time zone 'UTC', changed_at at time zone 'UTC', direction, simulation_id) from planning.comment order by 1`)}
+		return map[string]any{"comments": f.query(`select concat_ws(' | ', supplier, customer, comment_id, object,
+			object_id, author, comment_type, comment_text, reference_dates::text,
+			posted_at at time zone 'UTC', changed_at at time zone 'UTC', direction, simulation_id) from
+			planning.comment order by 1`)}
 	}
 	return map[string]any{
 		"groups": f.query(
@@ -201,9 +203,11 @@ func (f *fixture) stored(endpoint string) map[string]any {
 		"weeks": f.query(
 			`select concat_ws(' ', point_in_time, actual_capacity, maximum_capacity, agreed_capacity, ` +
 				`delta_production_result) from planning.capacity order by capacity_group_id, point_in_time`),
-		"requests": f.query(`select concat_ws(' ', coalesce(material_demand_id::text, 'all'), 'changed after ' || (changed_at at time zone 'UTC'), 'answer by ' || (expected_response_by at time zone 'UTC'))
+		"requests": f.query(`select concat_ws(' ', coalesce(material_demand_id::text, 'all'), 'changed after ' ||
+			(changed_at at time zone 'UTC'), 'answer by ' || (expected_response_by at time zone 'UTC'))
 			from planning.request_for_update
-			union all select concat_ws(' ', 'capacity group', coalesce(capacity_group_id::text, 'all'), 'changed after ' || (changed_at at time zone 'UTC')) from planning.request_for_capacity_group order by 1`),
+			union all select concat_ws(' ', 'capacity group', coalesce(capacity_group_id::text, 'all'),
+			'changed after ' || (changed_at at time zone 'UTC')) from planning.request_for_capacity_group order by 1`),
 	}
 }
 
@@ -215,8 +219,12 @@ func (f *fixture) checkJournal(status int, answer map[string]any) {
 		want["results"] = []any{}
 	}
 	text := f.query(`select json_build_object('status', m.status, 'results', coalesce((
-		select json_agg(json_strip_nulls(json_build_object('index', o.index, case m.endpoint when 'week-based-material-demand' then 'materialDemandId' when 'id-based-comment' then 'commentId' else 'capacityGroupId' end, o.object_id, 'rule', o.rule, 'outcome', o.outcome, 'errors', o.errors, 'warnings', o.warnings)) order by o.index)
-		from planning.message_object o where o.message = m.id), '[]'))::text from planning.message m order by m.id desc limit 1`)
+		select json_agg(json_strip_nulls(json_build_object('index', o.index, case m.endpoint when
+		'week-based-material-demand' then 'materialDemandId' when 'id-based-comment' then 'commentId' else
+		'capacityGroupId' end, o.object_id, 'rule', o.rule, 'outcome', o.outcome, 'errors', o.errors, 'warnings',
+		o.warnings)) order by o.index)
+		from planning.message_object o where o.message = m.id), '[]'))::text from planning.message m order by m.id
+		desc limit 1`)
 	var got map[string]any
 	if err := json.Unmarshal([]byte(text[0]), &got); err != nil {
 		f.t.Fatal(err)
@@ -396,7 +404,8 @@ func TestOneIDInSeveralRelationships(t *testing.T) {
 		}
 	}
 	if got := f.query(
-		`select count(distinct capacity_group_id) || ' of ' || count(*) from planning.capacity_group`); got[0] != "1 of 3" {
+		`select count(distinct capacity_group_id) || ' of ' || count(*) from ` +
+			`planning.capacity_group`); got[0] != "1 of 3" {
 		t.Errorf("IDs: %s, want 1 of 3", got[0])
 	}
 }

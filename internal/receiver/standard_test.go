@@ -327,8 +327,11 @@ func TestPastWeeks(t *testing.T) {
 				if len(c.weeks) == 0 {
 					return
 				}
-				demand := fmt.Sprintf(`{"materialDemandId":%q,"supplier":%q,"customer":%q,"materialNumberCustomer":"m%d","materialDescriptionCustomer":"d","changedAt":"2026-11-20T10:00:00Z",
-					"unitOfMeasureIsOmitted":true,"materialDemandIsInactive":false,"demandSeries":[{"customerLocation":"BPNS8888888888XX","demandCategory":{"demandCategoryCode":"0001"},"demands":[%s]}]}`,
+				demand := fmt.Sprintf(`{"materialDemandId":%q,"supplier":%q,"customer":%q,
+					"materialNumberCustomer":"m%d","materialDescriptionCustomer":"d","changedAt":"2026-11-20T10:00:00Z",
+					"unitOfMeasureIsOmitted":true,"materialDemandIsInactive":false,
+					"demandSeries":[{"customerLocation":"BPNS8888888888XX",
+					"demandCategory":{"demandCategoryCode":"0001"},"demands":[%s]}]}`,
 					uuid.NewString(), example.Supplier, example.Customer, i, strings.Join(demands, ","))
 				w = f.post(dcm.MaterialDemandEndpoint.Path, []byte(inEnvelope(dcm.MaterialDemandEndpoint,
 					example.Customer, example.Supplier, demand)))

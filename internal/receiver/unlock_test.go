@@ -29,13 +29,20 @@ func TestAnOperatorUnlocks(t *testing.T) {
 		role   func(*receiver.Config)
 	}{
 		{"a capacity group", dcm.CapacityGroupEndpoint.Path, example.Supplier,
-			`[{"capacityGroupId":"` + id.String() + `","supplier":"` + example.Supplier + `","customer":"` + example.Customer + `","changedAt":"%s","capacityGroupIsInactive":false,
-				"unitOfMeasureIsOmitted":true,"name":"x","supplierLocations":["BPNS0000000000AA"],"capacities":[{"pointInTime":"2026-12-14","actualCapacity":1,"maximumCapacity":2}],"linkedDemandSeries":[{"materialNumberCustomer":"m","customerLocation":"BPNS0000000000AA","demandCategory":{"demandCategoryCode":"0001"}}]}]`,
+			`[{"capacityGroupId":"` + id.String() + `","supplier":"` + example.Supplier + `","customer":"` +
+				example.Customer + `","changedAt":"%s","capacityGroupIsInactive":false,
+				"unitOfMeasureIsOmitted":true,"name":"x","supplierLocations":["BPNS0000000000AA"],
+				"capacities":[{"pointInTime":"2026-12-14","actualCapacity":1,"maximumCapacity":2}],
+				"linkedDemandSeries":[{"materialNumberCustomer":"m","customerLocation":"BPNS0000000000AA",
+				"demandCategory":{"demandCategoryCode":"0001"}}]}]`,
 			store.Key{Supplier: example.Supplier, Customer: example.Customer, ID: id},
 			(*store.Store).UnlockCapacityGroup, nil},
 		{"a material demand", dcm.MaterialDemandEndpoint.Path, example.Customer,
-			`[{"materialDemandId":"` + id.String() + `","supplier":"` + example.Supplier + `","customer":"` + example.Customer + `","changedAt":"%s","materialDemandIsInactive":false,
-				"unitOfMeasureIsOmitted":true,"materialNumberCustomer":"m","materialDescriptionCustomer":"d","demandSeries":[{"customerLocation":"BPNS0000000000AA","demandCategory":{"demandCategoryCode":"0001"},"demands":[{"pointInTime":"2026-12-14","demand":1}]}]}]`,
+			`[{"materialDemandId":"` + id.String() + `","supplier":"` + example.Supplier + `","customer":"` +
+				example.Customer + `","changedAt":"%s","materialDemandIsInactive":false,
+				"unitOfMeasureIsOmitted":true,"materialNumberCustomer":"m","materialDescriptionCustomer":"d",
+				"demandSeries":[{"customerLocation":"BPNS0000000000AA",
+				"demandCategory":{"demandCategoryCode":"0001"},"demands":[{"pointInTime":"2026-12-14","demand":1}]}]}]`,
 			store.Key{Supplier: example.Supplier, Customer: example.Customer, ID: id},
 			(*store.Store).UnlockMaterialDemand,
 			func(c *receiver.Config) { c.CustomerBPNLs, c.SupplierBPNLs = nil, []string{example.Supplier} }},

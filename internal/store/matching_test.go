@@ -289,7 +289,8 @@ func TestChoices(t *testing.T) {
 					`$1 and point_in_time = '2026-11-30'`, id[0]); !slices.Equal(got, want) {
 				t.Errorf("demand %q, want %q", got, want)
 			}
-			got := w.query(`select concat_ws(' ', right(capacity_group_id::text, 1), missing, material_number_customer, right(linked_capacity_group_id::text, 1))
+			got := w.query(`select concat_ws(' ', right(capacity_group_id::text, 1), missing,
+				material_number_customer, right(linked_capacity_group_id::text, 1))
 				from planning.unmatched_link order by 1`)
 			if diff := cmp.Diff(c.unmatched, got); diff != "" && len(c.unmatched)+len(got) > 0 {
 				t.Errorf("unmatched: %s", diff)
@@ -366,7 +367,8 @@ func TestGroupWeek(t *testing.T) {
 		for i := range all {
 			w.receive(all[i])
 		}
-		got := w.query(`select concat_ws(' ', right(capacity_group_id::text, 1), point_in_time, coalesce(trim_scale(demand)::text, '-'), coalesce(trim_scale(actual_capacity)::text, '-'),
+		got := w.query(`select concat_ws(' ', right(capacity_group_id::text, 1), point_in_time,
+			coalesce(trim_scale(demand)::text, '-'), coalesce(trim_scale(actual_capacity)::text, '-'),
 			result, colour) from planning.group_week`)
 		sort.Strings(got)
 		if diff := cmp.Diff(expected(all[:], demands[:], weeks), got); diff != "" {
@@ -483,7 +485,8 @@ func TestCapacityHistory(t *testing.T) {
 	w.receive(g)
 	second := send("1", "3")
 	third := send("4")
-	states := `select concat_ws(' ', point_in_time, actual_capacity, to_char(received_at at time zone 'UTC', 'HH24:MI:SS'), to_char(superseded_at at time zone 'UTC', 'HH24:MI:SS'))
+	states := `select concat_ws(' ', point_in_time, actual_capacity, to_char(received_at at time zone 'UTC',
+		'HH24:MI:SS'), to_char(superseded_at at time zone 'UTC', 'HH24:MI:SS'))
 		from planning.capacity_history order by received_at, point_in_time`
 	at := func(t time.Time) string { return t.Format(time.TimeOnly) }
 	want := []string{

@@ -55,8 +55,10 @@ func (d *desk) query(sql string, args ...any) []string {
 // line loads a week of a material.
 func (d *desk) line(material, week, demand string) {
 	d.Helper()
-	d.exec(`insert into outbox.demand_line (supplier, customer, material_number_customer, customer_location, point_in_time, demand, unit_of_measure)
-		values ($1, $2, $3, $4, $5::text::date, $6::text::numeric, 'unit:piece')`, supplier, customer, material, site, week, demand)
+	d.exec(`insert into outbox.demand_line (supplier, customer, material_number_customer, customer_location,
+		point_in_time, demand, unit_of_measure)
+		values ($1, $2, $3, $4, $5::text::date, $6::text::numeric,
+		'unit:piece')`, supplier, customer, material, site, week, demand)
 }
 
 func (d *desk) release() []string {
@@ -121,8 +123,10 @@ func TestRelease(t *testing.T) {
 		[]string{"superseded 5", "waiting 2"}) {
 		t.Errorf("%s", got)
 	}
-	if got := d.query(`select bool_and(d.changed_at = m.changed_at and d.changed_at > all (select changed_at from planning.delivery o where o.object_id = d.object_id and o.state = 'superseded'))::text
-		from planning.delivery d join planning.material_demand m on m.material_demand_id = d.object_id where d.state = 'waiting'`); got[0] != "true" {
+	if got := d.query(`select bool_and(d.changed_at = m.changed_at and d.changed_at > all (select changed_at from
+		planning.delivery o where o.object_id = d.object_id and o.state = 'superseded'))::text
+		from planning.delivery d join planning.material_demand m on m.material_demand_id = d.object_id where
+		d.state = 'waiting'`); got[0] != "true" {
 		t.Error("changedAt does not rise, or is not that of the object")
 	}
 	if got := d.query(
@@ -159,7 +163,8 @@ func TestChangedAtRises(t *testing.T) {
 	d.exec("update outbox.demand_line set demand = 11")
 	d.release()
 	if got := d.query(
-		`select to_char(changed_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') from planning.material_demand`); got[0] != "2200-01-01 00:00:00.000006" {
+		`select to_char(changed_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') from ` +
+			`planning.material_demand`); got[0] != "2200-01-01 00:00:00.000006" {
 		t.Errorf("changedAt is %s", got)
 	}
 }

@@ -20,28 +20,36 @@ import (
 // What the overview has to be, by the exact views.
 const (
 	exactOverview = `
-		select concat_ws('|', right(g.capacity_group_id::text, 1), h.weeks, date_trunc('week', now() at time zone 'UTC')::date,
-			count(*) filter (where colour = 'red'), count(*) filter (where colour = 'orange'), count(*) filter (where result = 'no capacity'),
+		select concat_ws('|', right(g.capacity_group_id::text, 1), h.weeks, date_trunc('week', now() at time zone
+		'UTC')::date,
+			count(*) filter (where colour = 'red'), count(*) filter (where colour = 'orange'), count(*) filter
+			(where result = 'no capacity'),
 			coalesce((min(point_in_time) filter (where result = 'bottleneck'))::text, '-'),
 			coalesce(sum(demand - maximum_capacity) filter (where colour = 'red'), 0)::float8,
-			coalesce(sum(demand - maximum_capacity) filter (where colour = 'red') / avg(demand) filter (where demand > 0), 0)::numeric(40, 6))
+			coalesce(sum(demand - maximum_capacity) filter (where colour = 'red') / avg(demand) filter (where
+			demand > 0), 0)::numeric(40, 6))
 		from planning.capacity_group g
 		cross join (values (26), (52), (104)) as h (weeks)
 		left join planning.group_week w
 			on w.supplier = g.supplier and w.customer = g.customer and w.capacity_group_id = g.capacity_group_id
-			and point_in_time >= date_trunc('week', now() at time zone 'UTC') and point_in_time < date_trunc('week', now() at time zone 'UTC') + weeks * interval '7 days'
+			and point_in_time >= date_trunc('week', now() at time zone 'UTC') and point_in_time < date_trunc('week',
+			now() at time zone 'UTC') + weeks * interval '7 days'
 		group by g.supplier, g.customer, g.capacity_group_id, h.weeks`
 	keptOverview = `
-		select concat_ws('|', right(capacity_group_id::text, 1), weeks, first_week, red_weeks, orange_weeks, weeks_without_capacity,
-			coalesce(first_bottleneck::text, '-'), coalesce(missing, 0)::float8, coalesce(weeks_missing, 0)::numeric(40, 6))
+		select concat_ws('|', right(capacity_group_id::text, 1), weeks, first_week, red_weeks, orange_weeks,
+		weeks_without_capacity,
+			coalesce(first_bottleneck::text, '-'), coalesce(missing, 0)::float8, coalesce(weeks_missing,
+			0)::numeric(40, 6))
 		from planning.group_overview`
 	exactTotals = `
-		select concat_ws('|', coalesce(unit_of_measure, '-'), point_in_time, count(*), sum(actual_capacity)::float8, sum(maximum_capacity)::float8, sum(flexible_capacity)::float8)
+		select concat_ws('|', coalesce(unit_of_measure, '-'), point_in_time, count(*), sum(actual_capacity)::float8,
+		sum(maximum_capacity)::float8, sum(flexible_capacity)::float8)
 		from planning.capacity
 		where not is_inactive
 		group by supplier, customer, unit_of_measure, point_in_time`
 	keptTotals = `
-		select concat_ws('|', coalesce(unit_of_measure, '-'), point_in_time, capacity_groups, actual_capacity::float8, maximum_capacity::float8, flexible_capacity::float8)
+		select concat_ws('|', coalesce(unit_of_measure, '-'), point_in_time, capacity_groups,
+		actual_capacity::float8, maximum_capacity::float8, flexible_capacity::float8)
 		from planning.capacity_total`
 )
 
@@ -237,7 +245,8 @@ func TestOverviewsAreMarked(t *testing.T) {
 	}
 	listed := func() string {
 		return fmt.Sprint(w.query(`
-			select concat_ws(' ', right(supplier, 2), count(*), count(red_weeks), (min(as_of) = (select as_of from dcm.overview_turn))::text)
+			select concat_ws(' ', right(supplier, 2), count(*), count(red_weeks), (min(as_of) = (select as_of from
+			dcm.overview_turn))::text)
 			from planning.group_overview group by supplier order by supplier`))
 	}
 	look := func() {

@@ -19,7 +19,8 @@ func TestPublicationForAllTables(t *testing.T) {
 	rows, err := conn.Query(t.Context(), `
 		select c.oid::regclass::text
 		from pg_class c
-		where c.relnamespace in ('dcm'::regnamespace, 'outbox'::regnamespace, 'planning'::regnamespace) and c.relkind in ('r', 'p') and c.relpersistence <> 't'
+		where c.relnamespace in ('dcm'::regnamespace, 'outbox'::regnamespace, 'planning'::regnamespace) and
+		c.relkind in ('r', 'p') and c.relpersistence <> 't'
 			and not exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary)`)
 	if err != nil {
 		t.Fatal(err)
@@ -31,8 +32,10 @@ func TestPublicationForAllTables(t *testing.T) {
 	for _, sql := range []string{
 		"create publication p for all tables",
 		"insert into outbox.partner (bpnl) values ('BPNL6666666666YY')",
-		`insert into outbox.demand_line (supplier, customer, material_number_customer, customer_location, point_in_time, demand)
-			values ('BPNL6666666666YY', 'BPNL8888888888XX', 'M', 'BPNS8888888888XX', date_trunc('week', now())::date + 28, 1)`,
+		`insert into outbox.demand_line (supplier, customer, material_number_customer, customer_location,
+			point_in_time, demand)
+			values ('BPNL6666666666YY', 'BPNL8888888888XX', 'M', 'BPNS8888888888XX', date_trunc('week',
+			now())::date + 28, 1)`,
 		"select outbox.release()",
 		"update outbox.demand_line set demand = 2",
 		"select outbox.release()",

@@ -134,7 +134,8 @@ func TestTablesCanBeSpreadBySupplier(t *testing.T) {
 		from pg_class c
 		left join pg_index i on i.indrelid = c.oid and i.indisunique
 		left join pg_attribute a on a.attrelid = c.oid and a.attnum = i.indkey[0]
-		where c.relnamespace = 'dcm'::regnamespace and c.relkind = 'r' and c.relname not in ('schema_version', 'compatibility', 'overview_turn', 'served_setting')`)
+		where c.relnamespace = 'dcm'::regnamespace and c.relkind = 'r' and c.relname not in ('schema_version',
+		'compatibility', 'overview_turn', 'served_setting')`)
 	var table, key, first string
 	seen := map[string]bool{}
 	if _, err := pgx.ForEachRow(rows, []any{&table, &key, &first}, func() error {
@@ -235,8 +236,10 @@ func TestDecimalsComeBack(t *testing.T) {
 		}
 		for i, text := range texts {
 			var same bool
-			if err := conn.QueryRow(context.Background(), fmt.Sprintf(`select actual_capacity = %[1]s and delta_production_result = -(%[1]s) and agreed_capacity is null
-				from planning.capacity where capacity_group_id = $1 and point_in_time = $2::date`, text), g.ID, g.Capacities[i].PointInTime.String()).Scan(&same); err != nil || !same {
+			if err := conn.QueryRow(context.Background(), fmt.Sprintf(`select actual_capacity = %[1]s and
+				delta_production_result = -(%[1]s) and agreed_capacity is null
+				from planning.capacity where capacity_group_id = $1 and point_in_time =
+				$2::date`, text), g.ID, g.Capacities[i].PointInTime.String()).Scan(&same); err != nil || !same {
 				rt.Errorf("%s came back as another value: %v", text, err)
 			}
 		}
@@ -268,7 +271,8 @@ func TestRetention(t *testing.T) {
 	}
 	var left int
 	if err := connect(t, url).QueryRow(context.Background(),
-		`select count(*) from planning.message m join planning.request_for_update r on r.requested_at = m.received_at`).Scan(&left); err != nil || left != 7 {
+		`select count(*) from planning.message m join planning.request_for_update r on r.requested_at = `+
+			`m.received_at`).Scan(&left); err != nil || left != 7 {
 		t.Errorf("%d are left, want 7: %v", left, err)
 	}
 }
@@ -294,8 +298,10 @@ func TestRemoveOldDeliveries(t *testing.T) {
 		{demand, "3", "delivered", 2}, {demand, "3", "delivered", 1}, // not old
 		{request, "4", "delivered", 9}, {request, "5", "waiting", 9},
 	} {
-		_, err := conn.Exec(context.Background(), `insert into dcm.delivery (partner, object, object_id, changed_at, supplier, customer, state, queued_at)
-			select 'BPNL6666666666YY', `+row.object+`, $1::uuid, at, 'BPNL6666666666YY', 'BPNL8888888888XX', $2, at from (select now() - $3::interval as at) t`,
+		_, err := conn.Exec(context.Background(), `insert into dcm.delivery (partner, object, object_id, changed_at,
+			supplier, customer, state, queued_at)
+			select 'BPNL6666666666YY', `+row.object+`, $1::uuid, at, 'BPNL6666666666YY', 'BPNL8888888888XX', $2, at
+				from (select now() - $3::interval as at) t`,
 			"00000000-0000-4000-8000-00000000000"+row.id, row.state, fmt.Sprintf("%d days", row.days))
 		if err != nil {
 			t.Fatalf("row %d: %v", i, err)
@@ -306,7 +312,8 @@ func TestRemoveOldDeliveries(t *testing.T) {
 	}
 	var left string
 	if err := conn.QueryRow(context.Background(),
-		"select string_agg(right(object_id::text, 1) || state, ' ' order by changed_at, object_id) from dcm.delivery").Scan(&left); err != nil ||
+		"select string_agg(right(object_id::text, 1) || state, ' ' order by changed_at, object_id) from "+
+			"dcm.delivery").Scan(&left); err != nil ||
 		left != "5waiting 1delivered 2waiting 3delivered 3delivered" {
 		t.Errorf("left: %s: %v", left, err)
 	}

@@ -99,10 +99,12 @@ var promised = []struct{ name, columns string }{
 func TestViewsHaveWhatIsPromised(t *testing.T) {
 	conn := connect(t, pgtest.New(t))
 	rows, err := conn.Query(context.Background(), `
-		select attrelid::regclass::text || '.' || attname || ' ' || replace(format_type(atttypid, null), 'timestamp with time zone', 'timestamptz')
+		select attrelid::regclass::text || '.' || attname || ' ' || replace(format_type(atttypid, null),
+		'timestamp with time zone', 'timestamptz')
 		from pg_attribute
 		join pg_class c on c.oid = attrelid
-		where relnamespace in ('planning'::regnamespace, 'outbox'::regnamespace) and attnum > 0 and not attisdropped and relkind in ('r', 'v')
+		where relnamespace in ('planning'::regnamespace, 'outbox'::regnamespace) and attnum > 0 and not
+		attisdropped and relkind in ('r', 'v')
 			and (relkind = 'v' or relnamespace = 'outbox'::regnamespace)`)
 	if err != nil {
 		t.Fatal(err)

@@ -102,9 +102,11 @@ func TestVolatility(t *testing.T) {
 				w.now = start.Add(s.after)
 				w.demand(d)
 			}
-			got := w.query(`select concat_ws(' ', (point_in_time - $1::date) / 7, trim_scale(latest), trim_scale(previous), trim_scale(absolute_deviation),
+			got := w.query(`select concat_ws(' ', (point_in_time - $1::date) / 7, trim_scale(latest),
+				trim_scale(previous), trim_scale(absolute_deviation),
 					coalesce(trim_scale(relative_deviation)::text, '-'), coalesce(alert, '-'))
-				from planning.volatility where measured_at = $2 order by point_in_time`, monday(0).String(), start.Add(7*day))
+				from planning.volatility where measured_at = $2 order by
+				point_in_time`, monday(0).String(), start.Add(7*day))
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Error(diff)
 			}

@@ -35,7 +35,7 @@ const supplier = "BPNL00000000SUPP"
 
 // TestHostile has senders who keep to no rule.
 func TestHostile(t *testing.T) {
-	binary := build(t, "../..")
+	binary := build(t)
 	closed := slowHeaders(t, binary) // takes time, so beside the others
 	t.Run("senders", func(t *testing.T) { hostileSenders(t, binary) })
 	t.Run("HTTP/2", func(t *testing.T) { http2(t, binary) })

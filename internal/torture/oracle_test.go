@@ -120,8 +120,10 @@ func (h *history) judge(url string) (findings, error) {
 func (o *oracle) compareJournal(ctx context.Context) error {
 	rows, err := o.conn.Query(ctx, `
 		select m.id, m.contract_agreement_id, m.sender, m.endpoint, m.message_id, m.status,
-			array(select o.rule from planning.message_object o where o.sender = m.sender and o.message = m.id order by o.index),
-			array(select o.capacity_group_id from planning.message_object o where o.sender = m.sender and o.message = m.id order by o.index)
+			array(select o.rule from planning.message_object o where o.sender = m.sender and o.message = m.id order
+			by o.index),
+			array(select o.capacity_group_id from planning.message_object o where o.sender = m.sender and o.message
+			= m.id order by o.index)
 		from planning.message m where m.sender = any($1)`, o.suppliers)
 	if err != nil {
 		return err
@@ -205,11 +207,14 @@ func (o *oracle) compareGroups(ctx context.Context) error {
 	}
 	rows, err := o.conn.Query(ctx, `
 		select g.supplier, g.customer, g.capacity_group_id, g.name,
-			(extract(epoch from g.changed_at) * 1000000)::bigint * 1000 + g.changed_at_nanosecond, c.weeks, c.least, c.most
+			(extract(epoch from g.changed_at) * 1000000)::bigint * 1000 + g.changed_at_nanosecond, c.weeks, c.least,
+			c.most
 		from planning.capacity_group g
 		cross join lateral (
-			select count(*) as weeks, min(least(actual_capacity, maximum_capacity))::bigint as least, max(greatest(actual_capacity, maximum_capacity))::bigint as most
-			from planning.capacity c where c.supplier = g.supplier and c.customer = g.customer and c.capacity_group_id = g.capacity_group_id) c
+			select count(*) as weeks, min(least(actual_capacity, maximum_capacity))::bigint as least,
+			max(greatest(actual_capacity, maximum_capacity))::bigint as most
+			from planning.capacity c where c.supplier = g.supplier and c.customer = g.customer and
+			c.capacity_group_id = g.capacity_group_id) c
 		where g.supplier = any($1)`, o.suppliers)
 	if err != nil {
 		return err

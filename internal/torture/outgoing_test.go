@@ -335,9 +335,11 @@ func (o *outgoing) commit(bpnl string, values map[string]int) error {
 	defer func() { _ = conn.Close(ctx) }()
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		for _, material := range sorted(values) {
-			if _, err := tx.Exec(ctx, `insert into outbox.demand_line (supplier, customer, material_number_customer, customer_location, point_in_time, demand)
+			if _, err := tx.Exec(ctx, `insert into outbox.demand_line (supplier, customer, material_number_customer,
+				customer_location, point_in_time, demand)
 				values ($1, $2, $3, 'BPNS00000000SITE', '2040-01-02', $4)
-				on conflict (supplier, customer, material_number_customer, customer_location, demand_category_code, point_in_time) do update set demand = excluded.demand`,
+				on conflict (supplier, customer, material_number_customer, customer_location, demand_category_code,
+				point_in_time) do update set demand = excluded.demand`,
 				bpnl, customer, material, values[material]); err != nil {
 				return err
 			}
@@ -407,8 +409,10 @@ func (o *outgoing) judge() (f findings) {
 		}
 		r.mu.Unlock()
 	}
-	rows, err := conn.Query(ctx, `select m.supplier, m.material_number_customer, m.material_demand_id::text, d.changed_at, d.changed_at = m.changed_at, d.state, coalesce(d.reason, ''),
-			(select s.demand[1]::integer from dcm.demand_series s where s.partner = m.partner and s.direction = 'sent' and s.supplier = m.supplier and s.customer = m.customer
+	rows, err := conn.Query(ctx, `select m.supplier, m.material_number_customer, m.material_demand_id::text,
+		d.changed_at, d.changed_at = m.changed_at, d.state, coalesce(d.reason, ''),
+			(select s.demand[1]::integer from dcm.demand_series s where s.partner = m.partner and s.direction =
+			'sent' and s.supplier = m.supplier and s.customer = m.customer
 				and s.material_number_customer = m.material_number_customer)
 		from dcm.material_demand m
 		left join dcm.delivery d on d.partner = m.partner and d.object_id = m.material_demand_id
@@ -490,7 +494,7 @@ func TestTakeOver(t *testing.T) {
 	r.Partner = &edctest.Partner{BPNL: "BPNL000000000000", Backend: r, Sender: customer, Proxy: true,
 		Offers: []edctest.Offer{edctest.OfferOf(dcm.MaterialDemandEndpoint)}}
 	connector := edctest.New(t, r.Partner)
-	binary := build(t, "../..")
+	binary := build(t)
 	var ways [2]*proxy // to the connector: they show which replica it is that sends
 	for i := range ways {
 		ways[i] = newProxy(t)
@@ -501,8 +505,10 @@ func TestTakeOver(t *testing.T) {
 	w.admin(fmt.Sprintf("insert into outbox.partner (bpnl, dsp_url) values ('%s', '%s')", r.BPNL,
 		connector.Address(r.Partner)))
 	r.Delay(3 * time.Second)
-	w.admin(fmt.Sprintf(`insert into outbox.demand_line (supplier, customer, material_number_customer, customer_location, point_in_time, demand)
-		select '%s', '%s', 'M' || n, 'BPNS00000000SITE', '2040-01-02', 10 * n from generate_series(1, %d) n`, r.BPNL, customer, objects), "select outbox.release()")
+	w.admin(fmt.Sprintf(`insert into outbox.demand_line (supplier, customer, material_number_customer,
+		customer_location, point_in_time, demand)
+		select '%s', '%s', 'M' || n, 'BPNS00000000SITE', '2040-01-02', 10 * n from generate_series(1, %d)
+		n`, r.BPNL, customer, objects), "select outbox.release()")
 	if !within(patience, func() bool { posts, _, _ := r.Counts(); return posts == 1 }) {
 		t.Fatal("nothing was sent")
 	}

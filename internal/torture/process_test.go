@@ -36,15 +36,15 @@ const (
 )
 
 // build makes the program from the source in dir.
-func build(t testing.TB, dir string) string {
+func build(t testing.TB, flags ...string) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "dcm-receiver")
 	args := []string{"build", "-o", binary}
 	if underRace() {
 		args = append(args, "-race") // as the tests are: then everything is compiled already
 	}
-	cmd := exec.Command("go", append(args, "./cmd/dcm-receiver")...)
-	cmd.Dir = dir
+	cmd := exec.Command("go", append(append(args, flags...), "./cmd/dcm-receiver")...)
+	cmd.Dir = "../.."
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build the receiver: %v\n%s", err, out)
 	}

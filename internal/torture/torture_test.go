@@ -22,7 +22,7 @@ func TestTorture(t *testing.T) {
 		*seed = uint64(time.Now().UnixNano())
 	}
 	t.Logf("repeat with -torture.seed=%d -torture.duration=%s", *seed, *duration)
-	binary := build(t, "../..")
+	binary := build(t)
 	f := &figures{faults: map[string]int{}}
 	random := rand.New(rand.NewPCG(*seed, 0))
 	left := *duration
