@@ -19,10 +19,10 @@ func MaterialDemandsAs(standard string) rules.Table[dcm.MaterialDemand] {
 		Standard: standard,
 		Rules: []rules.Rule[dcm.MaterialDemand]{
 			rules.Early(1, "any property", "invalid value", invalid[dcm.MaterialDemand], rules.Ignored, 400),
-			rules.Early(2, "customer", "does not match the sending EDC's registered BPNL", notTheCustomer,
-				rules.Ignored, 400, whyNotTheCustomer),
-			rules.Early(3, "supplier", "does not match any supplier BPNL that I am responsible for", notOurSupplier,
-				rules.Ignored, 400, whyNotOurSupplier),
+			rules.Early(2, "customer", "does not match the sending EDC's registered BPNL",
+				notTheCustomer, rules.Ignored, 400, whyNotTheCustomer),
+			rules.Early(3, "supplier", "does not match any supplier BPNL that I am responsible for",
+				notOurSupplier, rules.Ignored, 400, whyNotOurSupplier),
 			// No rule speaks of a known ID that takes over another one's material, of
 			// which there may be one object only (§2.2.2): an invalid value.
 			rules.OnStored(1, "materialNumberCustomer", "known materialDemandId; the material belongs to another one",
@@ -30,14 +30,14 @@ func MaterialDemandsAs(standard string) rules.Table[dcm.MaterialDemand] {
 			rules.OnStored(4, "materialDemandId, changedAt", "known value; more recent than all previously received",
 				newerDemand, rules.Overwritten, 200),
 			rules.OnStored(5, "materialDemandId, supplier, customer, materialNumberCustomer",
-				"unknown value, but another UUID exists for the same combination", materialHasAnotherID,
-				rules.Ignored, 400, whyMaterialHasAnotherID),
+				"unknown value, but another UUID exists for the same combination",
+				materialHasAnotherID, rules.Ignored, 400, whyMaterialHasAnotherID),
 			rules.OnStored(6, "materialDemandId", "unknown value", unknown[dcm.MaterialDemand], rules.Created, 201),
 			rules.OnStored(7, "materialDemandId, changedAt", "known value; older than any previously received",
 				olderDemand, rules.Ignored, 400, whyOlderDemand),
 			rules.OnStored(8, "materialDemandId, changedAt",
-				"known value; identical to the most recent of all previously received", identicalDemand,
-				rules.Overwritten, 200),
+				"known value; identical to the most recent of all previously received",
+				identicalDemand, rules.Overwritten, 200),
 		},
 	}
 }

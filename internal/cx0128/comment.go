@@ -22,18 +22,19 @@ type comment = rules.Situation[dcm.Comment]
 var Comments = rules.Table[dcm.Comment]{
 	Standard: "CX-0128 v2.3.0 §4.4.2.7",
 	Rules: []rules.Rule[dcm.Comment]{
-		rules.Early(1, "any property", "invalid value", func(s *comment) bool { return !s.Valid }, rules.Ignored, 400),
-		rules.Early(4, "supplier, customer", "are not the sender and us", notBetweenUs, rules.Ignored, 403,
-			whyNotBetweenUs),
+		rules.Early(1, "any property", "invalid value",
+			func(s *comment) bool { return !s.Valid }, rules.Ignored, 400),
+		rules.Early(4, "supplier, customer", "are not the sender and us",
+			notBetweenUs, rules.Ignored, 403, whyNotBetweenUs),
 		rules.OnStored(4, "objectId", "does not match an object that was exchanged with the provider before",
 			notExchanged, rules.Ignored, 403, whyNotExchanged),
 		rules.OnStored(4, "commentId", "is somebody else's comment", notTheirs, rules.Ignored, 403, whyNotTheirs),
 		rules.OnStored(6, "commentId, requestDelete", "known value (or not); true", deletes, rules.Deleted, 200),
-		rules.OnStored(7, "commentId, changedAt", "known value; not older than all previously consumed", updates,
-			rules.Overwritten, 200),
+		rules.OnStored(7, "commentId, changedAt", "known value; not older than all previously consumed",
+			updates, rules.Overwritten, 200),
 		rules.OnStored(8, "commentId", "unknown value", creates, rules.Created, 201),
-		rules.OnStored(9, "commentId, changedAt", "known value; older than any previously consumed", tooLate,
-			rules.Ignored, 400, whyTooLate),
+		rules.OnStored(9, "commentId, changedAt", "known value; older than any previously consumed",
+			tooLate, rules.Ignored, 400, whyTooLate),
 	},
 }
 
