@@ -12,7 +12,6 @@ RACE := $(shell [ "$$(go env CGO_ENABLED)" = 1 ] && command -v "$$(go env CC)" >
 CONCURRENT := ./cmd/... ./internal/edc ./internal/fair ./internal/outbox ./internal/planner ./internal/receiver ./internal/store ./internal/torture
 
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
-GOFUMPT := go run mvdan.cc/gofumpt@v0.12.0
 REVIVE := go run github.com/mgechev/revive@v1.15.0
 GOVULNCHECK := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 LICENSES := go run github.com/google/go-licenses@v1.6.0
@@ -69,12 +68,12 @@ bench: build postgres ## measure beside the floor; takes some minutes (make benc
 	go test -run '^$$' -bench . -benchmem ./internal/payload
 	go run ./internal/bench $(BENCH)
 
-lint: ## form of the Go code: gofumpt, lines of at most 120 columns, functions of at most 60 lines
-	@out=$$($(GOFUMPT) -l .); [ -z "$$out" ] || { echo "lint: 'make fmt' changes these files:"; echo "$$out"; exit 1; }
+lint: ## form of the Go code: gofmt -s, lines of at most 120 columns, functions of at most 60 lines
+	@out=$$(gofmt -s -l .); [ -z "$$out" ] || { echo "lint: 'make fmt' changes these files:"; echo "$$out"; exit 1; }
 	$(REVIVE) -config .revive.toml ./...
 
 fmt: ## format the Go code
-	$(GOFUMPT) -w .
+	gofmt -s -w .
 
 vet:
 	go vet -tags torture ./...

@@ -43,76 +43,91 @@ Lists of groups of 104 weeks without agreedCapacity, over one connection; s for 
 		`changed | CPU s: receiver, new | Postgres, new | COPY of a row a week, s |
 |---|---|---|---|---|---|---|---|---|---|---|---|
 `)
-	type turn struct {
-		created, changed, identical, valid, rows, weeks, receiver, postgres float64
-	}
 	var large []*message
 	for _, groups := range []int{10, 100, 1650} {
 		variants := []*message{newMessage(groups, 1, true, k.base), newMessage(groups, 2, true, k.base)}
 		large = variants
-		messages := max(1, 400/groups)
-		var turns []turn
+		var turns []listTimes
 		for range b.repeat {
-			var t turn
-			keys := make([]uint64, messages)
-			for i := range keys {
-				keys[i] = rand.Uint64()
-			}
-			supplier := supplierName(suppliers + rand.IntN(9000))
-			var body []byte
-			for _, step := range []struct {
-				into    *float64
-				variant int
-				later   time.Duration
-			}{{&t.created, 0, 0}, {&t.changed, 1, time.Second}, {&t.identical, 1, time.Second}} {
-				i := -1
-				self, postgres := cpu(r.pid(), false), cpu(b.server.PID(), true)
-				o := load{addresses: []string{r.partner}, connections: 1, messages: messages,
-					kind: kind{path: capacityGroups, next: func(_, _ int, buf []byte) ([]byte, string) {
-						i++
-						body = variants[step.variant].fill(buf, supplier, keys[i], k.base.Add(step.later))
-						return body, supplier
-					}}}.run()
-				if o.failed+o.busy > 0 {
-					return fmt.Errorf("list of %d groups: %d answered 503, %d failed: %s", groups, o.busy, o.failed,
-						o.failure)
-				}
-				var sum time.Duration
-				for _, latency := range o.latencies {
-					sum += latency
-				}
-				*step.into = sum.Seconds() / float64(messages)
-				if step.variant == 0 {
-					t.receiver = (cpu(r.pid(), false) - self).Seconds() / float64(messages)
-					t.postgres = (cpu(b.server.PID(), true) - postgres).Seconds() / float64(messages)
-				}
-			}
-			// As often as there were messages: a single COPY of few rows says little.
-			for range messages {
-				valid, rows, weeks, err := b.listFloor(ctx, f, body, supplier, groups)
-				if err != nil {
-					return err
-				}
-				t.valid += valid.Seconds() / float64(messages)
-				t.rows += rows.Seconds() / float64(messages)
-				t.weeks += weeks.Seconds() / float64(messages)
+			t, err := b.listTurn(ctx, k, f, r, variants, groups)
+			if err != nil {
+				return err
 			}
 			turns = append(turns, t)
 		}
-		cell := func(of func(*turn) float64) string { return spreadOf(turns, "%.3f", of) }
-		ratio := func(of func(*turn) float64) string {
-			return spreadOf(turns, "%.2f", func(t *turn) float64 { return of(t) / (t.valid + t.rows) })
+		cell := func(of func(*listTimes) float64) string { return spreadOf(turns, "%.3f", of) }
+		ratio := func(of func(*listTimes) float64) string {
+			return spreadOf(turns, "%.2f", func(t *listTimes) float64 { return of(t) / (t.valid + t.rows) })
 		}
 		fmt.Printf("| %d | %.1f | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", groups,
 			float64(len(variants[0].body))/(1<<20),
-			cell(func(t *turn) float64 { return t.created }), cell(func(t *turn) float64 { return t.changed }),
-			cell(func(t *turn) float64 { return t.identical }),
-			cell(func(t *turn) float64 { return t.valid }), cell(func(t *turn) float64 { return t.rows }),
-			ratio(func(t *turn) float64 { return t.created }), ratio(func(t *turn) float64 { return t.changed }),
-			cell(func(t *turn) float64 { return t.receiver }), cell(func(t *turn) float64 { return t.postgres }),
-			cell(func(t *turn) float64 { return t.weeks }))
+			cell(func(t *listTimes) float64 { return t.created }),
+			cell(func(t *listTimes) float64 { return t.changed }),
+			cell(func(t *listTimes) float64 { return t.identical }),
+			cell(func(t *listTimes) float64 { return t.valid }), cell(func(t *listTimes) float64 { return t.rows }),
+			ratio(func(t *listTimes) float64 { return t.created }),
+			ratio(func(t *listTimes) float64 { return t.changed }),
+			cell(func(t *listTimes) float64 { return t.receiver }),
+			cell(func(t *listTimes) float64 { return t.postgres }),
+			cell(func(t *listTimes) float64 { return t.weeks }))
 	}
 	return b.memory(ctx, k, large)
+}
+
+// listTimes are seconds a message.
+type listTimes struct {
+	created, changed, identical, valid, rows, weeks, receiver, postgres float64
+}
+
+// listTurn sends lists three times: new, with changed weeks, and identical.
+func (b *bench) listTurn(
+	ctx context.Context, k *kinds, f *floor, r *receiver, variants []*message, groups int,
+) (t listTimes, err error) {
+	messages := max(1, 400/groups)
+	keys := make([]uint64, messages)
+	for i := range keys {
+		keys[i] = rand.Uint64()
+	}
+	supplier := supplierName(suppliers + rand.IntN(9000))
+	var body []byte
+	for _, step := range []struct {
+		into    *float64
+		variant int
+		later   time.Duration
+	}{{&t.created, 0, 0}, {&t.changed, 1, time.Second}, {&t.identical, 1, time.Second}} {
+		i := -1
+		self, postgres := cpu(r.pid(), false), cpu(b.server.PID(), true)
+		o := load{addresses: []string{r.partner}, connections: 1, messages: messages,
+			kind: kind{path: capacityGroups, next: func(_, _ int, buf []byte) ([]byte, string) {
+				i++
+				body = variants[step.variant].fill(buf, supplier, keys[i], k.base.Add(step.later))
+				return body, supplier
+			}}}.run()
+		if o.failed+o.busy > 0 {
+			return t, fmt.Errorf("list of %d groups: %d answered 503, %d failed: %s", groups, o.busy, o.failed,
+				o.failure)
+		}
+		var sum time.Duration
+		for _, latency := range o.latencies {
+			sum += latency
+		}
+		*step.into = sum.Seconds() / float64(messages)
+		if step.variant == 0 {
+			t.receiver = (cpu(r.pid(), false) - self).Seconds() / float64(messages)
+			t.postgres = (cpu(b.server.PID(), true) - postgres).Seconds() / float64(messages)
+		}
+	}
+	// As often as there were messages: a single COPY of few rows says little.
+	for range messages {
+		valid, rows, weeks, err := b.listFloor(ctx, f, body, supplier, groups)
+		if err != nil {
+			return t, err
+		}
+		t.valid += valid.Seconds() / float64(messages)
+		t.rows += rows.Seconds() / float64(messages)
+		t.weeks += weeks.Seconds() / float64(messages)
+	}
+	return t, nil
 }
 
 // memory measures the most memory that a receiver just started comes to hold.

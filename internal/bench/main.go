@@ -123,28 +123,23 @@ func (b *bench) run(ctx context.Context, parent string) (err error) {
 	if err := b.small(ctx, k.all(), f, r); err != nil {
 		return err
 	}
-	if b.only.MatchString("half load") {
-		if err := b.halfLoad(ctx, k, r); err != nil {
+	for _, part := range []struct {
+		names string
+		run   func() error
+	}{
+		{"half load", func() error { return b.halfLoad(ctx, k, r) }},
+		{"fairness", func() error { return b.fairness(ctx, k) }},
+		{"memory", func() error { return b.largest(ctx, k) }},
+		{"lists", func() error { return b.lists(ctx, k, f, r) }},
+		{"ready", func() error { return b.ready(ctx) }},
+	} {
+		isPart := part.names == "memory" && b.only.String() == "fairness" // the largest messages belong to it
+		if !b.only.MatchString(part.names) && !isPart {
+			continue
+		}
+		if err := part.run(); err != nil {
 			return err
 		}
-	}
-	if b.only.MatchString("fairness") {
-		if err := b.fairness(ctx, k); err != nil {
-			return err
-		}
-	}
-	if b.only.MatchString("memory") || b.only.String() == "fairness" {
-		if err := b.largest(ctx, k); err != nil {
-			return err
-		}
-	}
-	if b.only.MatchString("lists") {
-		if err := b.lists(ctx, k, f, r); err != nil {
-			return err
-		}
-	}
-	if b.only.MatchString("ready") {
-		return b.ready(ctx)
 	}
 	return nil
 }

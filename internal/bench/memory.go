@@ -54,18 +54,11 @@ const (
 // usual list, which others are compared with.
 func shapes() []shape {
 	groups, demands, comments := dcm.CapacityGroupEndpoint, dcm.MaterialDemandEndpoint, dcm.CommentEndpoint
-	year := strings.TrimSuffix(strings.Repeat(strings.Replace(oneWeek, ":1}", ":1,\"agreedCapacity\":12345}", 1)+",",
-		52), ",")
-	for week := range 52 {
-		day := time.Date(2030, 1, 7, 0, 0, 0, 0, time.UTC).AddDate(0, 0, 7*week).Format(time.DateOnly)
-		year = strings.Replace(year, `"2030-01-07"`, `"`+day+`X"`, 1)
-	}
-	year = strings.ReplaceAll(year, `X"`, `"`)
 	padded := func(object string, size int) string {
 		return strings.TrimSuffix(object, "}") + `,"x":"` + strings.Repeat("x", size-len(object)-7) + `"}`
 	}
 	return []shape{
-		{name: "usual: 52 weeks a group", endpoint: groups, item: group + linked + `,"capacities":[` + year + `]}`},
+		{name: "usual: 52 weeks a group", endpoint: groups, item: group + linked + `,"capacities":[` + year() + `]}`},
 		{name: "groups of 200 bytes with an invalid list", first: true, endpoint: groups,
 			item: padded(`{"capacities":[1]}`, 200)},
 		{name: "groups of 205 bytes with one invalid week", first: true, endpoint: groups,
@@ -117,6 +110,17 @@ func shapes() []shape {
 			inOne: `{"materialDemandId":"ID","changedAt":"2024-01-01T00:00:00Z"}`, end: `]}`},
 		{name: "empty objects", first: true, endpoint: groups, item: `{}`},
 	}
+}
+
+// year is the weeks of a year.
+func year() string {
+	weeks := strings.TrimSuffix(strings.Repeat(strings.Replace(oneWeek, ":1}", ":1,\"agreedCapacity\":12345}", 1)+",",
+		52), ",")
+	for week := range 52 {
+		day := time.Date(2030, 1, 7, 0, 0, 0, 0, time.UTC).AddDate(0, 0, 7*week).Format(time.DateOnly)
+		weeks = strings.Replace(weeks, `"2030-01-07"`, `"`+day+`X"`, 1)
+	}
+	return strings.ReplaceAll(weeks, `X"`, `"`)
 }
 
 // body makes another message of the shape.

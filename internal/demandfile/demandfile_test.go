@@ -19,8 +19,9 @@ import (
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
 const (
-	header = "supplier;customer;material_number_customer;customer_location;demand_category_code;point_in_time;demand;unit_of_measure;material_description_customer\n"
-	start  = "BPNL6666666666YY;BPNL8888888888XX;A;BPNS8888888888XX;0001;"
+	header = "supplier;customer;material_number_customer;customer_location;demand_category_code;point_in_time;demand;" +
+		"unit_of_measure;material_description_customer\n"
+	start = "BPNL6666666666YY;BPNL8888888888XX;A;BPNS8888888888XX;0001;"
 )
 
 var today, _ = dcm.ParseDate("2026-11-25")
@@ -84,7 +85,8 @@ func TestRead(t *testing.T) {
 			}},
 		{"JSON", `[{"materialDemandId": "0157ba42-d2a8-4e28-8565-7b07830c1110", "supplier": "BPNL6666666666YY", ` +
 			`"customer": "BPNL8888888888XX",
-			"materialNumberCustomer": "A", "materialDescriptionCustomer": "Tür", "changedAt": "2026-11-01T00:00:00Z", ` +
+			"materialNumberCustomer": "A", "materialDescriptionCustomer": "Tür", ` +
+			`"changedAt": "2026-11-01T00:00:00Z", ` +
 			`"unitOfMeasureIsOmitted": true,
 			"materialDemandIsInactive": false, "demandSeries": [{"customerLocation": "BPNS8888888888XX", ` +
 			`"demandCategory": {"demandCategoryCode": "0001"},

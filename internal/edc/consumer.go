@@ -599,79 +599,82 @@ func planeRefuses(a *Answer) (words string, refuses bool) {
 // isProblem: the answer is worded as our own receiver, and by RFC 9457 others, word theirs.
 func isProblem(a *Answer) bool { return strings.HasPrefix(a.ContentType, "application/problem+json") }
 
-// judge says what an answer means for the sender. 401, 403 and 404 are about the
-// sender and not about the message: somebody at the partner has to let us in, and
-// then it arrives. Only a comment is refused so for what it says (CX-0128 §4.4.2.7, rule 4).
+// judge says what an answer means for the sender.
 func judge(a *Answer, kind Kind) Delivery {
 	d := Delivery{Status: a.Status, Answer: a, RetryAfter: a.RetryAfter, Took: a.Took}
-	problem := isProblem(a)
-	deny := func(reason string) Delivery {
-		d.Outcome, d.Denied, d.Reason = Later, true, reason
-		if kind == Comment {
-			d.Outcome, d.Denied = Refused, false
-		}
-		return d
-	}
-	if code, denied := AnsweredCode(a); denied {
-		return deny(
-			"the partner's receiver answered 401, 403 or 404 (its connector does not say which): the partner must " +
-				"allow your BPNL, or correct key and path of its asset")
-	} else if code != 0 {
+	code, denied := AnsweredCode(a)
+	switch {
+	case denied:
+		return d.deny(kind, "the partner's receiver answered 401, 403 or 404 (its connector does not say which): "+
+			"the partner must allow your BPNL, or correct key and path of its asset")
+	case code != 0:
 		d.Status = code
-	} else if a.Status == http.StatusInternalServerError &&
-		bytes.Contains(a.Body, []byte("Response status must not be 'null'")) {
+	case a.Status == http.StatusInternalServerError &&
+		bytes.Contains(a.Body, []byte("Response status must not be 'null'")):
 		d.Status = http.StatusUnprocessableEntity // ProxyHttpData has no name for 422
 	}
 	name := fmt.Sprintf("%d %s", d.Status, http.StatusText(d.Status))
+	d.Outcome = Later
 	switch s := d.Status; {
 	case s/100 == 2:
-		if accepted, words := a.Accepted(); !accepted {
-			d.Outcome, d.Reason = Later, words
-		} else {
+		accepted, words := a.Accepted()
+		if d.Reason = words; accepted {
 			d.Outcome = Delivered
 		}
-	case s == http.StatusNotFound && !problem:
-		d.Outcome = Later
-		d.Reason = "nothing is behind the partner's asset (404): the partner must correct the address in it, or " +
-			"start its receiver"
+	case s == http.StatusUnauthorized || s == http.StatusForbidden || s == http.StatusNotFound:
+		return d.notLetIn(kind, isProblem(a))
 	case s == http.StatusRequestTimeout || s == http.StatusTooEarly || s == http.StatusTooManyRequests || s/100 == 3:
-		d.Outcome, d.Reason = Later,
-			fmt.Sprintf("the partner's receiver does not take the message now (%s); it is sent again", name)
-	case (s == http.StatusUnauthorized || s == http.StatusForbidden) && !problem:
-		return deny(
-			fmt.Sprintf(
-				"the partner's receiver, or a gateway before it, does not let you in (%s): ask the partner to "+
-					"allow your BPNL and to check the key that its connector shows", name))
-	case s == http.StatusUnauthorized:
-		return deny(
-			"the partner's receiver does not take the key that its own connector shows (401): the partner must " +
-				"correct it")
-	case s == http.StatusForbidden && kind == Comment:
-		d.Outcome, d.Reason = Refused,
-			"the partner's receiver refuses the comment (403): it knows no such object of yours, or does not let "+
-				"your BPNL send"
-	case s == http.StatusForbidden:
-		return deny("the partner's receiver does not let your BPNL send (403): ask the partner to allow it")
-	case s == http.StatusNotFound:
-		return deny("the partner's receiver has no such endpoint (404): the partner must correct the path in its asset")
+		d.Reason = fmt.Sprintf("the partner's receiver does not take the message now (%s); it is sent again", name)
 	case s == http.StatusRequestEntityTooLarge:
-		d.Outcome, d.Reason = Refused, "the message is too large for the partner (413): send it in parts"
-		d.Details = Details(a.Body)
+		d.Outcome, d.Details = Refused, Details(a.Body)
+		d.Reason = "the message is too large for the partner (413): send it in parts"
 	case s/100 == 4:
-		d.Outcome, d.Reason = Refused,
-			fmt.Sprintf("the partner's receiver refuses the message (%s): correct what it names", name)
-		d.Details = Details(a.Body)
+		d.Outcome, d.Details = Refused, Details(a.Body)
+		d.Reason = fmt.Sprintf("the partner's receiver refuses the message (%s): correct what it names", name)
 	case s == http.StatusServiceUnavailable:
-		d.Outcome, d.Reason = Later, "the partner's receiver is busy, or its store is down (503); it is sent again"
-	case a.Status == http.StatusInternalServerError && d.Status == a.Status && !problem:
-		d.Outcome, d.Reason = Later,
-			"the partner's data plane could not reach its receiver, or that failed (500); it is sent again, and "+
-				"the partner's operations must look if that goes on"
+		d.Reason = "the partner's receiver is busy, or its store is down (503); it is sent again"
+	case a.Status == http.StatusInternalServerError && d.Status == a.Status && !isProblem(a):
+		d.Reason = "the partner's data plane could not reach its receiver, or that failed (500); it is sent again, " +
+			"and the partner's operations must look if that goes on"
 	default:
-		d.Outcome, d.Reason = Later,
-			fmt.Sprintf(
-				"the partner's receiver failed (%s); it is sent again, and the partner's operations must look if "+
-					"that goes on", name)
+		d.Reason = fmt.Sprintf("the partner's receiver failed (%s); it is sent again, "+
+			"and the partner's operations must look if that goes on", name)
+	}
+	return d
+}
+
+// notLetIn judges 401, 403 and 404, which are about the sender and not about the message: the partner has
+// to grant access, and then it arrives. isProblem: the receiver worded it, not a gateway before it.
+func (d Delivery) notLetIn(kind Kind, isProblem bool) Delivery {
+	switch {
+	case d.Status == http.StatusNotFound && !isProblem:
+		d.Outcome = Later
+		d.Reason = "nothing is behind the partner's asset (404): the partner must correct the address in it, " +
+			"or start its receiver"
+		return d
+	case d.Status == http.StatusNotFound:
+		return d.deny(kind, "the partner's receiver has no such endpoint (404): "+
+			"the partner must correct the path in its asset")
+	case !isProblem:
+		return d.deny(kind, fmt.Sprintf("the partner's receiver, or a gateway before it, does not let you in (%d %s): "+
+			"ask the partner to allow your BPNL and to check the key that its connector shows", d.Status,
+			http.StatusText(d.Status)))
+	case d.Status == http.StatusUnauthorized:
+		return d.deny(kind, "the partner's receiver does not take the key that its own connector shows (401): "+
+			"the partner must correct it")
+	case kind == Comment:
+		return d.deny(kind, "the partner's receiver refuses the comment (403): it knows no such object of yours, "+
+			"or does not let your BPNL send")
+	}
+	return d.deny(kind, "the partner's receiver does not let your BPNL send (403): ask the partner to allow it")
+}
+
+// deny makes a delivery wait for the partner's permission. Only comments are refused for their content so
+// (CX-0128 §4.4.2.7, rule 4).
+func (d Delivery) deny(kind Kind, reason string) Delivery {
+	d.Outcome, d.Denied, d.Reason = Later, true, reason
+	if kind == Comment {
+		d.Outcome, d.Denied = Refused, false
 	}
 	return d
 }

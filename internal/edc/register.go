@@ -56,17 +56,14 @@ func Register(ctx context.Context, m *Management, r Registration, apply bool) ([
 	for _, id := range stale {
 		changes = append(changes, Change{"contract definition " + id, "withdraw", nil})
 	}
-	differs := map[string]bool{}
-	for _, c := range changes {
-		differs[c.Object] = true
-	}
 	var made []Change
-	did := func(object string) {
-		made = append(made, changes[slices.IndexFunc(changes, func(c Change) bool { return c.Object == object })])
+	of := func(object string) int {
+		return slices.IndexFunc(changes, func(c Change) bool { return c.Object == object })
 	}
+	did := func(object string) { made = append(made, changes[of(object)]) }
 	write := func(offers bool) error {
 		for _, o := range wanted {
-			if (o.Collection == contractDefinitions) != offers || !differs[o.String()] {
+			if (o.Collection == contractDefinitions) != offers || of(o.String()) < 0 {
 				continue
 			}
 			if err := put(ctx, m, r, o, missing[o.String()]); err != nil {

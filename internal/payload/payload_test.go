@@ -218,7 +218,8 @@ func TestViolations(t *testing.T) {
 			series("9"), series("10"),
 			series("9.0")}}, []string{"/0/linkedDemandSeries/10: this entry is there twice"}},
 		"threshold twice": {map[string]any{"demandVolatilityParameters": map[string]any{
-			"startReferenceDateTime": "2027-01-01T00:00:00Z", "measurementInterval": 1, "rollingHorizonAlertThresholds": []any{
+			"startReferenceDateTime": "2027-01-01T00:00:00Z", "measurementInterval": 1,
+			"rollingHorizonAlertThresholds": []any{
 				map[string]any{"sequenceNumber": 1, "subhorizonLength": 4},
 				map[string]any{"subhorizonLength": json.Number("4.0"), "sequenceNumber": 1}}}},
 			[]string{"/0/demandVolatilityParameters/rollingHorizonAlertThresholds/1: this entry is there twice"}},
