@@ -14,7 +14,7 @@ import (
 
 // Check reports every violation of the schema in raw, in the order of raw, until
 // report returns false. Those beyond the first most are reported empty, to be counted:
-// putting what nobody reads into words would cost more than finding it. What is missing from an
+// putting what no one reads into words would cost more than finding it. What is missing from an
 // object is reported after what
 // is wrong in it, and names in snake_case at the end, in one sentence. Unknown members are ignored, whatever they hold.
 //
@@ -39,7 +39,7 @@ type walk struct {
 	dec      *jsontext.Decoder
 	most     int // violations that are still put into words
 	report   func(dcm.Violation) bool
-	misspelt func(dcm.Violation) bool // takes names that look like optional properties; nil: nobody asks
+	misspelt func(dcm.Violation) bool // takes names that look like optional properties; nil: no one asks
 	pointer  []byte                   // of the value that is read now
 
 	// Names that are written in snake_case, each once; the required ones that they

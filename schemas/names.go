@@ -69,7 +69,7 @@ func (w *walk) rememberSnake(found, meant string) {
 	}
 }
 
-// snakeCase is the sentence about names in snake_case: whoever writes one so writes
+// snakeCase is the sentence about names in snake_case: anyone who writes one so writes
 // all of them so, in every week.
 func (w *walk) snakeCase() {
 	if len(w.snake) == 0 {

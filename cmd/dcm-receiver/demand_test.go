@@ -278,7 +278,7 @@ func bare(address string) string {
 }
 
 // TestDemandAsSender: who may write in schema outbox only imports and releases,
-// also where nobody but the receiver may make temporary tables.
+// also where no one but the receiver may make temporary tables.
 func TestDemandAsSender(t *testing.T) {
 	address, dir := pgtest.New(t), t.TempDir()
 	conn, err := pgx.Connect(t.Context(), address)

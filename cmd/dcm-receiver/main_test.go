@@ -281,7 +281,7 @@ func TestFirstAfternoon(t *testing.T) {
 	if said, status := ready(); status != 3 || !strings.Contains(said, "no receiver answers") {
 		t.Errorf("ready: %d %s", status, said)
 	}
-	// In JSON, as the log is where nobody sits: ready when it is, and a last line.
+	// In JSON, as the log is where no one sits: ready when it is, and a last line.
 	log := p.log.String()
 	if i := strings.Index(log, `"msg":"ready"`); i < 0 || strings.Contains(log[:i], `"msg":"stopping"`) {
 		t.Errorf("the log does not say when it was ready:\n%s", log)

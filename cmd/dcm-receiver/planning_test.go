@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestPlanningIsNeverOpen: pages that others can reach, and nobody has to log in
+// TestPlanningIsNeverOpen: pages that others can reach, and no one has to log in
 // to, do not start, however the address is written.
 func TestPlanningIsNeverOpen(t *testing.T) {
 	provider := func(s planningSettings) planningSettings {

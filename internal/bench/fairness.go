@@ -67,7 +67,7 @@ func attackMain(ctx context.Context, name, address string) error {
 }
 
 // startAttack runs an attack in a process of its own, which gets the time of the
-// processors that nobody else wants: a real attacker has a machine of its own. end
+// processors that no one else wants: a real attacker has a machine of its own. end
 // ends it and says what it did.
 func startAttack(name, address string) (end func() (requests, busy int64, err error), err error) {
 	self, err := os.Executable()

@@ -23,7 +23,7 @@ import (
 // floor is the least that storing costs: the row that the receiver stores for
 // a group of 104 weeks, written by pgbench into the same table. There is no rule
 // to decide by, no journal, and nothing to answer. There are two: pgbench sends
-// the values, as whoever stores what comes from elsewhere must; or the values are
+// the values, as anyone who stores what comes from elsewhere must; or the values are
 // constants of prepared statements, so that they are neither sent nor read.
 type floor struct {
 	pgbench string

@@ -35,7 +35,7 @@ type Config struct {
 	// MaxConns is pool_max_conns of the text; 0 if it does not say.
 	MaxConns int
 	// AsyncCommit becomes true at a connection whose commits would not wait for the disk if
-	// nobody had set so. Behind a pooler that gives each transaction another
+	// no one had set so. Behind a pooler that gives each transaction another
 	// connection, what was set on one does not hold for the next: then transactions
 	// have to say it themselves.
 	AsyncCommit *atomic.Bool

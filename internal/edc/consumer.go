@@ -58,7 +58,7 @@ func (w *Session) mayRenew(refused bool) bool {
 	return w.Worked || age >= unusedAgreement || refused && w.Failed >= patience && age >= refusedAgreement
 }
 
-// waited counts a wait in vain, and says whether it was the last one: what was begun is
+// waited counts a wait without success, and says whether it was the last one: what was begun is
 // begun anew then, as the partner may have lost it.
 func (w *Session) waited(err error) bool {
 	refused, ok := errors.AsType[*refusal](err)
@@ -264,7 +264,7 @@ const lookUpLimit = 15 * time.Second
 // what was opened is not.
 func (c *Consumer) followed(ctx context.Context, p Partner, way *Session) bool {
 	if way.Agreement == "" && way.Negotiation == "" || errors.Is(ctx.Err(), context.Canceled) {
-		return false // it was looked for just now, or nobody waits for it
+		return false // it was looked for just now, or no one waits for it
 	}
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookUpLimit)
 	defer cancel()

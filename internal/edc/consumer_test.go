@@ -410,7 +410,7 @@ func TestConsumerFinds(t *testing.T) {
 	}
 }
 
-// One consumer serves many goroutines and partners; one that is down holds up nobody.
+// One consumer serves many goroutines and partners; one that is down holds up no one.
 func TestConsumerConcurrent(t *testing.T) {
 	var partners []*edctest.Partner
 	for i := range 8 {

@@ -723,7 +723,7 @@ func (l *lab) requests(t *testing.T, status string) (n float64) {
 	return n
 }
 
-// lockGroups holds up whoever writes capacity groups, until the answer is called.
+// lockGroups holds up anyone who writes capacity groups, until the answer is called.
 func (l *lab) lockGroups(t *testing.T) (release func()) {
 	t.Helper()
 	c := l.connect(t)
@@ -852,7 +852,7 @@ func (l *lab) rotation(t *testing.T) {
 	fresh := l.sender(t)
 	ok("new one registered, new way", fresh)
 
-	// the customer ends the open transfers: the sender opens a new one by itself
+	// the customer ends the open transfers: the sender opens a new one automatically
 	ending := l.sender(t)
 	ok("before its end", ending)
 	var open []struct {
@@ -868,7 +868,7 @@ func (l *lab) rotation(t *testing.T) {
 	time.Sleep(time.Second) // the connectors tell each other
 	ok("after its end", ending)
 
-	// who drops the old key now, loses whoever is still on an old way …
+	// who drops the old key now, loses anyone who is still on an old way …
 	l.restart(t, "DCM_API_KEYS="+newKey)
 	ok("new one only, new way", fresh)
 	m := newMessage(t, nil)
@@ -1157,7 +1157,7 @@ func (l *lab) cx0128(t *testing.T) {
 	l.restart(t)
 }
 
-// background: serve registers by itself, and receives whether it can or not.
+// background: serve registers automatically, and receives whether it can or not.
 func (l *lab) background(t *testing.T) {
 	settings := []string{"DCM_EDC_REGISTER=true", "DCM_EDC_BACKEND_URL=http://" + l.listen, "DCM_EDC_PREFIX=by-serve",
 		"DCM_EDC_MANAGEMENT_URL=" + l.customer.URL, "DCM_PARTNERS=" + example.Supplier}

@@ -24,7 +24,7 @@ type Change struct {
 // differs; with apply it makes it so, and says what it has done, also where it could
 // not do all of it: the next call does the rest. It creates and replaces only objects that
 // carry our mark. What it made and does not want any more it withdraws: the
-// contract definition goes, so that nobody sees the asset, while asset and
+// contract definition goes, so that no one sees the asset, while asset and
 // policies stay, because agreements and EDRs in use may hang on them.
 //
 // An object of somebody else's under one of our IDs, and a second asset of a

@@ -227,7 +227,7 @@ func (r Registration) Objects() []Object {
 	usage := r.policy("usage", r.usage())
 	partners := slices.Compact(slices.Sorted(slices.Values(r.Partners)))
 	// whom a policy admits: everybody together, or each partner alone. From 0.11
-	// on a policy that names two or more BPNLs admits nobody (measured with 0.12.1;
+	// on a policy that names two or more BPNLs admits no one (measured with 0.12.1;
 	// "or" is refused there), so each has its own, and its own contract definition.
 	groups := [][]string{partners}
 	if r.PerSupplier || r.saturn() && len(partners) > 0 {
@@ -341,7 +341,7 @@ func (r Registration) access(partners []string) map[string]any {
 	case len(partners) == 0:
 		return map[string]any{"action": "use", "constraint": []any{constraint("cx-policy:Membership", "eq", "active")}}
 	}
-	// isAnyOf with a list is understood by no connector up to 0.10: it lets nobody through
+	// isAnyOf with a list is understood by no connector up to 0.10: it lets no one through
 	var each []any
 	for _, p := range partners {
 		each = append(each, constraint("tx:BusinessPartnerNumber", "eq", p))

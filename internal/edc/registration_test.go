@@ -233,7 +233,7 @@ func TestKinds(t *testing.T) {
 
 // TestOffersOfCX0128: each version of the connector gets the same assets, whose IDs
 // stay those that earlier versions of this program gave; each capability can be left
-// out by itself; and behind every asset stands a contract definition with the policies
+// out automatically; and behind every asset stands a contract definition with the policies
 // of CX-0128 §6.
 func TestOffersOfCX0128(t *testing.T) {
 	endpoints := []string{"capacity-group", "comment", "material-demand", "messages", "request-for-update"}

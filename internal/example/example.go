@@ -1,4 +1,4 @@
-// Package example makes realistic valid messages: for whoever tries the
+// Package example makes realistic valid messages: for anyone who tries the
 // receiver, and for its tests and measurements.
 package example
 

@@ -65,7 +65,7 @@ func TestDirtyReasons(t *testing.T) {
 	}
 }
 
-// TestForgottenWays: whoever writes or removes the entry of a partner has what is open
+// TestForgottenWays: anyone who writes or removes the entry of a partner has what is open
 // begun anew; what a sender still keeps of before counts for nothing.
 func TestForgottenWays(t *testing.T) {
 	t.Parallel()

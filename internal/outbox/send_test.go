@@ -206,7 +206,7 @@ func (w *world) reach(want ...string) {
 	w.eventually(fmt.Sprint(want), func() bool { return slices.Equal(w.states(), want) })
 }
 
-// TestSend: what is released arrives; one bad object holds nobody up; its reason is kept.
+// TestSend: what is released arrives; one bad object holds no one up; its reason is kept.
 func TestSend(t *testing.T) {
 	w := newWorld(t)
 	for _, m := range []string{"A", "B", "BAD", "C"} {

@@ -135,7 +135,7 @@ func (w *world) ask(pattern string) {
 		array[null::smallint] from outbox.partner where bpnl like $1`, pattern)
 }
 
-// TestAskersThatHang: partners who ask and then give no answer delay nobody, though
+// TestAskersThatHang: partners who ask and then give no answer delay no one, though
 // they are more than are sent to at once: neither the first time nor from then on.
 func TestAskersThatHang(t *testing.T) {
 	t.Parallel()
@@ -310,7 +310,7 @@ func TestDenied(t *testing.T) {
 	}
 }
 
-// TestHangingPartners: a hundred of them hold up nobody.
+// TestHangingPartners: a hundred of them hold up no one.
 func TestHangingPartners(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -535,7 +535,7 @@ func TestALargeRequest(t *testing.T) {
 		}
 	}
 	step("answer_requests")
-	// All but one have arrived; others that nobody has asked for wait.
+	// All but one have arrived; others that no one has asked for wait.
 	last := fmt.Sprintf("00000000-0000-0000-0000-%012d", known-1)
 	w.exec("update dcm.delivery set state = 'delivered', delivered_at = now() where object_id <> $1::uuid", last)
 	w.exec(`insert into dcm.delivery (partner, object, object_id, changed_at, supplier, customer, queued_at)

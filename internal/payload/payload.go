@@ -365,7 +365,7 @@ func (r *reader) object(required []string, member func(name string) bool) bool {
 	return isObject && sure && found == len(required)
 }
 
-// unknown consumes the value of a property that nobody knows, which is allowed.
+// unknown consumes the value of a property that no one knows, which is allowed.
 func (r *reader) unknown() bool {
 	r.strange = true
 	r.Skip()
@@ -380,7 +380,7 @@ func (r *reader) warn(warnings *dcm.Violations, schema *schemas.Schema, raw []by
 	}
 	r.strange = false
 	if limit == 1 {
-		return // so much is wrong with the message that nobody would read it
+		return // so much is wrong with the message that no one would read it
 	}
 	schema.Misspelt(raw, func(v dcm.Violation) bool {
 		warnings.AddUpTo(limit, base+v.Pointer, v.Detail)

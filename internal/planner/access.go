@@ -47,9 +47,9 @@ type Loopback struct{}
 func (Loopback) mount(chi.Router) {}
 
 // allow asks for a loopback name in Host: a page of somebody else's whose name
-// was pointed at this machine must not read ours in the browser of whoever sits
+// was pointed at this machine must not read ours in the browser of anyone who sits
 // here. What a proxy passes on comes from elsewhere, whatever its Host: a proxy
-// that logs nobody in must not open the pages.
+// that logs no one in must not open the pages.
 func (Loopback) allow(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := r.Host
@@ -123,7 +123,7 @@ func (p Proxy) allow(next http.Handler) http.Handler {
 }
 
 // isUser reports whether a proxy's header names a user: some proxies send a
-// placeholder where they logged nobody in.
+// placeholder where they logged no one in.
 func isUser(name string) bool {
 	name = strings.ToLower(strings.TrimFunc(name, func(r rune) bool {
 		return !unicode.IsGraphic(r) ||

@@ -43,7 +43,7 @@ func TestLoopback(t *testing.T) {
 	}
 }
 
-// TestLoopbackBehindProxy: a proxy that logs nobody in does not open the pages.
+// TestLoopbackBehindProxy: a proxy that logs no one in does not open the pages.
 func TestLoopbackBehindProxy(t *testing.T) {
 	for _, header := range []string{
 		"X-Forwarded-For", "Forwarded", "Via", "X-Real-IP", "x-forwarded-host", "X-Forwarded-Proto",

@@ -240,7 +240,7 @@ func (p *Pages) group(ctx context.Context, r *http.Request) (string, any, error)
 // parts reads what belongs to the group, as far as there is time.
 func (p *Pages) parts(ctx context.Context, g *groupPage, args pgx.NamedArgs) error {
 	left := budgetOf(p.work)
-	if g.Group.GaveUp { // most of it is in vain
+	if g.Group.GaveUp { // most of it is without success
 		left = budgetOf(leastTimeout)
 	}
 	parts := []func() (isLate bool, err error){

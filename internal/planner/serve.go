@@ -13,7 +13,7 @@ import (
 
 // Serve serves the pages on a listener, which it closes, until ctx ends. access
 // waits until it is known who may see them; nil means that ctx ended first. Until then
-// whoever comes is told so.
+// anyone who comes is told so.
 func Serve(ctx context.Context, listener net.Listener, server *http.Server, config *pgxpool.Config, version string,
 	access func(context.Context) Access, log *slog.Logger) error {
 	var pages atomic.Pointer[http.Handler]

@@ -368,7 +368,7 @@ func (s *Server) run(as *syscall.Credential, settings map[string]string, durable
 		args = append(args, "-c", name+"="+settings[name])
 	}
 	// What the server gets when this program is killed: a fast shutdown, or
-	// an immediate one where nobody wants the data back.
+	// an immediate one where no one wants the data back.
 	death := syscall.SIGINT
 	if !durable {
 		death = syscall.SIGQUIT

@@ -17,7 +17,7 @@ import (
 
 // ownerSetting is a setting without meaning to Postgres. It stands on the
 // server's command line, so that a server can be told from another process
-// with the same ID, and shows the folder to whoever looks.
+// with the same ID, and shows the folder to anyone who looks.
 const ownerSetting = "dcm_receiver.dir"
 
 // process is a child that ends with this program where the system can do that.
@@ -203,7 +203,7 @@ func reachable(dir string, as *syscall.Credential) bool {
 	}
 }
 
-// ScratchDir is the parent for folders of servers whose data nobody wants back:
+// ScratchDir is the parent for folders of servers whose data no one wants back:
 // in memory where the system offers that and has 2 GiB free, since making a
 // database there takes a tenth of the time; else [os.TempDir].
 func ScratchDir() string {

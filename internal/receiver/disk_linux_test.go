@@ -22,7 +22,7 @@ import (
 )
 
 // TestFullDisk: where the database's disk is full, messages get 503, and the receiver
-// is not ready and says why; once there is room again it is ready by itself.
+// is not ready and says why; once there is room again it is ready automatically.
 func TestFullDisk(t *testing.T) {
 	template, err := pgx.ParseConfig(pgtest.New(t))
 	if err != nil {

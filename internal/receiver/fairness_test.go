@@ -182,7 +182,7 @@ func TestWhoAsksFirstSendsNothing(t *testing.T) {
 	}
 }
 
-// TestUnreadAnswersHoldNoToken: who does not read its answers keeps nobody from
+// TestUnreadAnswersHoldNoToken: who does not read its answers keeps no one from
 // being judged, and what is held for it is counted.
 func TestUnreadAnswersHoldNoToken(t *testing.T) {
 	f := newFixture(t, func(c *receiver.Config) { c.MaxInFlight = 4 })

@@ -78,7 +78,7 @@ func TestAMeasurementGoesOn(t *testing.T) {
 
 // TestWhatWeAskedFor: after a restore a running measurement is unknown here. A group
 // that we asked for comes in all the same, where the operator wants that; one that
-// nobody asked for does not.
+// no one asked for does not.
 func TestWhatWeAskedFor(t *testing.T) {
 	for _, c := range []struct {
 		name   string

@@ -15,7 +15,7 @@ import (
 
 // groupCommit lets small messages share transactions, because beginning and
 // committing one costs more than what a small message writes. A message that
-// finds no other at work is saved at once and by itself; those that arrive while
+// finds no other at work is saved at once and alone; those that arrive while
 // others are being saved make up the next batch. A batch that fails is no
 // message's verdict: each of its messages then has a transaction of its own.
 type groupCommit struct {
@@ -38,7 +38,7 @@ const (
 	// smallMessage is the size of a body, in bytes, up to which it is small.
 	smallMessage = 64 << 10
 	// batchWait is how long a message waits for its batch to begin; then it is
-	// saved by itself, on a connection that may work better.
+	// saved alone, on a connection that may work better.
 	batchWait = time.Second
 	// shortLockTimeout lets a batch wait only briefly for a lock that one of its
 	// messages needs, so that the others do not wait along.
@@ -161,7 +161,7 @@ func (g *groupCommit) end(batch []*saving, err error) {
 	}
 }
 
-// runBatches runs batches until nobody waits.
+// runBatches runs batches until no one waits.
 func (s *Store) runBatches() {
 	for batch := s.groups.next(); batch != nil; batch = s.groups.next() {
 		err := s.runBatch(batch)

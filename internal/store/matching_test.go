@@ -547,7 +547,7 @@ func TestDemandHistory(t *testing.T) {
 	}
 }
 
-// TestKeepNoHistory: earlier states are not kept where nobody wants them.
+// TestKeepNoHistory: earlier states are not kept where no one wants them.
 func TestKeepNoHistory(t *testing.T) {
 	w := newWorld(t)
 	w.store.KeepNoHistory()

@@ -169,7 +169,7 @@ func TestChangedAtRises(t *testing.T) {
 	}
 }
 
-// TestRefusals are in words that a planner understands, and stop nobody else.
+// TestRefusals are in words that a planner understands, and stop no one else.
 func TestRefusals(t *testing.T) {
 	for _, c := range []struct {
 		name, do, why string

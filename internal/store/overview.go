@@ -84,7 +84,7 @@ func (s *Store) updateOverviews(ctx context.Context, begun time.Time, share func
 		switch err := s.makeOverview(ctx, c, share()); {
 		case err != nil && pgError(err) == nil:
 			return fmt.Errorf("make overview: %w", err)
-		case err != nil: // of these two alone: it keeps nobody else's from being made
+		case err != nil: // of these two alone: it keeps no one else's from being made
 			failed = fmt.Errorf("make overview: %w", err)
 		}
 		if time.Since(said) > overviewLease/5 {

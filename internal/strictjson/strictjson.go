@@ -22,7 +22,7 @@ const MaxDepth = 64
 type Reader struct {
 	d      *jsontext.Decoder
 	body   []byte
-	text   string   // the same bytes: names and values are parts of it, none is copied by itself
+	text   string   // the same bytes: names and values are parts of it, none is copied alone
 	at     int      // where the next token begins; past once it is read
 	names  []string // so far, of the objects that are being read
 	failed bool

@@ -103,7 +103,7 @@ func TestMethodsConsumeOneValue(t *testing.T) {
 	}
 }
 
-// TestNamesTwice: wherever a name is twice in one object, in values that nobody looks
+// TestNamesTwice: wherever a name is twice in one object, in values that no one looks
 // at too; in another object it may be there again.
 func TestNamesTwice(t *testing.T) {
 	var many strings.Builder

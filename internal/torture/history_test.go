@@ -314,7 +314,7 @@ func (c *client) send(m *message) error {
 	return nil
 }
 
-// understand reads an answer and says what is wrong with it by itself.
+// understand reads an answer and says what is wrong with it in itself.
 func (c *client) understand(a *attempt, resp *http.Response, body []byte) error {
 	if err := checkAnswer(resp, body); err != nil {
 		return err

@@ -76,7 +76,7 @@ func (r *recipient) ServeHTTP(rw http.ResponseWriter, request *http.Request) {
 	mood, wait := r.mood, time.Duration(r.random.IntN(3000))*time.Millisecond
 	r.mu.Unlock()
 	switch mood {
-	case "slow": // it goes on when nobody waits for its answer any more
+	case "slow": // it goes on when no one waits for its answer any more
 		time.Sleep(wait)
 	case "busy":
 		rw.Header().Set("Retry-After", "1")

@@ -197,7 +197,7 @@ func (c *Connector) Address(p *Partner) string {
 }
 
 // Move takes a partner's connector with its data plane to another address; at the
-// old one, which what is open leads to, there is nobody. Contracts stand.
+// old one, which what is open leads to, there is no one. Contracts stand.
 func (c *Connector) Move(p *Partner) {
 	old := c.Address(p)
 	p.set(func() { p.moved++ })
@@ -287,7 +287,7 @@ type request struct {
 }
 
 // read finds whom a request is for; ok is false where it has been answered: by
-// nobody at that address, or one that is down or does not speak this protocol.
+// no one at that address, or one that is down or does not speak this protocol.
 func (c *Connector) read(w http.ResponseWriter, r *http.Request) (q request, p *Partner, ok bool) {
 	if err := json.NewDecoder(r.Body).Decode(&q); err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())

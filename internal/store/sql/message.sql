@@ -1,5 +1,5 @@
 -- By our ID, which is known to be the sender's. What it says of its objects is read
--- by itself, in pieces.
+-- separately, in pieces.
 select
     id, message_id, message_id_as_sent, endpoint, received_at, status,
     coalesce(problem, case status when 422 then 'not-json' when 413 then 'too-large' when 400 then 'refused' end),
