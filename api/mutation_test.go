@@ -374,10 +374,3 @@ func root(t *testing.T) string {
 	}
 	return root
 }
-
-func write(t *testing.T, file, text string) {
-	t.Helper()
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}

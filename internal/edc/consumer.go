@@ -58,7 +58,7 @@ func (w *Session) mayRenew(refused bool) bool {
 	return w.Worked || age >= unusedAgreement || refused && w.Failed >= patience && age >= refusedAgreement
 }
 
-// waited counts a wait without success, and says whether it was the last one: what was begun is
+// waited counts a wait without result, and reports whether it was the last one: what was begun is
 // begun anew then, as the partner may have lost it.
 func (w *Session) waited(err error) bool {
 	refused, ok := errors.AsType[*refusal](err)
@@ -96,7 +96,7 @@ type Delivery struct {
 
 // Consumer sends through our connector to partners', in either role. It holds
 // nothing between two calls, so any number of goroutines may use it, and two
-// of them that send to the same endpoint of a partner open a way each unless
+// of them that send to the same endpoint of a partner open a session each unless
 // the caller hands the same to both.
 type Consumer struct {
 	Management *Management                      // of our own connector
@@ -109,15 +109,15 @@ type Consumer struct {
 	pause time.Duration
 }
 
-// Send posts a message to the partner's endpoint of a kind. It takes up the way
+// Send posts a message to the partner's endpoint of a kind. It takes up the session
 // it is given, goes on with a step that was waited for, opens anew what the
-// partner has ended since, and returns the way as it stands now, to be kept
+// partner has ended since, and returns the session as it stands now, to be kept
 // whatever became of the message.
-func (c *Consumer) Send(ctx context.Context, p Partner, kind Kind, way Session, body []byte) (Delivery, Session) {
+func (c *Consumer) Send(ctx context.Context, p Partner, kind Kind, session Session, body []byte) (Delivery, Session) {
 	c = c.counting(p)
-	d, way := c.request(ctx, p, kind, way, "POST", "", body)
+	d, session := c.request(ctx, p, kind, session, "POST", "", body)
 	c.release(d)
-	return d, way
+	return d, session
 }
 
 // release gives back the room of an answer.
@@ -139,21 +139,21 @@ func (c *Consumer) counting(p Partner) *Consumer {
 }
 
 // Reason fetches the answer that a partner's receiver keeps of our message: through HttpData a refusal
-// comes without its reason. Without a messageID it is that of our latest refused message. way is the
-// session to the partner's Messages.
-func (c *Consumer) Reason(ctx context.Context, p Partner, way Session, messageID string) (*Stored, Session, error) {
+// comes without its reason. Without a messageID it is that of our latest refused message. session is the
+// one to the partner's Messages.
+func (c *Consumer) Reason(ctx context.Context, p Partner, session Session, messageID string) (*Stored, Session, error) {
 	c = c.counting(p)
 	rest := "?refused=true&limit=1"
 	if messageID != "" {
 		rest = "/" + url.PathEscape(messageID)
 	}
-	d, way := c.request(ctx, p, Messages, way, "GET", rest, nil)
+	d, session := c.request(ctx, p, Messages, session, "GET", rest, nil)
 	defer c.release(d)
 	switch {
 	case d.Answer == nil:
-		return nil, way, fmt.Errorf("the reason cannot be fetched: %w", d.Err)
+		return nil, session, fmt.Errorf("the reason cannot be fetched: %w", d.Err)
 	case d.Answer.Status != http.StatusOK:
-		return nil, way, fmt.Errorf("the receiver has no answer to this message (%d), so whether it was stored is "+
+		return nil, session, fmt.Errorf("the receiver has no answer to this message (%d), so whether it was stored is "+
 			"not known: "+
 			"send it again, a repeat does no harm; if that goes on, the partner's operations must look",
 			d.Answer.Status)
@@ -165,87 +165,87 @@ func (c *Consumer) Reason(ctx context.Context, p Partner, way Session, messageID
 		err = json.Unmarshal(d.Answer.Body, &one)
 	} else if err = json.Unmarshal(d.Answer.Body, &page); err == nil {
 		if page.Messages[0] == nil {
-			return nil, way, errors.New("the receiver has no refused message of yours, so what became of this one " +
+			return nil, session, errors.New("the receiver has no refused message of yours, so what became of this one " +
 				"is not " +
 				"known: send it again, a repeat does no harm")
 		}
 		one = *page.Messages[0]
 	}
 	if err != nil || one.Status == 0 {
-		return nil, way, errors.New("what the partner offers for fetching answers is not dcm-receiver's")
+		return nil, session, errors.New("what the partner offers for fetching answers is not dcm-receiver's")
 	}
-	return &one, way, nil
+	return &one, session, nil
 }
 
 // Open makes a session ready without sending. It returns where messages will go.
-func (c *Consumer) Open(ctx context.Context, p Partner, kind Kind, way Session) (Session, string, error) {
+func (c *Consumer) Open(ctx context.Context, p Partner, kind Kind, session Session) (Session, string, error) {
 	c = c.counting(p)
-	opened := way.of(p).Transfer == ""
-	way, err := c.ready(ctx, p, kind, way)
+	opened := session.of(p).Transfer == ""
+	session, err := c.ready(ctx, p, kind, session)
 	if err != nil {
-		return way, "", err
+		return session, "", err
 	}
-	endpoint, _, err := c.line(way).edr(ctx, way.Transfer, opened)
+	endpoint, _, err := c.line(session).edr(ctx, session.Transfer, opened)
 	if !isLost(err) || opened {
-		return way, endpoint, err
+		return session, endpoint, err
 	}
-	way.Transfer = "" // it has ended since
-	if way, err = c.ready(ctx, p, kind, way); err == nil {
-		endpoint, _, err = c.line(way).edr(ctx, way.Transfer, true)
+	session.Transfer = "" // it has ended since
+	if session, err = c.ready(ctx, p, kind, session); err == nil {
+		endpoint, _, err = c.line(session).edr(ctx, session.Transfer, true)
 	}
-	return way, endpoint, err
+	return session, endpoint, err
 }
 
-// request is one request on a way. What was opened long ago may have ended: a
+// request is one request in a session. What was opened long ago may have ended: a
 // token that is refused, or cannot be refreshed (its refresh token is used up
 // where an answer was lost), takes a new transfer under the same agreement, and
 // a new transfer that does no better a new agreement, where mayRenew. A partner that
 // is not where it was found is looked for once.
-func (c *Consumer) request(ctx context.Context, p Partner, kind Kind, way Session, method, rest string,
+func (c *Consumer) request(ctx context.Context, p Partner, kind Kind, session Session, method, rest string,
 	body []byte) (Delivery, Session) {
 	for looked := false; ; {
-		way = way.of(p)
-		opened := way.Transfer == ""
-		now, err := c.ready(ctx, p, kind, way)
-		way = now
+		session = session.of(p)
+		opened := session.Transfer == ""
+		now, err := c.ready(ctx, p, kind, session)
+		session = now
 		var d Delivery
 		var lost bool
 		if err != nil {
 			d = later(err)
 		} else {
-			d, lost = c.post(ctx, kind, way, opened, method, rest, body)
+			d, lost = c.post(ctx, kind, session, opened, method, rest, body)
 		}
-		if err == nil && c.goesOn(ctx, p, kind, &way, d, lost, opened) {
+		if err == nil && c.goesOn(ctx, p, kind, &session, d, lost, opened) {
 			c.release(d)
 			continue
 		}
 		if looked || !d.isNobodyThere() {
-			return d, way
+			return d, session
 		}
-		if looked = true; !c.followed(ctx, p, &way) || ctx.Err() != nil {
-			return d, way
+		if looked = true; !c.followed(ctx, p, &session) || ctx.Err() != nil {
+			return d, session
 		}
 		c.release(d)
 	}
 }
 
-// goesOn notes what came of a request, and says whether the way is to be opened anew now.
-func (c *Consumer) goesOn(ctx context.Context, p Partner, kind Kind, way *Session, d Delivery, lost, opened bool) bool {
+// goesOn records the result of a request, and reports whether to open the session again now.
+func (c *Consumer) goesOn(ctx context.Context, p Partner, kind Kind, session *Session, d Delivery, lost, opened bool) bool {
 	if !lost {
 		if d.Status != 0 {
-			way.Worked, way.Failed = true, 0
+			session.Worked, session.Failed = true, 0
 		}
 		return false
 	}
-	way.Transfer = ""
+	session.Transfer = ""
 	if !opened || ctx.Err() != nil {
 		return ctx.Err() == nil
 	}
-	if way.Failed++; !way.mayRenew(false) {
+	if session.Failed++; !session.mayRenew(false) {
 		return false
 	}
-	next, err := c.negotiate(ctx, p, kind, *way)
-	*way = next
+	next, err := c.negotiate(ctx, p, kind, *session)
+	*session = next
 	return err == nil
 }
 
@@ -262,45 +262,45 @@ const lookUpLimit = 15 * time.Second
 // followed looks up anew where the partner's connector is, unless somebody entered
 // that, and says whether it is somewhere else now. Its agreement is as good there;
 // what was opened is not.
-func (c *Consumer) followed(ctx context.Context, p Partner, way *Session) bool {
-	if way.Agreement == "" && way.Negotiation == "" || errors.Is(ctx.Err(), context.Canceled) {
+func (c *Consumer) followed(ctx context.Context, p Partner, session *Session) bool {
+	if session.Agreement == "" && session.Negotiation == "" || errors.Is(ctx.Err(), context.Canceled) {
 		return false // it was looked for just now, or no one waits for it
 	}
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookUpLimit)
 	defer cancel()
 	now, err := c.place(limited, p)
-	if err != nil || now.Address == way.Address && now.Counterparty == way.Counterparty &&
-		now.Protocol == way.Protocol {
+	if err != nil || now.Address == session.Address && now.Counterparty == session.Counterparty &&
+		now.Protocol == session.Protocol {
 		return false
 	}
-	c.line(now).say("The partner's connector is at %s now, no longer at %s.", now.Address, way.Address)
-	if now.Counterparty == way.Counterparty && now.Protocol == way.Protocol && way.Agreement != "" {
-		now.Asset, now.Agreement, now.AgreedAt = way.Asset, way.Agreement, way.AgreedAt
-		now.Worked, now.Failed = way.Worked, way.Failed
+	c.line(now).say("The partner's connector is at %s now, no longer at %s.", now.Address, session.Address)
+	if now.Counterparty == session.Counterparty && now.Protocol == session.Protocol && session.Agreement != "" {
+		now.Asset, now.Agreement, now.AgreedAt = session.Asset, session.Agreement, session.AgreedAt
+		now.Worked, now.Failed = session.Worked, session.Failed
 	}
-	*way = now
+	*session = now
 	return true
 }
 
-// place is a way of which nothing is open, to where the partner's connector is.
+// place finds the partner's connector. The session that it returns has nothing open.
 func (c *Consumer) place(ctx context.Context, p Partner) (Session, error) {
-	way := Session{}.of(p)
+	session := Session{}.of(p)
 	found, err := c.discover(ctx, p)
 	if err != nil {
-		return way, err
+		return session, err
 	}
-	way.Counterparty, way.Address, way.Protocol = found.BPNL, found.Address, found.Protocol
+	session.Counterparty, session.Address, session.Protocol = found.BPNL, found.Address, found.Protocol
 	if found.Protocol == DSP2025 {
-		way.Counterparty = found.DID
+		session.Counterparty = found.DID
 	}
-	return way, nil
+	return session, nil
 }
 
-// post is the request itself, with a token for it. lost: the way leads nowhere.
-func (c *Consumer) post(ctx context.Context, kind Kind, way Session, opened bool, method, rest string,
+// post makes the request with a token. lost: the session leads nowhere any more.
+func (c *Consumer) post(ctx context.Context, kind Kind, session Session, opened bool, method, rest string,
 	body []byte) (d Delivery, lost bool) {
-	s := c.line(way)
-	endpoint, token, err := s.edr(ctx, way.Transfer, opened)
+	s := c.line(session)
+	endpoint, token, err := s.edr(ctx, session.Transfer, opened)
 	if err != nil {
 		if lost = isLost(err); lost {
 			s.say("Your connector has no token for this transfer, or cannot refresh it: opening a new one.")
@@ -327,7 +327,7 @@ func (c *Consumer) post(ctx context.Context, kind Kind, way Session, opened bool
 	return d, lost
 }
 
-// of is the way as far as it still leads to where the partner is said to be.
+// of is the session as far as it still leads to where the partner is said to be.
 func (w Session) of(p Partner) Session {
 	asked := strings.Join([]string{p.Address, p.DID, p.Protocol}, " ")
 	if p.Entry != "" && w.Asked == asked { // kept by a version that knew no entries
@@ -342,88 +342,88 @@ func (w Session) of(p Partner) Session {
 	return w
 }
 
-// ready takes the steps of the way that are not done. Where one fails, those
+// ready takes the steps of the session that are not done. Where one fails, those
 // before it are kept.
-func (c *Consumer) ready(ctx context.Context, p Partner, kind Kind, way Session) (Session, error) {
-	way = way.of(p)
+func (c *Consumer) ready(ctx context.Context, p Partner, kind Kind, session Session) (Session, error) {
+	session = session.of(p)
 	for {
-		if way.Agreement == "" {
+		if session.Agreement == "" {
 			var err error
-			if way, err = c.agree(ctx, p, kind, way); err != nil {
-				return way, err
+			if session, err = c.agree(ctx, p, kind, session); err != nil {
+				return session, err
 			}
 		}
-		if way.Transfer != "" {
-			return way, nil
+		if session.Transfer != "" {
+			return session, nil
 		}
-		err := c.transfer(ctx, &way)
-		if err == nil || way.Starting != "" || ctx.Err() != nil || !ended(err) && !errors.Is(err, errWaited) {
-			return way, err
+		err := c.transfer(ctx, &session)
+		if err == nil || session.Starting != "" || ctx.Err() != nil || !ended(err) && !errors.Is(err, errWaited) {
+			return session, err
 		}
-		if way.Failed++; !way.mayRenew(true) {
-			return way, err
+		if session.Failed++; !session.mayRenew(true) {
+			return session, err
 		}
-		c.line(way).say("The partner does not let us use the agreement any more: asking for a new one.")
-		if way, err = c.negotiate(ctx, p, kind, way); err != nil {
-			return way, err
+		c.line(session).say("The partner does not let us use the agreement any more: asking for a new one.")
+		if session, err = c.negotiate(ctx, p, kind, session); err != nil {
+			return session, err
 		}
 	}
 }
 
-// negotiate begins a negotiation. Where that fails, the way stays as it was.
-func (c *Consumer) negotiate(ctx context.Context, p Partner, kind Kind, way Session) (Session, error) {
+// negotiate begins a negotiation. Where that fails, the session stays as it was.
+func (c *Consumer) negotiate(ctx context.Context, p Partner, kind Kind, session Session) (Session, error) {
 	next, err := c.place(ctx, p)
 	if err == nil {
 		next.Asset, next.Negotiation, err = c.line(next).negotiate(ctx, kind, c.Asset)
 	}
 	if err != nil {
-		return way, err
+		return session, err
 	}
 	return next, nil
 }
 
 // agree waits for the end of the negotiation, and begins one where there is none, or where
 // that of an earlier call has come to nothing since.
-func (c *Consumer) agree(ctx context.Context, p Partner, kind Kind, way Session) (Session, error) {
-	for earlier := way.Negotiation != ""; ; earlier = false {
-		if way.Negotiation == "" {
+func (c *Consumer) agree(ctx context.Context, p Partner, kind Kind, session Session) (Session, error) {
+	for earlier := session.Negotiation != ""; ; earlier = false {
+		if session.Negotiation == "" {
 			var err error
-			if way, err = c.negotiate(ctx, p, kind, way); err != nil {
-				return way, err
+			if session, err = c.negotiate(ctx, p, kind, session); err != nil {
+				return session, err
 			}
 		}
-		agreement, err := c.line(way).agreed(ctx, way.Negotiation)
+		agreement, err := c.line(session).agreed(ctx, session.Negotiation)
 		if err == nil {
-			way.Agreement, way.AgreedAt, way.Waits = agreement, time.Now(), 0
-			return way, nil
+			session.Agreement, session.AgreedAt, session.Waits = agreement, time.Now(), 0
+			return session, nil
 		}
-		if ended(err) || way.waited(err) {
-			way.Negotiation, way.Waits = "", 0
+		if ended(err) || session.waited(err) {
+			session.Negotiation, session.Waits = "", 0
 		}
 		if !earlier || !ended(err) {
-			return way, err
+			return session, err
 		}
 	}
 }
 
 // transfer waits for a transfer to start, and begins one where there is none, or where
 // that of an earlier call has come to nothing since.
-func (c *Consumer) transfer(ctx context.Context, way *Session) error {
-	s := c.line(*way)
-	for earlier := way.Starting != ""; ; earlier = false {
-		if way.Starting == "" {
+func (c *Consumer) transfer(ctx context.Context, session *Session) error {
+	s := c.line(*session)
+	for earlier := session.Starting != ""; ; earlier = false {
+		if session.Starting == "" {
 			var err error
-			if way.Starting, err = s.begin(ctx, way.Asset, way.Agreement); err != nil {
+			if session.Starting, err = s.begin(ctx, session.Asset, session.Agreement); err != nil {
 				return err
 			}
 		}
-		err := s.started(ctx, way.Starting)
+		err := s.started(ctx, session.Starting)
 		if err == nil {
-			way.Transfer, way.Starting, way.Waits = way.Starting, "", 0
+			session.Transfer, session.Starting, session.Waits = session.Starting, "", 0
 			return nil
 		}
-		if ended(err) || way.waited(err) {
-			way.Starting, way.Waits = "", 0
+		if ended(err) || session.waited(err) {
+			session.Starting, session.Waits = "", 0
 		}
 		if !earlier || !ended(err) {
 			return err
@@ -680,13 +680,13 @@ func (d Delivery) deny(kind Kind, reason string) Delivery {
 }
 
 // line is the line to the connector that a session leads to.
-func (c *Consumer) line(way Session) *line {
+func (c *Consumer) line(session Session) *line {
 	say := c.Say
 	if say == nil {
 		say = func(string, ...any) {}
 	}
 	return &line{
-		Management: c.Management, partner: way.Counterparty, address: way.Address, protocol: way.Protocol, say: say,
+		Management: c.Management, partner: session.Counterparty, address: session.Address, protocol: session.Protocol, say: say,
 		pause: c.pause,
 	}
 }

@@ -83,7 +83,7 @@ func TestConsumerOutcomes(t *testing.T) {
 				p := supplier()
 				p.Proxy = proxy
 				connector := edctest.New(t, p)
-				d, way := consumer(t, connector).Send(t.Context(),
+				d, session := consumer(t, connector).Send(t.Context(),
 					edc.Partner{BPNL: them, Address: connector.Address(p)}, edc.MaterialDemand, edc.Session{},
 					fmt.Appendf(nil, "[%d]", c.status))
 				want := c.plain
@@ -105,8 +105,8 @@ func TestConsumerOutcomes(t *testing.T) {
 					t.Errorf("arrived at %s", d.Answer.Body)
 				}
 				if posts, negotiations, transfers := p.Counts(); posts != 1 || negotiations != 1 || transfers != 1 ||
-					way.Transfer == "" {
-					t.Errorf("%d posts, %d negotiations, %d transfers, %+v", posts, negotiations, transfers, way)
+					session.Transfer == "" {
+					t.Errorf("%d posts, %d negotiations, %d transfers, %+v", posts, negotiations, transfers, session)
 				}
 			})
 		}
@@ -133,14 +133,14 @@ func TestConsumerDenied(t *testing.T) {
 		d.Denied || !strings.Contains(d.Reason, "refuses the comment (403)") {
 		t.Errorf("%+v", d)
 	}
-	d, way := c.Send(t.Context(), to, edc.MaterialDemand, edc.Session{}, []byte("[200]"))
+	d, session := c.Send(t.Context(), to, edc.MaterialDemand, edc.Session{}, []byte("[200]"))
 	if d.Outcome != edc.Delivered {
 		t.Fatalf("%+v", d)
 	}
 	_, negotiations, transfers := p.Counts()
 	for _, refused := range []int{1, 2} {
 		gateway = refused
-		d, way = c.Send(t.Context(), to, edc.MaterialDemand, way, []byte("[200]"))
+		d, session = c.Send(t.Context(), to, edc.MaterialDemand, session, []byte("[200]"))
 		if want := refused == 2; d.Denied != want || (d.Outcome == edc.Delivered) == want || want &&
 			!strings.Contains(d.Reason, "a gateway before it") {
 			t.Errorf("refused %d times: %+v", refused, d)
@@ -189,9 +189,9 @@ func TestConsumerFollows(t *testing.T) {
 	c := consumer(t, connector)
 	for _, to := range []edc.Partner{{BPNL: them, Address: connector.Address(p) + "/2025-1", Protocol: edc.DSP2025,
 		DID: "did:web:" + them}, {BPNL: them}} {
-		var way edc.Session
+		var session edc.Session
 		send := func(body string) (d edc.Delivery) {
-			d, way = c.Send(t.Context(), to, edc.MaterialDemand, way, []byte(body))
+			d, session = c.Send(t.Context(), to, edc.MaterialDemand, session, []byte(body))
 			return d
 		}
 		if d := send("[200]"); d.Outcome != edc.Delivered {
@@ -209,8 +209,8 @@ func TestConsumerFollows(t *testing.T) {
 		if _, n, s := p.Counts(); d.Outcome != edc.Delivered || n != negotiations || s != transfers+1 {
 			t.Errorf("%+v, %d negotiations and %d transfers more; want 0 and 1", d, n-negotiations, s-transfers)
 		}
-		if want := connector.Address(p) + "/2025-1"; way.Address != want {
-			t.Errorf("the way leads to %s, want %s", way.Address, want)
+		if want := connector.Address(p) + "/2025-1"; session.Address != want {
+			t.Errorf("the way leads to %s, want %s", session.Address, want)
 		}
 		// Its transfers have ended too, or a negotiation is under way: likewise.
 		connector.EndTransfers(p)
@@ -218,7 +218,7 @@ func TestConsumerFollows(t *testing.T) {
 		if d := send("[200]"); d.Outcome != edc.Delivered {
 			t.Errorf("with the transfer ended: %+v", d)
 		}
-		way.Agreement, way.Transfer, way.Negotiation = "", "", "negotiation-1"
+		session.Agreement, session.Transfer, session.Negotiation = "", "", "negotiation-1"
 		connector.Move(p)
 		if d := send("[200]"); d.Outcome != edc.Delivered {
 			t.Errorf("with a negotiation of before: %+v", d)
@@ -227,11 +227,11 @@ func TestConsumerFollows(t *testing.T) {
 		p.Delay(time.Hour)
 		time.AfterFunc(50*time.Millisecond, func() { connector.Move(p) })
 		limited, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-		d, way = c.Send(limited, to, edc.MaterialDemand, way, []byte("[200]"))
+		d, session = c.Send(limited, to, edc.MaterialDemand, session, []byte("[200]"))
 		cancel()
-		if want := connector.Address(p) + "/2025-1"; d.Outcome != edc.Later || way.Address != want ||
-			way.Agreement == "" {
-			t.Errorf("%+v, the way leads to %+v, want %s", d, way, want)
+		if want := connector.Address(p) + "/2025-1"; d.Outcome != edc.Later || session.Address != want ||
+			session.Agreement == "" {
+			t.Errorf("%+v, the way leads to %+v, want %s", d, session, want)
 		}
 		p.Delay(0)
 		if d := send("[200]"); d.Outcome != edc.Delivered {
@@ -249,7 +249,7 @@ func TestConsumerKeepsTheWay(t *testing.T) {
 			connector := edctest.New(t, p)
 			c := consumer(t, connector)
 			to := edc.Partner{BPNL: them, Address: connector.Address(p)}
-			var way edc.Session
+			var session edc.Session
 			for _, step := range []struct {
 				name                    string
 				before                  func()
@@ -267,15 +267,15 @@ func TestConsumerKeepsTheWay(t *testing.T) {
 			} {
 				step.before()
 				var d edc.Delivery
-				d, way = c.Send(t.Context(), to, edc.MaterialDemand, way, []byte("[201]"))
+				d, session = c.Send(t.Context(), to, edc.MaterialDemand, session, []byte("[201]"))
 				_, negotiations, transfers := p.Counts()
 				if d.Outcome != edc.Delivered || negotiations != step.negotiations || transfers != step.transfers {
 					t.Errorf("%s: %+v, %d negotiations, %d transfers; want %d, %d", step.name, d, negotiations,
 						transfers, step.negotiations, step.transfers)
 				}
 			}
-			if way.Protocol != protocol {
-				t.Errorf("%+v", way)
+			if session.Protocol != protocol {
+				t.Errorf("%+v", session)
 			}
 		})
 	}
@@ -287,13 +287,13 @@ func TestConsumerLater(t *testing.T) {
 	connector := edctest.New(t, p)
 	c := consumer(t, connector)
 	to := edc.Partner{BPNL: them, Address: connector.Address(p)}
-	var way edc.Session
+	var session edc.Session
 	send := func(kind edc.Kind, outcome edc.Outcome, reason string) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		var d edc.Delivery
-		if d, way = c.Send(ctx, to, kind, way, []byte("[200]")); d.Outcome != outcome ||
+		if d, session = c.Send(ctx, to, kind, session, []byte("[200]")); d.Outcome != outcome ||
 			!strings.Contains(d.Reason, reason) {
 			t.Errorf("%+v; want %s %q", d, outcome, reason)
 		}
@@ -320,7 +320,7 @@ func TestConsumerLater(t *testing.T) {
 	send(edc.MaterialDemand, edc.Later, "may have been stored")
 	p.Delay(0)
 	send(edc.MaterialDemand, edc.Delivered, "")
-	way = edc.Session{}
+	session = edc.Session{}
 	send(edc.Comment, edc.Later, "shows your connector no IdBasedComment endpoint")
 	to.Address = ""
 	send(edc.MaterialDemand, edc.Later, "cannot find it out")
@@ -400,11 +400,11 @@ func TestConsumerFinds(t *testing.T) {
 				p.Offers = append(p.Offers, o)
 			}
 			connector := edctest.New(t, p)
-			d, way := consumer(t, connector).Send(t.Context(), edc.Partner{BPNL: them, Address: connector.Address(p)},
+			d, session := consumer(t, connector).Send(t.Context(), edc.Partner{BPNL: them, Address: connector.Address(p)},
 				edc.MaterialDemand, edc.Session{}, []byte("[200]"))
-			if way.Asset != c.asset || !strings.Contains(d.Reason, c.reason) ||
+			if session.Asset != c.asset || !strings.Contains(d.Reason, c.reason) ||
 				(d.Outcome == edc.Delivered) != (c.asset != "") {
-				t.Errorf("%+v %+v", d, way)
+				t.Errorf("%+v %+v", d, session)
 			}
 		})
 	}
@@ -427,11 +427,11 @@ func TestConsumerConcurrent(t *testing.T) {
 	for _, p := range partners {
 		for range 4 {
 			group.Go(func() {
-				var way edc.Session
+				var session edc.Session
 				for range 3 {
 					var d edc.Delivery
-					if d, way = c.Send(t.Context(), edc.Partner{BPNL: p.BPNL, Address: connector.Address(p)},
-						edc.RequestForUpdate, way, []byte("[200]")); d.Outcome == edc.Delivered {
+					if d, session = c.Send(t.Context(), edc.Partner{BPNL: p.BPNL, Address: connector.Address(p)},
+						edc.RequestForUpdate, session, []byte("[200]")); d.Outcome == edc.Delivered {
 						delivered.Add(1)
 					}
 				}

@@ -657,7 +657,7 @@ func (l *lab) spoofed(t *testing.T) {
 	}
 }
 
-// spoof adds headers on the way to the data plane.
+// spoof adds headers on the session to the data plane.
 type spoof struct{ header http.Header }
 
 func (s spoof) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -831,7 +831,7 @@ func (l *lab) slow(t *testing.T) {
 }
 
 // rotation: the steps of deploy/connector.md, "Changing the API key". A supplier sends all
-// the time, on the way that it opened before; no message is lost.
+// the time, on the session that it opened before; no message is lost.
 func (l *lab) rotation(t *testing.T) {
 	l.register(t, l.registration())
 	s := l.sender(t)
@@ -913,21 +913,21 @@ func (l *lab) consumer(t *testing.T) {
 	l.register(t, l.registration())
 	c := &edc.Consumer{Management: l.supplier, Say: t.Logf}
 	to := edc.Partner{BPNL: example.Customer, Address: l.dsp}
-	var way edc.Session
+	var session edc.Session
 	send := func(step string, m message, outcome edc.Outcome, status int) {
 		t.Helper()
 		var d edc.Delivery
-		if d, way = c.Send(t.Context(), to, edc.CapacityGroup, way, m.body); d.Outcome != outcome ||
+		if d, session = c.Send(t.Context(), to, edc.CapacityGroup, session, m.body); d.Outcome != outcome ||
 			d.Status != status {
 			t.Errorf("%s: %+v", step, d)
 		}
 	}
 	send("first", newMessage(t, nil), edc.Delivered, 200)
-	first := way
+	first := session
 	refused := newMessage(t, func(g map[string]any) { g["supplier"] = "BPNL00000000OTHR" })
 	send("refused", refused, edc.Refused, 400)
-	if way != first {
-		t.Errorf("%+v, then %+v", first, way)
+	if session != first {
+		t.Errorf("%+v, then %+v", first, session)
 	}
 	stored, _, err := c.Reason(t.Context(), to, edc.Session{}, refused.id)
 	if err != nil || stored.Status != 400 {
@@ -937,8 +937,8 @@ func (l *lab) consumer(t *testing.T) {
 		`{"@context":{"@vocab":"https://w3id.org/edc/v0.0.1/ns/"},"@type":"TerminateTransfer","reason":"test"}`)
 	time.Sleep(time.Second) // the connectors tell each other
 	send("after its end", newMessage(t, nil), edc.Delivered, 200)
-	if way.Transfer == first.Transfer || way.Agreement != first.Agreement {
-		t.Errorf("%+v, then %+v", first, way)
+	if session.Transfer == first.Transfer || session.Agreement != first.Agreement {
+		t.Errorf("%+v, then %+v", first, session)
 	}
 }
 

@@ -160,12 +160,12 @@ func TestAnswersAtOnce(t *testing.T) {
 		group.Go(func() {
 			to := edc.Partner{BPNL: fmt.Sprintf("BPNL0000000000%02d", i), Address: connector.Address(p),
 				Protocol: edc.DSP08}
-			way, _, err := c.Open(t.Context(), edc.Partner{BPNL: them, Address: to.Address, Protocol: edc.DSP08},
+			session, _, err := c.Open(t.Context(), edc.Partner{BPNL: them, Address: to.Address, Protocol: edc.DSP08},
 				edc.MaterialDemand, edc.Session{})
 			if err != nil {
 				t.Error(err)
 			}
-			d, _ := c.Send(t.Context(), to, edc.MaterialDemand, way, []byte("[400]"))
+			d, _ := c.Send(t.Context(), to, edc.MaterialDemand, session, []byte("[400]"))
 			if d.Outcome != edc.Refused || !strings.HasPrefix(d.Details, "lorem lorem") {
 				t.Errorf("%s %s %.60s", d.Outcome, d.Reason, d.Details)
 			}
@@ -243,14 +243,14 @@ func TestDirtyWords(t *testing.T) {
 			})
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			d, way := consumer(t, connector).Send(ctx, edc.Partner{BPNL: them, Address: connector.Address(p)},
+			d, session := consumer(t, connector).Send(ctx, edc.Partner{BPNL: them, Address: connector.Address(p)},
 				edc.MaterialDemand, edc.Session{}, []byte("[200]"))
 			said := d.Reason + ": " + d.Details
 			if d.Outcome != c.outcome || !strings.Contains(said, c.said) || edc.Clean(d.Reason) != d.Reason ||
 				edc.Clean(d.Details) != d.Details {
 				t.Errorf("%s %q, want %s %q", d.Outcome, said, c.outcome, c.said)
 			}
-			if kept, err := json.Marshal(way); err != nil || bytes.Contains(kept, []byte(`\u0000`)) {
+			if kept, err := json.Marshal(session); err != nil || bytes.Contains(kept, []byte(`\u0000`)) {
 				t.Errorf("Postgres takes no %s %v", kept, err)
 			}
 		})

@@ -13,13 +13,13 @@ import (
 // self. So everything must be there where r admits self, and nothing where not.
 func Seen(ctx context.Context, m *Management, self Partner, r Registration) (seen, wrong []string, err error) {
 	c := &Consumer{Management: m}
-	way, err := c.place(ctx, self)
+	session, err := c.place(ctx, self)
 	if err != nil {
 		return nil, nil, err
 	}
 	admitted := len(r.Partners) == 0 || slices.Contains(r.Partners, self.BPNL)
 	for _, k := range r.kinds() {
-		id, _, _, err := c.line(way).find(ctx, k, "")
+		id, _, _, err := c.line(session).find(ctx, k, "")
 		_, several := errors.AsType[*SeveralAssets](err)
 		switch {
 		case several:

@@ -14,7 +14,7 @@ import (
 	"dcm-receiver/internal/edc/edctest"
 )
 
-// sending is a partner that is sent to again and again, on a way that is kept between as
+// sending is a partner that is sent to again and again, in a session that is kept between as
 // the database keeps it.
 type sending struct {
 	t         *testing.T
@@ -35,15 +35,15 @@ func newSending(t *testing.T) *sending {
 // send waits for connectors as long as is given, instead of a minute.
 func (s *sending) send(patience time.Duration) edc.Delivery {
 	s.t.Helper()
-	var way edc.Session
-	if err := json.Unmarshal(s.kept, &way); err != nil {
+	var session edc.Session
+	if err := json.Unmarshal(s.kept, &session); err != nil {
 		s.t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
-	d, way := s.consumer.Send(ctx, s.to, edc.MaterialDemand, way, []byte("[200]"))
+	d, session := s.consumer.Send(ctx, s.to, edc.MaterialDemand, session, []byte("[200]"))
 	var err error
-	if s.kept, err = json.Marshal(way); err != nil {
+	if s.kept, err = json.Marshal(session); err != nil {
 		s.t.Fatal(err)
 	}
 	return d
@@ -59,10 +59,10 @@ func (s *sending) counts(what string, negotiations, transfers int) {
 
 // age makes the agreement older.
 func (s *sending) age(d time.Duration) {
-	var way edc.Session
-	_ = json.Unmarshal(s.kept, &way)
-	way.AgreedAt = way.AgreedAt.Add(-d)
-	s.kept, _ = json.Marshal(way)
+	var session edc.Session
+	_ = json.Unmarshal(s.kept, &session)
+	session.AgreedAt = session.AgreedAt.Add(-d)
+	s.kept, _ = json.Marshal(session)
 }
 
 // What the connector answers about a token. The first is recorded: the partner refuses to

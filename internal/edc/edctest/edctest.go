@@ -96,7 +96,7 @@ func (p *Partner) Counts() (posts, negotiations, transfers int) {
 	return p.posts, p.negotiated, p.transferred
 }
 
-// Connector is our connector, and the way to the partners'.
+// Connector is our connector, and the session to the partners'.
 type Connector struct {
 	URL      string // of the Management API
 	partners []*Partner
