@@ -400,7 +400,8 @@ func TestConsumerFinds(t *testing.T) {
 				p.Offers = append(p.Offers, o)
 			}
 			connector := edctest.New(t, p)
-			d, session := consumer(t, connector).Send(t.Context(), edc.Partner{BPNL: them, Address: connector.Address(p)},
+			d, session := consumer(t, connector).Send(t.Context(),
+				edc.Partner{BPNL: them, Address: connector.Address(p)},
 				edc.MaterialDemand, edc.Session{}, []byte("[200]"))
 			if session.Asset != c.asset || !strings.Contains(d.Reason, c.reason) ||
 				(d.Outcome == edc.Delivered) != (c.asset != "") {
