@@ -165,9 +165,10 @@ func (c *Consumer) Reason(ctx context.Context, p Partner, session Session, messa
 		err = json.Unmarshal(d.Answer.Body, &one)
 	} else if err = json.Unmarshal(d.Answer.Body, &page); err == nil {
 		if page.Messages[0] == nil {
-			return nil, session, errors.New("the receiver has no refused message of yours, so what became of this one " +
-				"is not " +
-				"known: send it again, a repeat does no harm")
+			return nil, session,
+				errors.New("the receiver has no refused message of yours, so what became of this one " +
+					"is not " +
+					"known: send it again, a repeat does no harm")
 		}
 		one = *page.Messages[0]
 	}
@@ -230,7 +231,8 @@ func (c *Consumer) request(ctx context.Context, p Partner, kind Kind, session Se
 }
 
 // goesOn records the result of a request, and reports whether to open the session again now.
-func (c *Consumer) goesOn(ctx context.Context, p Partner, kind Kind, session *Session, d Delivery, lost, opened bool) bool {
+func (c *Consumer) goesOn(ctx context.Context, p Partner, kind Kind, session *Session, d Delivery, lost,
+	opened bool) bool {
 	if !lost {
 		if d.Status != 0 {
 			session.Worked, session.Failed = true, 0
@@ -686,7 +688,8 @@ func (c *Consumer) line(session Session) *line {
 		say = func(string, ...any) {}
 	}
 	return &line{
-		Management: c.Management, partner: session.Counterparty, address: session.Address, protocol: session.Protocol, say: say,
+		Management: c.Management, partner: session.Counterparty, address: session.Address, protocol: session.Protocol,
+		say:   say,
 		pause: c.pause,
 	}
 }
