@@ -248,7 +248,7 @@ func (s *serveSettings) checkTimes() error {
 	}{
 		{"DCM_JOURNAL_RETENTION", s.JournalRetention, hour, longest, false},
 		{"DCM_HISTORY_RETENTION", s.HistoryRetention, hour, longest, true},
-		{"DCM_REQUEST_TIMEOUT", s.RequestTimeout, second / 10, 29 * second, false},
+		{"DCM_REQUEST_TIMEOUT", s.RequestTimeout, second / 10, 30*second - second/1000, false},
 		{"DCM_SHUTDOWN_DELAY", s.ShutdownDelay, 0, hour, false},
 		{"DCM_SHUTDOWN_TIMEOUT", s.ShutdownTimeout, second / 1000, hour, false},
 	} {
