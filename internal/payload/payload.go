@@ -247,14 +247,18 @@ func (r *reader) envelope(m *Envelope, item func(base string, i int)) (place str
 			r.Skip()
 		}
 	})
+	list, bracketed := "", ""
+	if !r.options.HeaderRequired { // a list without envelope is a message too
+		list = "a list of objects, or "
+		bracketed = "a list of objects, in square brackets also if there is only one, or "
+	}
+	const envelope = "an object with messageHeader and content.informationObject"
 	switch {
 	case !isObject:
-		m.Errors.Add("", "the body must be a list of objects, or an object with messageHeader and "+
-			"content.informationObject")
+		m.Errors.Add("", "the body must be "+list+envelope)
 	case !hasContent && len(others) > 0 && !m.Errors.Any():
 		m.Errors.Add("", "the body is an object with "+strings.Join(others, ", ")+" and without content; "+
-			"it must be a list of objects, in square brackets also if there is only one, "+
-			"or an object with messageHeader and content.informationObject")
+			"it must be "+bracketed+envelope)
 	}
 	return place
 }
